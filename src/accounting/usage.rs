@@ -1,0 +1,190 @@
+//! What the API says was used, in the API's own words.
+//!
+//! A field that the API did not send is `None`: unknown, never zero. Values that cannot be a count
+//! (negative, fractional, beyond 2⁶³) are left out and leave [`Flag::UsageAnomaly`].
+
+use serde::{Deserialize, Serialize};
+
+/// The five kinds of token that have a rate of their own.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum TokenKind {
+    /// Uncached input tokens.
+    Input,
+    /// Output tokens, thinking included.
+    Output,
+    /// Input tokens read from the prompt cache.
+    CacheRead,
+    /// Input tokens written to the cache for five minutes.
+    #[serde(rename = "cache_write_5m")]
+    CacheWrite5m,
+    /// Input tokens written to the cache for one hour.
+    #[serde(rename = "cache_write_1h")]
+    CacheWrite1h,
+}
+
+impl TokenKind {
+    /// All kinds, in the order reports show them.
+    pub const ALL: [TokenKind; 5] = [
+        TokenKind::Input,
+        TokenKind::Output,
+        TokenKind::CacheRead,
+        TokenKind::CacheWrite5m,
+        TokenKind::CacheWrite1h,
+    ];
+
+    /// The name used in entries, metric labels and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            TokenKind::Input => "input",
+            TokenKind::Output => "output",
+            TokenKind::CacheRead => "cache_read",
+            TokenKind::CacheWrite5m => "cache_write_5m",
+            TokenKind::CacheWrite1h => "cache_write_1h",
+        }
+    }
+}
+
+/// The usage of one exchange, as the API reported it. Field order is alphabetical because these
+/// bytes are hashed (`record::encoding`).
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Usage {
+    /// How the cache writes split by time to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_creation: Option<CacheCreation>,
+    /// Input tokens written to the cache, all times to live together.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Input tokens read from the cache.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Where inference ran: `us`, `global`, `not_available`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub inference_geo: Option<String>,
+    /// Uncached input tokens only.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// The parts that are billed one by one (compaction, advisor, fallback).
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub iterations: Vec<Iteration>,
+    /// Output tokens, thinking included.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+    /// Parts of the output that are shown apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens_details: Option<OutputTokensDetails>,
+    /// Requests to tools that run on the API's side.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub server_tool_use: Option<ServerToolUse>,
+    /// `standard`, `priority`, `batch`, …
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub service_tier: Option<String>,
+    /// `fast` where the answer was served in fast mode.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub speed: Option<String>,
+}
+
+/// Cache writes by time to live.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct CacheCreation {
+    /// Tokens kept for one hour.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_1h_input_tokens: Option<u64>,
+    /// Tokens kept for five minutes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub ephemeral_5m_input_tokens: Option<u64>,
+}
+
+/// Parts of the output tokens; already contained in `output_tokens`, never added.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct OutputTokensDetails {
+    /// Tokens of thinking.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub thinking_tokens: Option<u64>,
+}
+
+/// Requests to server tools.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ServerToolUse {
+    /// Web fetches; free of charge.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_fetch_requests: Option<u64>,
+    /// Web searches; billed per request.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub web_search_requests: Option<u64>,
+}
+
+/// One entry of `usage.iterations`: an attempt or a side call that is billed by itself.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Iteration {
+    /// How the cache writes split by time to live.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_creation: Option<CacheCreation>,
+    /// Cache writes.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_creation_input_tokens: Option<u64>,
+    /// Cache reads.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_read_input_tokens: Option<u64>,
+    /// Uncached input tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub input_tokens: Option<u64>,
+    /// The type, in the API's words: `message`, `compaction`, `advisor_message`, …
+    #[serde(rename = "type")]
+    pub kind: String,
+    /// The model, where it differs from the exchange's.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub model: Option<String>,
+    /// Output tokens.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub output_tokens: Option<u64>,
+}
+
+/// Something about an exchange's figures that a reader must know. Never free text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Flag {
+    /// The copy that is looked at was cut at its bound; the client got every byte.
+    InspectionTruncated,
+    /// The response could not be read as what its content type says.
+    Unparseable,
+    /// A stream was asked for and one JSON body came: clients ask again, and both are billed.
+    JsonForStream,
+    /// `usage.iterations` holds parts that this version does not price.
+    Iterations,
+    /// The stream ended early: the output count is what had been reported, not the bill.
+    Partial,
+    /// A cloud client's start-up probe (`max_tokens: 1`).
+    Probe,
+    /// The time-to-live split does not add up to the total; the total is trusted.
+    StaleTtlSplit,
+    /// No rate is known for this model on this day: the amount is unknown, not zero.
+    Unpriced,
+    /// A modifier (tier, geography, speed) is not in the pricing table.
+    UnknownModifier,
+    /// A usage field held something that is not a count.
+    UsageAnomaly,
+    /// The API billed this or not: no usage was ever seen.
+    UsageUnknown,
+}
+
+impl Flag {
+    /// The name used in entries and reports.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Flag::InspectionTruncated => "inspection_truncated",
+            Flag::Unparseable => "unparseable",
+            Flag::JsonForStream => "json_for_stream",
+            Flag::Iterations => "iterations",
+            Flag::Partial => "partial",
+            Flag::Probe => "probe",
+            Flag::StaleTtlSplit => "stale_ttl_split",
+            Flag::Unpriced => "unpriced",
+            Flag::UnknownModifier => "unknown_modifier",
+            Flag::UsageAnomaly => "usage_anomaly",
+            Flag::UsageUnknown => "usage_unknown",
+        }
+    }
+}

@@ -1,0 +1,1 @@
+//! The API as bytes. Pure: frames in, facts out; nothing is ever re-serialised.

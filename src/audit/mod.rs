@@ -1,0 +1,3 @@
+//! Evidence: what makes a change to the ledger visible. Pure.
+
+pub mod merkle;

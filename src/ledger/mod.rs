@@ -1,0 +1,1 @@
+//! The truth: an append-only book of entries.

@@ -1,0 +1,37 @@
+//! Weighbridge weighs every call to the Claude API on its way through the gate, without unloading
+//! it: a streaming proxy that meters, prices, attributes and records, and never changes a body.
+//!
+//! # The map
+//!
+//! A file may import from its own folder and from *lower* layers only (`tests/tidy.rs` checks it).
+//! Layers L0 and L1 are pure: no I/O, no clock, no randomness, no async. Time, random bytes and
+//! file contents come in as arguments.
+//!
+//! | layer | modules | what they know |
+//! |---|---|---|
+//! | L5 wiring | [`cli`], `app` | arguments, start order, drain order |
+//! | L4 edges | [`proxy`], [`admin`] | HTTP |
+//! | L3 the one door | `recorder` | what "recorded" means: ledger first, then memory |
+//! | L2 state | [`ledger`], [`index`], `metrics`, `keys`, `clock` | files, SQLite, Prometheus, wall time |
+//! | L1 facts and formats | `config`, [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
+//! | L0 meaning | [`accounting`], [`agent`], [`privacy`], [`audit`] | tokens, money, who pays, identifiers, hashes |
+//!
+//! # Two rules
+//!
+//! * **R1**: nothing is sent upstream before the exchange's `opened` entry is in the ledger.
+//! * **R2**: the end of a response is not released before its `closed` entry is in the ledger.
+//!
+//! Read `proxy::exchange`, `recorder` and [`ledger`] to understand the whole.
+
+pub mod accounting;
+pub mod admin;
+pub mod agent;
+pub mod anthropic;
+pub mod audit;
+pub mod cli;
+pub mod index;
+pub mod ledger;
+pub mod privacy;
+pub mod proxy;
+pub mod record;
+pub mod report;

@@ -1,0 +1,103 @@
+//! Identifiers from outside: kept as they are when they look like one, else as a keyed hash.
+//!
+//! A model name, a session id or a tag is chosen by the client, so it could hold anything. What
+//! matches `[A-Za-z0-9._:/-]{1,128}` is kept; anything else becomes `hmac:` and 32 hexadecimal
+//! digits of HMAC-SHA-256 under the instance's own key: the same value gives the same hash, and
+//! nobody without the key can try out guesses.
+
+use std::fmt;
+
+use aws_lc_rs::hmac;
+use serde::{Deserialize, Serialize};
+
+/// The longest identifier that is kept as it is, in bytes.
+pub const IDENTIFIER_BYTES_MAX: usize = 128;
+
+/// The instance's key for hashing what may not be kept.
+#[derive(Clone)]
+pub struct HashKey(hmac::Key);
+
+impl HashKey {
+    /// From 32 secret random bytes.
+    #[must_use]
+    pub fn new(secret: &[u8; 32]) -> HashKey {
+        HashKey(hmac::Key::new(hmac::HMAC_SHA256, secret))
+    }
+
+    fn hash(&self, bytes: &[u8]) -> String {
+        let tag = hmac::sign(&self.0, bytes);
+        let hex = tag.as_ref().iter().take(16).map(|b| format!("{b:02x}")).collect::<String>();
+        format!("hmac:{hex}")
+    }
+}
+
+/// The key itself is never shown.
+impl fmt::Debug for HashKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("HashKey(secret)")
+    }
+}
+
+/// A name from outside that may be written down.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord, Hash, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Identifier(String);
+
+impl Identifier {
+    /// Keeps `text` where it looks like an identifier, else its keyed hash.
+    #[must_use]
+    pub fn from_outside(text: &[u8], key: &HashKey) -> Identifier {
+        if (1..=IDENTIFIER_BYTES_MAX).contains(&text.len()) && text.iter().copied().all(is_plain) {
+            Identifier(String::from_utf8_lossy(text).into_owned())
+        } else {
+            Identifier(key.hash(text))
+        }
+    }
+
+    /// A name from our own source code.
+    #[must_use]
+    pub fn known(name: &'static str) -> Identifier {
+        Identifier(name.to_owned())
+    }
+
+    /// The text.
+    #[must_use]
+    pub fn as_str(&self) -> &str {
+        &self.0
+    }
+}
+
+impl fmt::Display for Identifier {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+const fn is_plain(byte: u8) -> bool {
+    byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-')
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keeps_what_looks_like_an_identifier() {
+        let key = HashKey::new(&[7; 32]);
+        for text in ["claude-opus-5-5", "a2f16f96-1048-418a-8d39-43cd985a3aa6", "us.anthropic.x:0"]
+        {
+            assert_eq!(Identifier::from_outside(text.as_bytes(), &key).as_str(), text);
+        }
+    }
+
+    #[test]
+    fn hashes_the_rest_under_the_key() {
+        let (one, two) = (HashKey::new(&[1; 32]), HashKey::new(&[2; 32]));
+        for text in ["", "Jane Doe", "x\n", &"a".repeat(129)] {
+            let kept = Identifier::from_outside(text.as_bytes(), &one);
+            assert!(kept.as_str().starts_with("hmac:") && kept.as_str().len() == 37);
+            assert_eq!(kept, Identifier::from_outside(text.as_bytes(), &one));
+            assert_ne!(kept, Identifier::from_outside(text.as_bytes(), &two));
+        }
+    }
+}

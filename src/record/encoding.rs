@@ -1,0 +1,153 @@
+//! The canonical bytes of an entry: one line of JSON with sorted keys, integers and strings only.
+//!
+//! These bytes, without the newline, are the leaf of the Merkle tree; they are written once and
+//! never re-serialised. Everything but the index and the previous leaf's hash is known before the
+//! ledger's lock is taken, so [`Draft`] holds the line in three parts and [`Draft::line`] joins
+//! them under the lock.
+
+use serde::de::{Deserializer, Error as _};
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use super::entry::Entry;
+use crate::audit::merkle::Hash;
+
+/// Version of the line format, in every line's `v`.
+pub const FORMAT_VERSION: u32 = 1;
+/// The longest line, newline included. Identifiers, tags and line items are bounded so that no
+/// entry reaches it; it is checked before anything is written.
+pub const LINE_BYTES_MAX: usize = 16 * 1024;
+
+/// When and where an entry was made.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stamp {
+    /// Wall clock, nanoseconds since 1970 (UTC).
+    pub wall_ns: u64,
+    /// Monotonic clock, nanoseconds since this process started.
+    pub mono_ns: u64,
+}
+
+/// Who writes: the same for every entry of one process.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Origin {
+    /// The instance's id, made at its first start and bound to its data directory.
+    pub instance: String,
+    /// This process run's id.
+    pub boot: String,
+}
+
+/// An entry could not be written as a line.
+#[derive(Debug, thiserror::Error)]
+pub enum EncodingError {
+    /// The body does not serialise.
+    #[error("the entry cannot be written as JSON: {0}")]
+    Json(#[from] serde_json::Error),
+    /// The line is longer than [`LINE_BYTES_MAX`].
+    #[error("the entry takes {0} bytes, more than {LINE_BYTES_MAX}")]
+    TooLong(usize),
+}
+
+/// A line without its index and previous hash.
+#[derive(Clone, Debug)]
+pub struct Draft {
+    head: Vec<u8>,
+    middle: Vec<u8>,
+    tail: Vec<u8>,
+}
+
+impl Draft {
+    /// Serialises all that does not depend on the entry's place in the ledger.
+    pub fn new(entry: &Entry, origin: &Origin, stamp: Stamp) -> Result<Draft, EncodingError> {
+        let mut head = Vec::with_capacity(1024);
+        head.extend_from_slice(b"{\"body\":");
+        match entry {
+            Entry::Opened(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Closed(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Started(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Stopped(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Recovered(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Gap(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Reserve(body) => serde_json::to_writer(&mut head, body)?,
+        }
+        head.extend_from_slice(b",\"boot\":\"");
+        head.extend_from_slice(origin.boot.as_bytes());
+        head.extend_from_slice(b"\",\"i\":");
+        let middle = format!(
+            ",\"instance\":\"{}\",\"kind\":\"{}\",\"mono\":{},\"prev\":\"",
+            origin.instance,
+            entry.kind(),
+            stamp.mono_ns
+        );
+        let tail = format!("\",\"t\":{},\"v\":{FORMAT_VERSION}}}\n", stamp.wall_ns);
+        Ok(Draft { head, middle: middle.into_bytes(), tail: tail.into_bytes() })
+    }
+
+    /// The whole line, newline included.
+    pub fn line(&self, index: u64, previous: &Hash) -> Result<Vec<u8>, EncodingError> {
+        let length = self.head.len() + self.middle.len() + self.tail.len() + 20 + 64;
+        let mut line = Vec::with_capacity(length);
+        line.extend_from_slice(&self.head);
+        line.extend_from_slice(index.to_string().as_bytes());
+        line.extend_from_slice(&self.middle);
+        line.extend_from_slice(&previous.to_hex());
+        line.extend_from_slice(&self.tail);
+        if line.len() > LINE_BYTES_MAX {
+            return Err(EncodingError::TooLong(line.len()));
+        }
+        Ok(line)
+    }
+}
+
+/// A line read back. The body stays raw until somebody asks for it.
+#[derive(Debug, Deserialize)]
+pub struct Line<'a> {
+    /// The entry's body, see [`Line::entry`].
+    #[serde(borrow)]
+    pub body: &'a RawValue,
+    /// The process run that wrote it.
+    pub boot: &'a str,
+    /// The entry's index: its place in the ledger and its leaf's place in the tree.
+    #[serde(rename = "i")]
+    pub index: u64,
+    /// The instance that wrote it.
+    pub instance: &'a str,
+    /// The entry's kind.
+    pub kind: &'a str,
+    /// Monotonic nanoseconds since the process started.
+    pub mono: u64,
+    /// Leaf hash of the entry before.
+    #[serde(rename = "prev", deserialize_with = "hex_hash")]
+    pub previous: Hash,
+    /// Wall clock, nanoseconds since 1970 (UTC).
+    #[serde(rename = "t")]
+    pub wall_ns: u64,
+    /// Format version.
+    pub v: u32,
+}
+
+fn hex_hash<'de, D: Deserializer<'de>>(deserializer: D) -> Result<Hash, D::Error> {
+    let text = <&str>::deserialize(deserializer)?;
+    Hash::from_hex(text).ok_or_else(|| D::Error::custom("prev is not 64 hexadecimal digits"))
+}
+
+impl<'a> Line<'a> {
+    /// Reads one line, with or without its newline.
+    pub fn parse(bytes: &'a [u8]) -> Result<Line<'a>, serde_json::Error> {
+        serde_json::from_slice(bytes)
+    }
+
+    /// The entry. `None` for a kind this version does not know: a newer version wrote it.
+    pub fn entry(&self) -> Result<Option<Entry>, serde_json::Error> {
+        let body = self.body.get();
+        Ok(Some(match self.kind {
+            "opened" => Entry::Opened(serde_json::from_str(body)?),
+            "closed" => Entry::Closed(serde_json::from_str(body)?),
+            "started" => Entry::Started(serde_json::from_str(body)?),
+            "stopped" => Entry::Stopped(serde_json::from_str(body)?),
+            "recovered" => Entry::Recovered(serde_json::from_str(body)?),
+            "gap" => Entry::Gap(serde_json::from_str(body)?),
+            "reserve" => Entry::Reserve(serde_json::from_str(body)?),
+            _ => return Ok(None),
+        }))
+    }
+}

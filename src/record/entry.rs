@@ -1,0 +1,94 @@
+//! Every kind of fact the ledger can hold.
+
+use serde::{Deserialize, Serialize};
+
+use super::exchange::{Closing, Opening};
+
+/// One immutable fact. The kind's name stands in the line's `kind`, the rest in its `body`.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Entry {
+    /// An exchange begins (R1).
+    Opened(Box<Opening>),
+    /// An exchange ends (R2).
+    Closed(Box<Closing>),
+    /// A process took the ledger over.
+    Started(Started),
+    /// A process gave the ledger back after a clean drain.
+    Stopped(Stopped),
+    /// What recovery found and did at start-up.
+    Recovered(Recovered),
+    /// Something that should be in the ledger is not.
+    Gap(Gap),
+    /// The reserve was used because the disk was full.
+    Reserve(Reserve),
+}
+
+/// A process took the ledger over.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Started {
+    /// Hash of the effective configuration, secrets left out.
+    pub config: String,
+    /// The pricing table's version and content hash.
+    pub pricing: String,
+    /// `clean`, `crash` or `first`: how the process before this one ended.
+    pub previous: String,
+    /// Version of the program.
+    pub program: String,
+}
+
+/// A clean end.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Stopped {
+    /// Exchanges that were still open when the drain's deadline passed.
+    pub open_exchanges: u64,
+}
+
+/// What recovery found.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Recovered {
+    /// Indices of lines whose bytes no longer match the hash the next line holds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub damaged: Vec<u64>,
+    /// Exchanges that were open and are now closed as `interrupted`.
+    pub interrupted: u64,
+    /// Bytes of a torn last line that were dropped.
+    pub truncated_bytes: u64,
+}
+
+/// Something is missing, and this says how much and why.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Gap {
+    /// How many entries are missing.
+    pub count: u64,
+    /// First moment, nanoseconds since 1970 (UTC).
+    pub from: u64,
+    /// `ledger_unwritable`, …
+    pub reason: String,
+    /// Last moment, nanoseconds since 1970 (UTC).
+    pub to: u64,
+}
+
+/// Use of the reserve.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Reserve {
+    /// Entries written to the reserve.
+    pub entries: u64,
+    /// Index of the first of them.
+    pub first: u64,
+}
+
+impl Entry {
+    /// The name in the line's `kind`.
+    #[must_use]
+    pub const fn kind(&self) -> &'static str {
+        match self {
+            Entry::Opened(_) => "opened",
+            Entry::Closed(_) => "closed",
+            Entry::Started(_) => "started",
+            Entry::Stopped(_) => "stopped",
+            Entry::Recovered(_) => "recovered",
+            Entry::Gap(_) => "gap",
+            Entry::Reserve(_) => "reserve",
+        }
+    }
+}

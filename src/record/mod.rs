@@ -1,0 +1,12 @@
+//! The facts that are written down, and the bytes they become. Pure.
+//!
+//! An [`Entry`] is one immutable fact in the ledger. [`encoding`] turns it into the canonical line
+//! that is hashed; [`exchange`] holds the two entries that open and close a call.
+
+pub mod encoding;
+pub mod entry;
+pub mod exchange;
+
+pub use encoding::{Line, Stamp};
+pub use entry::Entry;
+pub use exchange::{ChargeRecord, Closing, LineRecord, Opening, Outcome};
