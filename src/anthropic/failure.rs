@@ -23,6 +23,8 @@ pub enum Refusal {
     RevokedKey,
     /// A credential that is not a virtual key, where the configuration asks for one.
     KeyRequired,
+    /// A valid virtual key, and no upstream key to put in its place.
+    NoUpstreamKey,
     /// The client sent its request too slowly.
     RequestTimedOut,
     /// As many exchanges are open as the configuration allows.
@@ -44,12 +46,35 @@ const LEDGER_RETRY_AFTER_S: u32 = 5;
 const BUSY_RETRY_AFTER_S: u32 = 1;
 
 impl Refusal {
+    /// The name counted in `weighbridge_refusals_total`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Refusal::BadRequest(_) => "bad_request",
+            Refusal::MissingHost => "missing_host",
+            Refusal::MethodNotAllowed => "method_not_allowed",
+            Refusal::BodyTooLarge { .. } => "body_too_large",
+            Refusal::HeadersTooLarge => "headers_too_large",
+            Refusal::UnknownKey => "unknown_key",
+            Refusal::RevokedKey => "revoked_key",
+            Refusal::KeyRequired => "key_required",
+            Refusal::NoUpstreamKey => "no_upstream_key",
+            Refusal::RequestTimedOut => "request_timed_out",
+            Refusal::Overloaded => "overloaded",
+            Refusal::LedgerUnavailable => "ledger_unavailable",
+            Refusal::Stopping => "stopping",
+            Refusal::UpstreamUnreachable => "upstream_unreachable",
+            Refusal::UpstreamTimedOut => "upstream_timed_out",
+        }
+    }
+
     /// The HTTP status.
     #[must_use]
     pub const fn status(self) -> u16 {
         match self {
             Refusal::BadRequest(_) | Refusal::MissingHost => 400,
             Refusal::UnknownKey | Refusal::RevokedKey | Refusal::KeyRequired => 401,
+            Refusal::NoUpstreamKey => 403,
             Refusal::MethodNotAllowed => 405,
             Refusal::RequestTimedOut => 408,
             Refusal::BodyTooLarge { .. } => 413,
@@ -73,6 +98,7 @@ impl Refusal {
             Refusal::UnknownKey | Refusal::RevokedKey | Refusal::KeyRequired => {
                 "authentication_error"
             }
+            Refusal::NoUpstreamKey => "permission_error",
             Refusal::Overloaded => "overloaded_error",
             Refusal::RequestTimedOut | Refusal::UpstreamTimedOut => "timeout_error",
             Refusal::LedgerUnavailable | Refusal::Stopping | Refusal::UpstreamUnreachable => {
@@ -110,6 +136,10 @@ impl Refusal {
             Refusal::KeyRequired => {
                 "A Weighbridge key (wbk_...) is required here. Ask the operator for one and set it \
                  as the API key."
+            }
+            Refusal::NoUpstreamKey => {
+                "This Weighbridge key is valid, but no upstream key is configured to put in its \
+                 place. The operator must set upstream.key."
             }
             Refusal::RequestTimedOut => {
                 "The request did not arrive in time. Send it again over a faster connection."
@@ -168,7 +198,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 14] = [
+    const ALL: [Refusal; 15] = [
         Refusal::BadRequest("the target is not a path"),
         Refusal::MissingHost,
         Refusal::MethodNotAllowed,
@@ -177,6 +207,7 @@ mod tests {
         Refusal::UnknownKey,
         Refusal::RevokedKey,
         Refusal::KeyRequired,
+        Refusal::NoUpstreamKey,
         Refusal::RequestTimedOut,
         Refusal::Overloaded,
         Refusal::LedgerUnavailable,

@@ -48,10 +48,12 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            RequestBody::Collected { chunks, left } => Poll::Ready(chunks.pop_front().map(|chunk| {
-                *left = left.saturating_sub(chunk.len() as u64);
-                Ok(Frame::data(chunk))
-            })),
+            RequestBody::Collected { chunks, left } => {
+                Poll::Ready(chunks.pop_front().map(|chunk| {
+                    *left = left.saturating_sub(chunk.len() as u64);
+                    Ok(Frame::data(chunk))
+                }))
+            }
             RequestBody::Streaming(incoming) => Pin::new(incoming).poll_frame(context),
         }
     }
