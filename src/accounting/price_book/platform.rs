@@ -12,6 +12,8 @@ const BEDROCK_VENDOR: &str = "anthropic.";
 const BEDROCK_REVISION: &str = "-v1:0";
 /// Vertex's form of a name without a date.
 const VERTEX_DEFAULT: &str = "@default";
+/// What Vertex writes before a date; never part of a Bedrock name.
+const VERTEX_MARK: char = '@';
 /// Digits of the date at the end of a snapshot's name.
 const DATE_DIGITS: usize = 8;
 
@@ -32,16 +34,17 @@ pub(in crate::accounting) enum Platform {
 /// Takes the platform's form off a name. Allocates nothing.
 pub(super) fn split(name: &str) -> (&str, Platform) {
     let name = name.strip_suffix(LONG_CONTEXT_SUFFIX).unwrap_or(name);
-    let (place, rest) = match name.split_once(BEDROCK_VENDOR) {
-        Some(parts) => parts,
-        None => return (name.strip_suffix(VERTEX_DEFAULT).unwrap_or(name), Platform::Direct),
+    let Some((place, rest)) = name.split_once(BEDROCK_VENDOR) else {
+        let base = name.strip_suffix(VERTEX_DEFAULT).filter(|base| !base.contains(VERTEX_MARK));
+        return (base.unwrap_or(name), Platform::Direct);
     };
     let platform = match place {
+        _ if rest.contains(VERTEX_MARK) => return (name, Platform::Direct),
         "global." => Platform::BedrockGlobal,
         "us-gov." => Platform::BedrockGov,
         "" => Platform::BedrockRegional,
         place if BEDROCK_GEOGRAPHIES.contains(&place) => Platform::BedrockRegional,
-        // No form that is known: the whole name, which no table has.
+        // Not a form that is known: looked up whole, as it is written.
         _ => return (name, Platform::Direct),
     };
     let dated = rest.strip_suffix(BEDROCK_REVISION).filter(|base| split_date(base).is_some());
@@ -51,7 +54,7 @@ pub(super) fn split(name: &str) -> (&str, Platform) {
 /// Vertex's form of a dated name: `claude-x-20250929` is `claude-x@20250929` there.
 pub(super) fn vertex_form(name: &str) -> Option<String> {
     let (base, date) = split_date(name)?;
-    Some(format!("{base}@{date}"))
+    Some(format!("{base}{VERTEX_MARK}{date}"))
 }
 
 fn split_date(name: &str) -> Option<(&str, &str)> {
@@ -90,10 +93,12 @@ mod tests {
             "claude-x-20250929-v1:0",
             "claude-x[2m]",
             "claude-x@latest",
+            "claude-x@20250929@default",
+            "us.anthropic.claude-x@20250929",
+            "anthropic.claude-x@default",
         ] {
             assert_eq!(split(name), (name, Platform::Direct));
         }
         assert_eq!(split("anthropic.claude-x-v1:0").0, "claude-x-v1:0");
-        assert_eq!(split("anthropic.claude-x@default").0, "claude-x@default");
     }
 }
