@@ -2,6 +2,7 @@
 
 use std::fs::File;
 use std::io;
+#[cfg(not(test))]
 use std::os::unix::fs::FileExt;
 
 /// The disk as the ledger sees it.

@@ -221,7 +221,9 @@ impl<'a> Scan<'a> {
         let lost = line.index.saturating_sub(next);
         let lost_max = self.unplaced.map_or(0, |gap| gap.bytes / LINE_BYTES_MIN + 1);
         let is_next = self.unplaced.is_none() && before == Some(line.previous);
-        if !is_next && (line.index < next || lost > lost_max) {
+        // Damage leaves no whole line out of place: somebody edited the file.
+        let is_edited = self.unplaced.is_some_and(|gap| gap.has_line);
+        if is_edited || !is_next && (line.index < next || lost > lost_max) {
             return self.keep_unplaced(segment, offset, bytes.len() as u64, true);
         }
         if let Some(gap) = self.unplaced.take() {

@@ -19,7 +19,7 @@ pub(super) const CLOSING_BYTES_MAX: u64 = LINE_BYTES_MAX as u64;
 /// last bytes from others.
 const MARGIN_BYTES: u64 = 1024 * 1024;
 /// Zeros written at a time.
-const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
 
 fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("reserve")

@@ -106,7 +106,7 @@ impl Segment {
 
     /// Zeros all behind the last line, up to `size`.
     pub(super) fn clear_tail(&self, disk: &Disk, size: u64) -> io::Result<()> {
-        const ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
+        static ZEROS: [u8; 64 * 1024] = [0; 64 * 1024];
         let mut offset = self.length;
         while offset < size {
             let length = ZEROS.len().min(usize::try_from(size - offset).unwrap_or(usize::MAX));

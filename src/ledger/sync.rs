@@ -198,11 +198,8 @@ impl Shared {
             },
         };
         let mut book = self.book();
-        if let Some(reserve) = new_reserve {
-            if book.leave_reserve(reserve).is_err() {
-                return;
-            }
-        }
+        // A failure has poisoned the ledger; the notes are refused then.
+        let _ = new_reserve.map_or(Ok(()), |reserve| book.leave_reserve(reserve));
         // What cannot be written now stays noted and is tried again.
         let _ = if book.ended { Ok(()) } else { book.write_notes(&self.origin, (self.now)()) };
         let head = book.tree.size();

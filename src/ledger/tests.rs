@@ -628,10 +628,10 @@ fn sixteen_threads_get_contiguous_indices() {
     bench.segment_bytes_max = 256 * 1024;
     let (ledger, _) = bench.open();
     let mut sequences = std::thread::scope(|scope| {
-        let threads = (0..16).map(|thread| {
+        let threads = (0..16_u64).map(|thread| {
             let ledger = ledger.clone();
             scope.spawn(move || {
-                let append = |n| put(&ledger, &opened(thread * 1000 + n)).unwrap().sequence;
+                let append = |n: u64| put(&ledger, &opened(thread * 1000 + n)).unwrap().sequence;
                 (0..1000).filter_map(append).collect::<Vec<_>>()
             })
         });

@@ -149,8 +149,8 @@ fn book(options: &Options, disk: Disk, end: End) -> Result<Book, LedgerError> {
 /// Puts on the disk what the process before this one may have left in the kernel only.
 fn sync_recent(dir: &Path) -> std::io::Result<()> {
     let firsts = segment::list(dir)?;
-    let recent = firsts.iter().rev().take(UNSYNCED_SEGMENTS_MAX + 1);
-    recent.map(|first| File::open(segment::path(dir, *first))?.sync_data()).collect()
+    let mut recent = firsts.iter().rev().take(UNSYNCED_SEGMENTS_MAX + 1);
+    recent.try_for_each(|first| File::open(segment::path(dir, *first))?.sync_data())
 }
 
 /// Opens the last segment behind its last good line. What is left of a reserve is kept only where
