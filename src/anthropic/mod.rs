@@ -5,12 +5,18 @@
 //! answers in the API's shape. Everything here looks at a copy or in passing: what is forwarded
 //! never depends on what was understood.
 
+mod decode;
 pub mod endpoint;
+mod eventstream;
 pub mod failure;
+pub mod merge;
 pub mod meter;
+mod reading;
 pub mod request;
+mod sse;
 
 pub use endpoint::{Route, classify};
 pub use failure::Refusal;
+pub use merge::UsageMerge;
 pub use meter::{Form, Meter, Metered, ResponseHead, Seen};
 pub use request::{RequestFacts, RequestScanner};
