@@ -47,9 +47,9 @@ pub enum Form {
 pub struct Seen {
     /// The first content of the answer; true at most once.
     pub first_token: bool,
-    /// The beginning of `message_stop` or of an error event: this chunk *and all after it* are
-    /// held back until the closing entry is durable (R2), and still observed. True at most once.
-    /// Never true for JSON: there the last frame is the end.
+    /// The beginning of `message_stop` or of an error event: this chunk and those after it, up to
+    /// the one with which [`Meter::is_settled`], are held back until the closing entry is durable
+    /// (R2). True at most once; never for JSON, where the last frame is the end.
     pub end: bool,
 }
 
@@ -128,6 +128,11 @@ impl Meter {
             self.first_byte_seen = true;
         }
         seen
+    }
+
+    /// Whether nothing that may still come can change the facts of a stream.
+    pub fn is_settled(&mut self) -> bool {
+        self.decoder.as_mut().is_none_or(|decoder| decoder.sink_mut().reading.settled)
     }
 
     /// The facts, after the last chunk or wherever the body was cut.

@@ -67,6 +67,8 @@ impl Kind {
 pub(super) struct Reading {
     pub(super) complete: bool,
     pub(super) ended: bool,
+    /// Nothing that still comes can change the facts.
+    pub(super) settled: bool,
     pub(super) error_type: Option<String>,
     pub(super) message_id: Option<String>,
     pub(super) model: Option<String>,
@@ -124,6 +126,7 @@ impl Reading {
                 self.seen.end |= !self.ended;
                 self.ended = true;
                 self.complete |= kind == Kind::Stop;
+                self.settled |= kind == Kind::Stop;
             }
             _ => {}
         }
@@ -171,7 +174,10 @@ impl Reading {
                     self.usage.delta(&usage);
                 }
             }
-            Kind::Error => self.error(event.error),
+            Kind::Error => {
+                self.error(event.error);
+                self.settled = true;
+            }
             Kind::Stop | Kind::Content | Kind::Other => {}
         }
     }
@@ -180,6 +186,7 @@ impl Reading {
     pub(super) fn failure(&mut self, name: &str) {
         self.announce(Kind::Error);
         self.error_type = bounded(name);
+        self.settled = true;
     }
 
     /// A whole document: a message or an error. Says whether it is one JSON object.

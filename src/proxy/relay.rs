@@ -28,6 +28,9 @@ use crate::record::Outcome;
 use crate::record::exchange::Endpoint;
 use crate::recorder::Ending;
 
+/// Most bytes held back at the end of a stream while its last event is not whole.
+const HELD_BYTES_MAX: usize = 1 << 20;
+
 /// What the relay must know about the request.
 pub(super) struct Asked<'a> {
     pub(super) exchange: &'a str,
@@ -124,6 +127,7 @@ pub(super) async fn run(
         meter,
         client,
         held: Vec::new(),
+        held_bytes: 0,
         clock: asked.clock,
         ending,
     };
@@ -177,6 +181,7 @@ struct Stream {
     client: Client,
     hold: Hold,
     held: Vec<Piece>,
+    held_bytes: usize,
     clock: Clock,
     ending: Ending,
 }
@@ -249,7 +254,13 @@ impl Stream {
         self.ending.response_bytes = self.ending.response_bytes.saturating_add(bytes);
         self.left = self.left.map(|left| left.saturating_sub(bytes));
         let end = match self.hold {
-            Hold::StreamEnd => seen.end,
+            Hold::StreamEnd if seen.end || !self.held.is_empty() => {
+                self.held_bytes = self.held_bytes.saturating_add(data.len());
+                let settled = self.meter.is_settled() || self.held_bytes > HELD_BYTES_MAX;
+                self.held.push(Piece::Data(data));
+                return Ok(settled);
+            }
+            Hold::StreamEnd => false,
             Hold::LastFrame => self.left == Some(0),
             Hold::OneFrame => {
                 for piece in std::mem::take(&mut self.held) {
