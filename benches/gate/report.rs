@@ -197,7 +197,8 @@ pub(crate) fn page(
 
 fn goals(rows: &[Row]) -> String {
     let mut text = String::from(
-        "| goal | Weighbridge | must | aim | mark | nginx, same run |\n|---|--:|--:|--:|---|--:|\n",
+        "| goal | Weighbridge | must | aim | mark | nginx | control |\n\
+         |---|--:|--:|--:|---|--:|--:|\n",
     );
     for goal in &GOALS {
         let of = |kind: Kind| goal.value(rows, kind.name());
@@ -207,9 +208,10 @@ fn goals(rows: &[Row]) -> String {
         let ours = of(Kind::Weighbridge);
         let (must, aim) = (goal.limit(goal.must), goal.limit(goal.aim));
         let (mark, nginx) = (goal.mark(ours), shown(of(Kind::Nginx)));
+        let control = shown(of(Kind::Control));
         let _ = writeln!(
             text,
-            "| {} | {} | {must} | {aim} | {mark} | {nginx} |",
+            "| {} | {} | {must} | {aim} | {mark} | {nginx} | {control} |",
             goal.what,
             shown(ours)
         );

@@ -26,10 +26,13 @@ pub(crate) enum Kind {
     Passthrough,
     Nginx,
     Weighbridge,
+    /// The pass-through once more: what a figure is worth shows in how far it is from itself.
+    Control,
 }
 
 impl Kind {
-    pub(crate) const UNDER_TEST: [Self; 3] = [Self::Passthrough, Self::Nginx, Self::Weighbridge];
+    pub(crate) const UNDER_TEST: [Self; 4] =
+        [Self::Passthrough, Self::Nginx, Self::Weighbridge, Self::Control];
 
     pub(crate) fn name(self) -> &'static str {
         match self {
@@ -37,6 +40,7 @@ impl Kind {
             Self::Passthrough => "passthrough",
             Self::Nginx => "nginx",
             Self::Weighbridge => "weighbridge",
+            Self::Control => "control",
         }
     }
 }
@@ -84,7 +88,7 @@ pub(crate) fn start(kind: Kind, upstream: Option<SocketAddr>) -> Result<Running,
     let upstream = upstream.map(|address| address.to_string()).unwrap_or_default();
     match kind {
         Kind::Upstream => first_line(kind, pinned(CPU_LOAD, &myself, &["upstream"]), directory),
-        Kind::Passthrough => {
+        Kind::Passthrough | Kind::Control => {
             let command = pinned(CPU_TARGET, &myself, &["passthrough", &upstream]);
             first_line(kind, command, directory)
         }
