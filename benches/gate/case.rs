@@ -10,8 +10,8 @@ use crate::{
 
 const KIB: usize = 1024;
 const MIB: usize = 1024 * KIB;
-/// The new message of a short call is most of it.
-const FRESH_SHORT: usize = 1200;
+/// The only message of a short call is most of it, and new.
+const FRESH_SHORT: usize = 1560;
 /// The new message of a long conversation.
 const FRESH_LONG: usize = 4 * KIB;
 /// How long memory may take to come back after a load.

@@ -57,7 +57,8 @@ impl Conversation {
         );
         let mut before = String::from("{\"model\":\"claude-sonnet-4-5-20250929\",\"messages\":[");
         let mut index = 0;
-        while before.len() + after.len() + fresh_bytes < bytes || index % 2 == 1 {
+        // The last message of the past must be the assistant's: the new one is the user's.
+        while before.len() + after.len() + fresh_bytes + MESSAGE_BYTES < bytes || index % 2 == 1 {
             before.push_str(&message(index).to_string());
             before.push(',');
             index += 1;
