@@ -3,7 +3,6 @@
 //! `cargo bench --bench append` measures one entry; `cargo bench --bench append -- paced` appends
 //! 10,000 entries a second for ten seconds, prints the quantiles and fails above 0.1 ms at p99.
 
-#![expect(missing_docs, reason = "criterion's macros make public functions")]
 #![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
 #![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
 
@@ -100,13 +99,29 @@ fn paced() -> Result<(), Box<dyn std::error::Error>> {
     let health = ledger.health();
     println!("entries {}, synced {}, {:?}", health.entries, health.synced_upto, health.state);
     ledger.shutdown()?;
-    let begun = Instant::now();
     drop(ledger);
-    let reopened = self::ledger(dir.path())?;
-    println!("recovery of {} entries: {:?}", reopened.head(), begun.elapsed());
+    recover(dir.path())?;
     if p99 > P99_MAX {
         return Err(format!("p99 is {p99:?}, more than {P99_MAX:?}").into());
     }
+    Ok(())
+}
+
+/// Opens the directory with all segments to read: nothing tells what stood before the last one.
+fn recover(dir: &Path) -> Result<(), Box<dyn std::error::Error>> {
+    let mut bytes = 0;
+    for file in std::fs::read_dir(dir.join("segments"))? {
+        let path = file?.path();
+        if path.extension().is_some_and(|extension| extension == "start") {
+            std::fs::remove_file(path)?;
+        } else {
+            bytes += path.metadata()?.len();
+        }
+    }
+    let begun = Instant::now();
+    let ledger = ledger(dir)?;
+    let (entries, took) = (ledger.head(), begun.elapsed());
+    println!("recovery of {entries} entries, {} MiB: {took:?}", bytes >> 20);
     Ok(())
 }
 
