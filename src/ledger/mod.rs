@@ -1,1 +1,3 @@
 //! The truth: an append-only book of entries.
+
+pub mod reader;
