@@ -17,7 +17,7 @@ use super::row::{Row, RowWriter};
 use super::store::{self, State, Store};
 use super::wire::{Fact, LineParser};
 use super::{IndexError, LOCK};
-use crate::audit::merkle;
+use crate::audit::merkle::leaf_hash;
 use crate::ledger::reader::{Batch, Reader};
 
 /// The most lines in one transaction.
@@ -54,7 +54,10 @@ impl Builder {
             Err(TryLockError::WouldBlock) => return Err(IndexError::Locked),
             Err(TryLockError::Error(source)) => return Err(failed(source)),
         }
-        Ok(Builder::new(data_dir, Some(file), Store::open(data_dir)?))
+        let mut builder = Builder::new(data_dir, Some(file), Store::open(data_dir)?);
+        // Now, and not with the next entry: until then a foreign index would be taken for ours.
+        builder.reader = Some(builder.reader_in_place()?);
+        Ok(builder)
     }
 
     /// Builds an index for one question, where the data directory cannot be written to.
@@ -138,7 +141,7 @@ impl Builder {
             let mut state = self.store.state;
             state.indexed_upto = reader.next_index();
             if let Some((_, line)) = self.batch.iter().next_back() {
-                state.last_leaf = merkle::leaf_hash(line);
+                state.last_leaf = leaf_hash(line);
             }
             let transaction =
                 self.store.connection.transaction_with_behavior(TransactionBehavior::Immediate)?;
@@ -160,15 +163,15 @@ impl Builder {
             let mut reader = Reader::open(&self.data_dir, last)?;
             let reached = reader.next_index();
             reader.read_batch(&mut self.batch, 1)?;
-            let same = match self.batch.iter().next() {
-                Some((index, line)) if index == last => merkle::leaf_hash(line) == last_leaf,
+            let found = self.batch.iter().next().map(|(index, line)| (index, leaf_hash(line)));
+            match found {
+                Some((index, leaf)) if index == last && leaf == last_leaf => return Ok(reader),
                 // Pruned up to here: nothing left to compare with.
-                Some((index, _)) => reached == last && index > last,
-                None => false,
-            };
-            if !same {
-                tracing::warn!("the index belongs to another ledger and is built again");
-                self.rebuild()?;
+                Some((index, _)) if reached == last && index > last => {}
+                _ => {
+                    tracing::warn!("the index belongs to another ledger and is built again");
+                    self.rebuild()?;
+                }
             }
         }
         Ok(Reader::open(&self.data_dir, self.store.state.indexed_upto)?)

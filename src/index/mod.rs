@@ -24,9 +24,6 @@ mod row;
 mod store;
 mod wire;
 
-#[cfg(test)]
-mod tests;
-
 pub use builder::{Builder, follow};
 pub use queries::{Filter, Selection};
 pub use reading::Index;
@@ -81,6 +78,20 @@ impl IndexError {
         use rusqlite::ErrorCode::{DatabaseCorrupt, NotADatabase};
         let IndexError::Sqlite(error) = self else { return false };
         matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
+    }
+
+    /// Whether the directory does not let us write an index.
+    #[must_use]
+    fn is_unwritable(&self) -> bool {
+        use rusqlite::ErrorCode::{CannotOpen, PermissionDenied, ReadOnly};
+        match self {
+            IndexError::File { .. } => true,
+            IndexError::Sqlite(error) => {
+                let code = error.sqlite_error_code();
+                matches!(code, Some(CannotOpen | PermissionDenied | ReadOnly))
+            }
+            _ => false,
+        }
     }
 }
 

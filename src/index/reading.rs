@@ -40,7 +40,7 @@ impl Index {
         loop {
             match Builder::open(data_dir) {
                 Ok(builder) => return Index::build(data_dir, builder, end, progress),
-                Err(IndexError::File { .. }) => {
+                Err(error) if error.is_unwritable() => {
                     let builder = Builder::temporary(data_dir)?;
                     return Index::build(data_dir, builder, end, progress);
                 }

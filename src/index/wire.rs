@@ -167,3 +167,32 @@ impl LineParser {
         serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_follow_the_split_unless_it_is_stale() {
+        let writes = |usage: &str| serde_json::from_str::<Tokens>(usage).unwrap().cache_writes();
+        let split =
+            r#""cache_creation":{"ephemeral_1h_input_tokens":2,"ephemeral_5m_input_tokens":3}"#;
+        assert_eq!(writes("{}"), (None, None));
+        assert_eq!(writes(r#"{"cache_creation_input_tokens":7}"#), (Some(7), Some(0)));
+        assert_eq!(writes(&format!("{{{split}}}")), (Some(3), Some(2)));
+        let with = |total| format!("{{{split},\"cache_creation_input_tokens\":{total}}}");
+        assert_eq!(writes(&with(5)), (Some(3), Some(2)));
+        assert_eq!(writes(&with(0)), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_kind_is_the_one_of_the_envelope() {
+        let parser = LineParser::new();
+        let other = br#"{"body":{"x":",\"kind\":\"opened\""},"i":0,"kind":"started","v":1}"#;
+        assert!(matches!(parser.parse(other), Some(Fact::Other)));
+        for damaged in [&b"{}"[..], b"", br#"{"i":0,"kind":"opened","v":1}"#, b",\"kind\":\"gap\""]
+        {
+            assert!(parser.parse(damaged).is_none(), "{}", String::from_utf8_lossy(damaged));
+        }
+    }
+}
