@@ -264,8 +264,9 @@ fn follow(
     let stop = Arc::clone(stop);
     let operator = Arc::clone(operator);
     let thread = std::thread::Builder::new().name("index".to_owned());
-    let running =
-        move || index::follow(builder, doorbell, &operator.indexed, || stop.load(Ordering::Relaxed));
+    let running = move || {
+        index::follow(builder, doorbell, &operator.indexed, || stop.load(Ordering::Relaxed))
+    };
     Ok(thread.spawn(running)?)
 }
 

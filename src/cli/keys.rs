@@ -10,6 +10,7 @@ use crate::accounting::attribution::{CostCentre, CredentialHash, VIRTUAL_KEY_PRE
 use crate::app::random_hex;
 use crate::clock::Clock;
 use crate::keys::{self, KeyFile, KeysError, MappedFingerprint, StoredKey};
+use crate::report::render::table;
 
 /// Arguments of `keys`.
 #[derive(Debug, Args)]
@@ -104,7 +105,9 @@ impl KeysArgs {
         let text = match &self.action {
             Action::Add(centre) => add(&dir, centre.centre()?, now)?,
             Action::Map { fingerprint, centre } => map(&dir, fingerprint, centre.centre()?, now)?,
-            Action::List { format } => list(&keys::read(&keys::path_in(&dir))?, format)?,
+            Action::List { format } => {
+                list(&keys::read(&keys::path_in(&dir))?, format, surroundings.terminal)?
+            }
             Action::Rotate { fingerprint } => rotate(&dir, fingerprint, now)?,
             Action::Revoke { fingerprint } => revoke(&dir, fingerprint, now)?,
         };
@@ -190,7 +193,7 @@ fn live_key<'a>(file: &'a mut KeyFile, fingerprint: &str) -> Result<&'a mut Stor
     file.keys.iter_mut().find(is_it).ok_or_else(unknown)
 }
 
-fn list(file: &KeyFile, format: &str) -> Result<String, CliError> {
+fn list(file: &KeyFile, format: &str, terminal: bool) -> Result<String, CliError> {
     if format == "json" {
         let keys: Vec<_> = file
             .keys
@@ -215,20 +218,20 @@ fn list(file: &KeyFile, format: &str) -> Result<String, CliError> {
     if file.keys.is_empty() && file.fingerprints.is_empty() {
         return Ok("No keys yet: `weighbridge keys add --team TEAM` makes one.\n".to_owned());
     }
-    let mut table = crate::report::text::plain_table();
-    table.set_header(["key", "kind", "team", "user", "project", "created", "revoked"]);
+    let header = ["key", "kind", "team", "user", "project", "created", "revoked"];
     let cell = |text: &Option<String>| text.clone().unwrap_or_else(|| "–".to_owned());
-    for key in &file.keys {
-        let StoredKey { fingerprint, centre, created, revoked, .. } = key;
+    let row = |fingerprint: &String, kind: &str, centre: &CostCentre, rest: [String; 2]| {
         let (user, project) = (cell(&centre.user), cell(&centre.project));
-        let row = [fingerprint.clone(), "virtual".into(), centre.team.clone(), user, project];
-        table.add_row(row.into_iter().chain([created.clone(), cell(revoked)]));
-    }
-    for mapped in &file.fingerprints {
-        let MappedFingerprint { fingerprint, centre, created } = mapped;
-        let (user, project) = (cell(&centre.user), cell(&centre.project));
-        let row = [fingerprint.clone(), "mapped".into(), centre.team.clone(), user, project];
-        table.add_row(row.into_iter().chain([created.clone(), "–".into()]));
-    }
-    Ok(format!("{table}\n"))
+        let first = [fingerprint.clone(), kind.to_owned(), centre.team.clone(), user, project];
+        first.into_iter().chain(rest).collect::<Vec<String>>()
+    };
+    let keys = file.keys.iter().map(|key| {
+        let rest = [key.created.clone(), cell(&key.revoked)];
+        row(&key.fingerprint, "virtual", &key.centre, rest)
+    });
+    let mapped = file.fingerprints.iter().map(|mapped| {
+        row(&mapped.fingerprint, "mapped", &mapped.centre, [mapped.created.clone(), cell(&None)])
+    });
+    let rows: Vec<Vec<String>> = keys.chain(mapped).collect();
+    Ok(table(&header.map(str::to_owned), &rows, header.len(), terminal) + "\n")
 }

@@ -10,9 +10,10 @@ use clap::Args;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{SignalKind, signal};
 
+use super::report::ReportArgs;
 use super::serve::StandArgs;
 use super::summary::Run;
-use super::{CliError, Surroundings, failed, report, runtime};
+use super::{CliError, Surroundings, failed, runtime};
 use crate::app;
 use crate::config::Config;
 
@@ -53,7 +54,7 @@ impl RunArgs {
         let code = exit_code(status);
         for path in &self.report {
             let text = match form(path)? {
-                Form::Json => run.0.clone() + "\n",
+                Form::Json => run.0.clone(),
                 Form::Markdown => run.1.markdown(),
                 Form::Junit => run.1.junit(&self.command.join(" "), i32::from(code)),
             };
@@ -131,7 +132,9 @@ fn form(path: &Path) -> Result<Form, CliError> {
 
 /// The run's figures, as the report's JSON and read from it.
 fn summary(dir: &Path) -> Result<(String, Run), CliError> {
-    let json = report::tallied(&[dir.to_owned()], "model")?;
-    let value = serde_json::from_str(&json)?;
+    let mut json = Vec::new();
+    ReportArgs::by_model(dir.to_owned()).run(&mut json, false, Vec::new())?;
+    let value = serde_json::from_slice(&json)?;
+    let json = String::from_utf8_lossy(&json).into_owned();
     Ok((json, Run::from_report(&value)))
 }

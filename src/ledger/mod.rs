@@ -6,6 +6,7 @@
 
 mod book;
 mod disk;
+pub mod reader;
 mod recovery;
 mod reserve;
 mod segment;
