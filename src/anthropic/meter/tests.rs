@@ -158,6 +158,13 @@ fn the_first_token_and_the_end_are_seen_in_their_chunk() {
     let (_, first, end) = run(&SSE, [wire!("cut_early.sse").as_slice()]);
     assert_eq!((first, end), (Some(0), None));
 
+    // A type that is not in a line's head is known when the event is whole, however it is cut.
+    let line = format!("data: {{{}\"type\":\"message_stop\"}}\n", " ".repeat(130));
+    let (_, _, end) = run(&SSE, [line.as_bytes(), b"\n"]);
+    assert_eq!(end, Some(1));
+    let (_, _, end) = run(&SSE, line.as_bytes().chunks(1).chain([b"\n".as_slice()]));
+    assert_eq!(end, Some(line.len()));
+
     let body: &[u8] = wire!("tool_use.eventstream");
     let (_, first, end) = run(&BEDROCK, body.chunks(1));
     assert_eq!(end, Some(body.len() - 1));
