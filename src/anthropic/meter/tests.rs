@@ -253,6 +253,13 @@ fn bounds_hold() {
     let (long, _, end) = run(&SSE, body.as_bytes().chunks(9_000));
     assert_eq!(long.flags, [Flag::InspectionTruncated, Flag::UsageUnknown]);
     assert!(long.complete && end.is_some());
+    // The event after an overlong one is read, in whatever pieces both came.
+    let next =
+        format!("{body}data: {{\"type\":\"message_delta\",\"usage\":{{\"output_tokens\":5}}}}\n\n");
+    for size in [9_000, next.len()] {
+        let usage = run(&SSE, next.as_bytes().chunks(size)).0.usage.unwrap();
+        assert_eq!(usage.output_tokens, Some(5), "{size}");
+    }
 
     let document = json!({"content": huge.repeat(3), "usage": {"input_tokens": 1}}).to_string();
     let long = metered(&JSON, document.as_bytes());
