@@ -127,8 +127,8 @@ impl Refusal {
                  headers."
             }
             Refusal::UnknownKey => {
-                "This Weighbridge key is not known. Check it for typing errors, or ask the operator \
-                 for a new one."
+                "This Weighbridge key is not known. Check it for typing errors, or ask the \
+                 operator for a new one."
             }
             Refusal::RevokedKey => {
                 "This Weighbridge key was revoked. Ask the operator for a new one."
