@@ -60,14 +60,20 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
     let sent = tokio::select! {
         sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => sent,
         () = reply.departed() => {
-            return gate.close(Ending::without_response(Outcome::ClientLeft), &call, open).await;
+            let mut ending = Ending::without_response(Outcome::ClientLeft);
+            ending.flags.extend(call.usage_unknown());
+            return gate.close(ending, &call, open).await;
         }
     };
     let response = match sent {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::warn!(error = %root_cause(&error), "the upstream did not answer");
-            let refusal = Refusal::UpstreamUnreachable;
+            let refusal = if error.is_connect() {
+                Refusal::UpstreamUnreachable
+            } else {
+                Refusal::UpstreamBrokeOff
+            };
             return gate.refuse(refusal, &call, open, reply).await;
         }
         Err(_) => {
@@ -185,6 +191,11 @@ impl Call {
         }
     }
 
+    /// The request reached the API and no answer came: it may have been billed.
+    fn usage_unknown(&self) -> Option<Flag> {
+        self.route.endpoint.is_metered().then_some(Flag::UsageUnknown)
+    }
+
     fn asked<'a>(&'a self, gate: &Gate) -> Asked<'a> {
         Asked {
             exchange: &self.id,
@@ -240,12 +251,15 @@ impl Gate {
         self.count_refusal(refusal);
         let response = refuse(refusal, Some(&call.id));
         let mut ending = Ending::without_response(match refusal {
-            Refusal::UpstreamUnreachable => Outcome::UpstreamError,
+            Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => Outcome::UpstreamError,
             Refusal::UpstreamTimedOut => Outcome::TimedOut,
             _ => Outcome::Refused,
         });
         ending.status = Some(refusal.status());
         ending.error_type = Some(refusal.error_type());
+        if matches!(refusal, Refusal::UpstreamBrokeOff | Refusal::UpstreamTimedOut) {
+            ending.flags.extend(call.usage_unknown());
+        }
         self.close(ending, call, open).await;
         Rest::Response(Box::new(response), reply).release().await;
     }
