@@ -1,1 +1,9 @@
 //! Commands.
+
+pub mod error;
+pub mod exchanges;
+pub mod report;
+pub mod sessions;
+mod source;
+
+pub use error::CliError;
