@@ -52,7 +52,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         }
     };
     if let Err(refusal) = centre {
-        return gate.refuse(refusal, &call, open, reply).await;
+        return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
     }
 
     headers::strip_hop_by_hop(&mut head.headers);
@@ -74,11 +74,11 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
             } else {
                 Refusal::UpstreamBrokeOff
             };
-            return gate.refuse(refusal, &call, open, reply).await;
+            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
         }
         Err(_) => {
             let refusal = Refusal::UpstreamTimedOut;
-            return gate.refuse(refusal, &call, open, reply).await;
+            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
         }
     };
     let (ending, rest) = relay::run(response, reply, &call.asked(&gate)).await;
@@ -264,7 +264,7 @@ impl Gate {
         Rest::Response(Box::new(response), reply).release().await;
     }
 
-    async fn close(&self, mut ending: Ending, call: &Call, open: OpenExchange) {
+    async fn close(&self, mut ending: Box<Ending>, call: &Call, open: OpenExchange) {
         if let Some(group) = call.group {
             let failed = may_be_repeated(&ending);
             let now = self.recorder.clock().mono_ns();

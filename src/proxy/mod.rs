@@ -163,6 +163,7 @@ async fn answer(
 ) -> Result<Response<ReplyBody>, NoAnswer> {
     let (reply, response) = Reply::channel();
     let tasks = gate.tasks.clone();
-    tasks.spawn(exchange::run(gate, request, reply));
+    // On the heap before it is spawned: the runtime would copy the large future several times.
+    tasks.spawn(Box::pin(exchange::run(gate, request, reply)));
     response.await.map_err(|_| NoAnswer)
 }

@@ -86,7 +86,7 @@ pub(super) async fn run(
     response: Response<Incoming>,
     reply: Reply,
     asked: &Asked<'_>,
-) -> (Ending, Rest) {
+) -> (Box<Ending>, Rest) {
     let (mut head, mut body) = response.into_parts();
     let meter = Meter::new(&ResponseHead {
         endpoint: asked.endpoint,
@@ -132,7 +132,7 @@ pub(super) async fn run(
         clock: asked.clock,
         ending,
     };
-    stream.relay(first).await
+    Box::pin(stream.relay(first)).await
 }
 
 /// The whole body came with the head: one piece, held as a whole.
@@ -140,8 +140,8 @@ fn relay_whole(
     response: Response<Bytes>,
     reply: Reply,
     mut meter: Meter,
-    (mut ending, clock): (Ending, Clock),
-) -> (Ending, Rest) {
+    (mut ending, clock): (Box<Ending>, Clock),
+) -> (Box<Ending>, Rest) {
     meter.observe(response.body());
     ending.first_token_ns = Some(clock.mono_ns());
     ending.response_bytes = response.body().len() as u64;
@@ -184,7 +184,7 @@ struct Stream {
     held: Vec<Piece>,
     held_bytes: usize,
     clock: Clock,
-    ending: Ending,
+    ending: Box<Ending>,
 }
 
 /// What comes next.
@@ -195,7 +195,10 @@ enum Event {
 }
 
 impl Stream {
-    async fn relay(mut self, first: Option<Result<Frame<Bytes>, hyper::Error>>) -> (Ending, Rest) {
+    async fn relay(
+        mut self,
+        first: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> (Box<Ending>, Rest) {
         let idle_timeout = self.client.idle_timeout;
         let silence = sleep_until(Instant::now() + idle_timeout);
         tokio::pin!(silence);
@@ -279,7 +282,7 @@ impl Stream {
     }
 
     /// The upstream has said all it will say, or broke off.
-    fn finish(mut self, outcome: Outcome, broken: bool) -> (Ending, Rest) {
+    fn finish(mut self, outcome: Outcome, broken: bool) -> (Box<Ending>, Rest) {
         let is_stream = self.hold == Hold::StreamEnd;
         self.ending.metered = self.meter.finish();
         let metered = &self.ending.metered;
@@ -295,7 +298,7 @@ impl Stream {
     }
 
     /// The client is gone; dropping the body cancels the request upstream.
-    fn leave(mut self, outcome: Outcome) -> (Ending, Rest) {
+    fn leave(mut self, outcome: Outcome) -> (Box<Ending>, Rest) {
         drop(self.body);
         self.ending.metered = self.meter.finish();
         self.ending.outcome = outcome;
