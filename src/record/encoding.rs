@@ -5,8 +5,8 @@
 //! ledger's lock is taken, so [`Draft`] holds the line in three parts and [`Draft::line`] joins
 //! them under the lock.
 
-use serde::de::{Deserializer, Error as _};
 use serde::Deserialize;
+use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
 
 use super::entry::Entry;
