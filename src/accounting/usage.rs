@@ -85,6 +85,41 @@ pub struct Usage {
     pub speed: Option<String>,
 }
 
+impl Usage {
+    /// The counts by kind, known ones only: the one place that decides how cache writes split.
+    /// Where no split by time to live came, or it does not add up to the total, the total is
+    /// trusted and counted as five-minute writes, the API's default (facts: a fallback's split can
+    /// be the declined attempt's).
+    #[must_use]
+    pub fn tokens(&self) -> Vec<(TokenKind, u64)> {
+        let (five_minutes, one_hour) = match self.cache_creation {
+            Some(split) if !self.has_stale_split() => {
+                (split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens)
+            }
+            _ => (self.cache_creation_input_tokens, None),
+        };
+        let all = [
+            (TokenKind::Input, self.input_tokens),
+            (TokenKind::Output, self.output_tokens),
+            (TokenKind::CacheRead, self.cache_read_input_tokens),
+            (TokenKind::CacheWrite5m, five_minutes),
+            (TokenKind::CacheWrite1h, one_hour),
+        ];
+        all.into_iter().filter_map(|(kind, count)| Some((kind, count?))).collect()
+    }
+
+    /// Whether the split by time to live contradicts the total.
+    #[must_use]
+    pub fn has_stale_split(&self) -> bool {
+        let (Some(split), Some(total)) = (self.cache_creation, self.cache_creation_input_tokens)
+        else {
+            return false;
+        };
+        let one_hour = split.ephemeral_1h_input_tokens.unwrap_or(0);
+        split.ephemeral_5m_input_tokens.unwrap_or(0).checked_add(one_hour) != Some(total)
+    }
+}
+
 /// Cache writes by time to live.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct CacheCreation {

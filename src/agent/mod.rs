@@ -1,1 +1,3 @@
-//! Calls as clients make them: attempts, sessions. Pure.
+//! Calls as clients make them. Pure.
+
+pub mod attempt;

@@ -1,0 +1,14 @@
+//! Configuration: raw text in, a validated [`Config`] out. Pure.
+//!
+//! Three layers are laid over the defaults, each a [`File`]: the configuration file, then
+//! `WEIGHBRIDGE_*` variables, then flags. Unknown keys are refused with their path. Secrets are
+//! written by reference only, so a configuration can be shown and logged whole.
+
+mod file;
+mod settings;
+
+pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
+pub use settings::{
+    Config, ConfigError, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,
+    SecretRef, Setting, UpstreamConfig,
+};

@@ -1,0 +1,189 @@
+//! The layers as they are written: every key optional, unknown keys refused.
+
+use serde::Deserialize;
+
+/// What one layer says. Absent means: ask the layer below.
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct File {
+    /// Where calls go.
+    pub upstream: Upstream,
+    /// Where the sidecar listens.
+    pub listen: Listen,
+    /// What is written down, and how surely.
+    pub ledger: Ledger,
+    /// What calls cost.
+    pub pricing: Pricing,
+}
+
+/// `[upstream]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Upstream {
+    pub(super) url: Option<String>,
+    pub(super) key: Option<String>,
+    pub(super) connect_timeout: Option<String>,
+    pub(super) head_timeout: Option<String>,
+    pub(super) idle_timeout: Option<String>,
+    pub(super) proxy: Option<String>,
+    pub(super) no_proxy: Option<String>,
+    pub(super) ca_file: Option<String>,
+}
+
+/// `[listen]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Listen {
+    pub(super) api: Option<String>,
+    pub(super) admin: Option<String>,
+    pub(super) telemetry: Option<String>,
+    pub(super) tls_certificate: Option<String>,
+    pub(super) tls_key: Option<String>,
+    pub(super) require_key: Option<bool>,
+    pub(super) connections_max: Option<u64>,
+    pub(super) body_bytes_max: Option<u64>,
+    pub(super) drain_timeout: Option<String>,
+}
+
+/// `[ledger]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Ledger {
+    pub(super) dir: Option<String>,
+    pub(super) mode: Option<String>,
+    pub(super) durability: Option<String>,
+    pub(super) segment_bytes: Option<u64>,
+}
+
+/// `[pricing]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Pricing {
+    pub(super) file: Option<String>,
+}
+
+/// Where a value came from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Source {
+    /// The documented default.
+    Default,
+    /// The configuration file.
+    File,
+    /// A `WEIGHBRIDGE_*` variable.
+    Environment,
+    /// A flag on the command line.
+    Flag,
+}
+
+impl Source {
+    /// In words, for `weighbridge check`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Source::Default => "default",
+            Source::File => "file",
+            Source::Environment => "environment",
+            Source::Flag => "flag",
+        }
+    }
+}
+
+/// A layer and where it came from.
+#[derive(Clone, Debug)]
+pub struct Layer {
+    /// Where it came from.
+    pub source: Source,
+    /// What it says.
+    pub file: File,
+}
+
+/// A layer cannot be read.
+#[derive(Debug, thiserror::Error)]
+pub enum LayerError {
+    /// The file is not what a configuration file is.
+    #[error("{name}: {detail}")]
+    File {
+        /// The file's name.
+        name: String,
+        /// Line, key and what is wrong with it.
+        detail: String,
+    },
+    /// A variable names no key, or its value does not fit.
+    #[error("{variable}={value:?}: {detail}")]
+    Variable {
+        /// The variable.
+        variable: String,
+        /// Its value.
+        value: String,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// Reads a configuration file's text.
+pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
+    let file = toml::from_str(text).map_err(|error| LayerError::File {
+        name: name.to_owned(),
+        detail: error.to_string().trim_end().replace('\n', " "),
+    })?;
+    Ok(Layer { source: Source::File, file })
+}
+
+/// What variables of ours start with.
+const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
+/// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
+const SECTIONS: [&str; 4] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_"];
+
+/// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
+/// whoever set them.
+pub fn environment_layer(
+    variables: impl IntoIterator<Item = (String, String)>,
+) -> Result<Layer, LayerError> {
+    let mut table = toml::Table::new();
+    for (variable, value) in variables {
+        let Some(rest) = variable.strip_prefix(VARIABLE_PREFIX) else { continue };
+        let Some(section) = SECTIONS.into_iter().find(|section| rest.starts_with(section)) else {
+            continue;
+        };
+        let key = rest.trim_start_matches(section).to_ascii_lowercase();
+        let section = section.trim_end_matches('_').to_ascii_lowercase();
+        let typed = match (value.parse::<bool>(), value.parse::<i64>()) {
+            (Ok(truth), _) => toml::Value::Boolean(truth),
+            (_, Ok(number)) => toml::Value::Integer(number),
+            _ => toml::Value::String(value.clone()),
+        };
+        let one = toml::Table::from_iter([(
+            section.clone(),
+            toml::Value::Table(toml::Table::from_iter([(key.clone(), typed.clone())])),
+        )]);
+        one.try_into::<File>().map_err(|error| LayerError::Variable {
+            variable: variable.clone(),
+            value,
+            detail: error.to_string().trim_end().replace('\n', " "),
+        })?;
+        let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));
+        if let toml::Value::Table(keys) = entry {
+            keys.insert(key, typed);
+        }
+    }
+    let file = table.try_into().unwrap_or_default();
+    Ok(Layer { source: Source::Environment, file })
+}
+
+impl Layer {
+    /// A layer of flags; `None` where a flag was not given.
+    #[must_use]
+    pub fn flags(
+        upstream: Option<String>,
+        [api, admin, telemetry]: [Option<String>; 3],
+        dir: Option<String>,
+    ) -> Layer {
+        let file = File {
+            upstream: Upstream { url: upstream, ..Upstream::default() },
+            listen: Listen { api, admin, telemetry, ..Listen::default() },
+            ledger: Ledger { dir, ..Ledger::default() },
+            pricing: Pricing::default(),
+        };
+        Layer { source: Source::Flag, file }
+    }
+}

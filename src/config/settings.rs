@@ -1,0 +1,456 @@
+//! The layers merged, typed and checked.
+
+use std::net::SocketAddr;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use super::file::{File, Layer, Source};
+
+/// A key, its effective value as text, and where it came from: what `weighbridge check` prints.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Setting {
+    /// `section.key`.
+    pub key: &'static str,
+    /// The effective value; empty where nothing is set. Secrets are references, never values.
+    pub value: String,
+    /// Where it came from.
+    pub source: Source,
+}
+
+/// Where a secret is kept.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum SecretRef {
+    /// `env:NAME`
+    Environment(String),
+    /// `file:PATH`
+    File(PathBuf),
+    /// `command:PROGRAM ARGUMENTS`
+    Command(String),
+}
+
+/// Everything `serve` needs to know.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Config {
+    /// `[upstream]`
+    pub upstream: UpstreamConfig,
+    /// `[listen]`
+    pub listen: ListenConfig,
+    /// `[ledger]`
+    pub ledger: LedgerConfig,
+    /// `[pricing]`
+    pub pricing: PricingConfig,
+    /// Every key with its effective value and source, in the order of the documentation.
+    pub settings: Vec<Setting>,
+}
+
+/// Where calls go.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct UpstreamConfig {
+    /// Scheme, host and an optional path prefix, without a slash at the end.
+    pub url: String,
+    /// The key that replaces virtual keys.
+    pub key: Option<SecretRef>,
+    /// To open a connection, name lookup and TLS included.
+    pub connect_timeout: Duration,
+    /// From the request's last byte to the response's head.
+    pub head_timeout: Duration,
+    /// Silence between two frames.
+    pub idle_timeout: Duration,
+    /// An HTTP proxy to go through.
+    pub proxy: Option<String>,
+    /// Hosts that are reached without it.
+    pub no_proxy: Option<String>,
+    /// More certificate authorities (PEM) beside the platform's.
+    pub ca_file: Option<PathBuf>,
+}
+
+/// Where the sidecar listens.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ListenConfig {
+    /// Clients' calls.
+    pub api: SocketAddr,
+    /// The operator's HTTP.
+    pub admin: SocketAddr,
+    /// Metrics and health for a scraper, on any address.
+    pub telemetry: Option<SocketAddr>,
+    /// Certificate chain and key (PEM) for the API listener.
+    pub tls: Option<(PathBuf, PathBuf)>,
+    /// Refuse callers whose credential is not mapped.
+    pub require_key: bool,
+    /// Connections open at the same time.
+    pub connections_max: usize,
+    /// The largest request body that is collected.
+    pub body_bytes_max: usize,
+    /// How long running calls may take to finish after SIGTERM.
+    pub drain_timeout: Duration,
+}
+
+/// What happens when the ledger cannot be written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum LedgerModeName {
+    /// The reserve first, then refuse.
+    Closed,
+    /// Refuse at once, and wait for the disk on every entry.
+    Strict,
+    /// Go on without a record and write the gap down.
+    Observe,
+}
+
+/// What an acknowledged entry survives.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum DurabilityName {
+    /// `kill -9`; a power cut loses at most the last 250 ms.
+    Process,
+    /// A power cut.
+    Power,
+}
+
+/// What is written down, and how surely.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct LedgerConfig {
+    /// The data directory.
+    pub dir: PathBuf,
+    /// When the ledger cannot be written.
+    pub mode: LedgerModeName,
+    /// What an acknowledged entry survives.
+    pub durability: DurabilityName,
+    /// Size at which a segment is sealed.
+    pub segment_bytes: u64,
+}
+
+/// What calls cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct PricingConfig {
+    /// A pricing table in place of the built-in one.
+    pub file: Option<PathBuf>,
+}
+
+/// A value does not do.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{key} = {value:?} ({from}): {problem}", from = source_name.name())]
+pub struct ConfigError {
+    /// `section.key`.
+    pub key: &'static str,
+    /// The value as it was written.
+    pub value: String,
+    /// Which layer it came from.
+    pub source_name: Source,
+    /// What is wrong, and what would do.
+    pub problem: String,
+}
+
+/// Looks keys up through the layers, highest first, and keeps what it found.
+struct Reader<'a> {
+    layers: &'a [Layer],
+    settings: Vec<Setting>,
+}
+
+impl Reader<'_> {
+    /// The text of the highest layer that sets the key, else the default.
+    fn text(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        get: impl Fn(&File) -> Option<String>,
+    ) -> Setting {
+        let found = self.layers.iter().rev().find_map(|l| get(&l.file).map(|v| (v, l.source)));
+        let (value, source) = found.unwrap_or_else(|| (default.to_owned(), Source::Default));
+        let setting = Setting { key, value, source };
+        self.settings.push(setting.clone());
+        setting
+    }
+
+    /// A text that may be absent.
+    fn optional(
+        &mut self,
+        key: &'static str,
+        get: impl Fn(&File) -> Option<String>,
+    ) -> Option<Setting> {
+        Some(self.text(key, "", get)).filter(|setting| !setting.value.is_empty())
+    }
+
+    /// A text that is read as something else.
+    fn parsed<T>(
+        &mut self,
+        key: &'static str,
+        default: &str,
+        get: impl Fn(&File) -> Option<String>,
+        parse: impl Fn(&str) -> Result<T, String>,
+    ) -> Result<T, ConfigError> {
+        let setting = self.text(key, default, get);
+        parse(&setting.value).map_err(|problem| setting.error(problem))
+    }
+}
+
+impl Setting {
+    fn error(&self, problem: impl Into<String>) -> ConfigError {
+        ConfigError {
+            key: self.key,
+            value: self.value.clone(),
+            source_name: self.source,
+            problem: problem.into(),
+        }
+    }
+}
+
+fn duration(text: &str) -> Result<Duration, String> {
+    let wrong = "write a time like 10s, 500ms or 15m, above zero";
+    let signed = text.parse::<jiff::SignedDuration>().map_err(|_| wrong.to_owned())?;
+    let duration = Duration::try_from(signed).map_err(|_| wrong.to_owned())?;
+    if duration.is_zero() { Err(wrong.to_owned()) } else { Ok(duration) }
+}
+
+fn address(text: &str) -> Result<SocketAddr, String> {
+    text.parse().map_err(|_| "write an IP address and a port, like 127.0.0.1:8484".to_owned())
+}
+
+fn number(range: std::ops::RangeInclusive<u64>) -> impl Fn(&str) -> Result<u64, String> {
+    move |text| {
+        let value = text.parse::<u64>().ok().filter(|value| range.contains(value));
+        value.ok_or_else(|| format!("write a number from {} to {}", range.start(), range.end()))
+    }
+}
+
+fn url(text: &str) -> Result<String, String> {
+    let rest = text.strip_prefix("https://").or_else(|| text.strip_prefix("http://"));
+    match rest {
+        Some(rest)
+            if !rest.starts_with('/') && !rest.is_empty() && !rest.contains(['?', '#', '@']) =>
+        {
+            Ok(text.trim_end_matches('/').to_owned())
+        }
+        _ => Err("write an URL like https://api.anthropic.com, without a query".to_owned()),
+    }
+}
+
+fn secret(text: &str) -> Result<SecretRef, String> {
+    match text.split_once(':') {
+        Some(("env", name)) if !name.is_empty() => Ok(SecretRef::Environment(name.to_owned())),
+        Some(("file", path)) if !path.is_empty() => Ok(SecretRef::File(PathBuf::from(path))),
+        Some(("command", line)) if !line.is_empty() => Ok(SecretRef::Command(line.to_owned())),
+        _ => Err("secrets are written by reference: env:NAME, file:PATH or command:PROGRAM".into()),
+    }
+}
+
+impl Config {
+    /// Merges layers, lowest first, over the defaults. `state_dir` is the default data directory;
+    /// `proxy` and `no_proxy` are what the environment's `HTTPS_PROXY` and `NO_PROXY` say.
+    ///
+    /// # Errors
+    ///
+    /// The first value that does not do, with its key, its layer and what would do.
+    pub fn merge(
+        layers: &[Layer],
+        state_dir: &str,
+        [proxy, no_proxy]: [Option<String>; 2],
+    ) -> Result<Config, ConfigError> {
+        let mut reader = Reader { layers, settings: Vec::new() };
+        let upstream =
+            read_upstream(&mut reader, &proxy.unwrap_or_default(), &no_proxy.unwrap_or_default())?;
+        let listen = read_listen(&mut reader)?;
+        let ledger = read_ledger(&mut reader, state_dir)?;
+        let file = reader.optional("pricing.file", |f| f.pricing.file.clone());
+        let pricing = PricingConfig { file: file.map(|setting| PathBuf::from(setting.value)) };
+        Ok(Config { upstream, listen, ledger, pricing, settings: reader.settings })
+    }
+}
+
+fn read_upstream(
+    reader: &mut Reader<'_>,
+    proxy: &str,
+    no_proxy: &str,
+) -> Result<UpstreamConfig, ConfigError> {
+    let at = reader.text("upstream.url", "https://api.anthropic.com", |f| f.upstream.url.clone());
+    let address = url(&at.value).map_err(|problem| at.error(problem))?;
+    let key = match reader.optional("upstream.key", |f| f.upstream.key.clone()) {
+        None => None,
+        Some(setting) => {
+            if !is_private(&address) {
+                let why = "a key is sent over https:// or to a loopback address only";
+                return Err(at.error(why));
+            }
+            Some(secret(&setting.value).map_err(|problem| setting.error(problem))?)
+        }
+    };
+    let connect = |f: &File| f.upstream.connect_timeout.clone();
+    Ok(UpstreamConfig {
+        url: address,
+        key,
+        connect_timeout: reader.parsed("upstream.connect_timeout", "10s", connect, duration)?,
+        head_timeout: reader.parsed(
+            "upstream.head_timeout",
+            "900s",
+            |f| f.upstream.head_timeout.clone(),
+            duration,
+        )?,
+        idle_timeout: reader.parsed(
+            "upstream.idle_timeout",
+            "330s",
+            |f| f.upstream.idle_timeout.clone(),
+            duration,
+        )?,
+        proxy: non_empty(reader.text("upstream.proxy", proxy, |f| f.upstream.proxy.clone())),
+        no_proxy: non_empty(
+            reader.text("upstream.no_proxy", no_proxy, |f| f.upstream.no_proxy.clone()),
+        ),
+        ca_file: reader
+            .optional("upstream.ca_file", |f| f.upstream.ca_file.clone())
+            .map(|setting| PathBuf::from(setting.value)),
+    })
+}
+
+fn non_empty(setting: Setting) -> Option<String> {
+    Some(setting.value).filter(|value| !value.is_empty())
+}
+
+/// Whether a secret may be sent there: TLS, or an address that does not leave the machine.
+fn is_private(url: &str) -> bool {
+    let Some(rest) = url.strip_prefix("http://") else { return true };
+    let authority = rest.split('/').next().unwrap_or(rest);
+    if authority == "localhost" || authority.starts_with("localhost:") {
+        return true;
+    }
+    let ip = authority.parse::<SocketAddr>().map(|socket| socket.ip());
+    ip.or_else(|_| authority.trim_matches(['[', ']']).parse()).is_ok_and(|ip| ip.is_loopback())
+}
+
+fn read_listen(reader: &mut Reader<'_>) -> Result<ListenConfig, ConfigError> {
+    let api = reader.parsed("listen.api", "127.0.0.1:8484", |f| f.listen.api.clone(), address)?;
+    let admin = |f: &File| f.listen.admin.clone();
+    let admin = reader.parsed("listen.admin", "127.0.0.1:8485", admin, |text| {
+        let parsed = address(text)?;
+        if parsed.ip().is_loopback() {
+            Ok(parsed)
+        } else {
+            Err("the admin listener stays on loopback; use listen.telemetry for scrapers".into())
+        }
+    })?;
+    let telemetry = match reader.optional("listen.telemetry", |f| f.listen.telemetry.clone()) {
+        None => None,
+        Some(setting) => Some(address(&setting.value).map_err(|p| setting.error(p))?),
+    };
+    let certificate =
+        reader.optional("listen.tls_certificate", |f| f.listen.tls_certificate.clone());
+    let key = reader.optional("listen.tls_key", |f| f.listen.tls_key.clone());
+    let tls = match (certificate, key) {
+        (None, None) => None,
+        (Some(chain), Some(key)) => Some((chain.value.into(), key.value.into())),
+        (Some(one), None) | (None, Some(one)) => {
+            return Err(one.error("set both listen.tls_certificate and listen.tls_key"));
+        }
+    };
+    let text = |value: Option<u64>| value.map(|v| v.to_string());
+    Ok(ListenConfig {
+        api,
+        admin,
+        telemetry,
+        tls,
+        require_key: reader.parsed(
+            "listen.require_key",
+            "false",
+            |f| f.listen.require_key.map(|v| v.to_string()),
+            |text| text.parse().map_err(|_| "write true or false".to_owned()),
+        )?,
+        connections_max: size(reader.parsed(
+            "listen.connections_max",
+            "4096",
+            |f| text(f.listen.connections_max),
+            number(1..=1_000_000),
+        )?),
+        body_bytes_max: size(reader.parsed(
+            "listen.body_bytes_max",
+            "33554432",
+            |f| text(f.listen.body_bytes_max),
+            number(1024..=1 << 32),
+        )?),
+        drain_timeout: reader.parsed(
+            "listen.drain_timeout",
+            "30s",
+            |f| f.listen.drain_timeout.clone(),
+            duration,
+        )?,
+    })
+}
+
+fn size(value: u64) -> usize {
+    usize::try_from(value).unwrap_or(usize::MAX)
+}
+
+fn read_ledger(reader: &mut Reader<'_>, state_dir: &str) -> Result<LedgerConfig, ConfigError> {
+    let dir = reader.text("ledger.dir", state_dir, |f| f.ledger.dir.clone());
+    if dir.value.is_empty() {
+        return Err(dir.error("name a data directory with --data-dir; no home directory is known"));
+    }
+    let mode = reader.parsed(
+        "ledger.mode",
+        "closed",
+        |f| f.ledger.mode.clone(),
+        |text| match text {
+            "closed" => Ok(LedgerModeName::Closed),
+            "strict" => Ok(LedgerModeName::Strict),
+            "observe" => Ok(LedgerModeName::Observe),
+            _ => Err("write closed, strict or observe".to_owned()),
+        },
+    )?;
+    let durability = |f: &File| f.ledger.durability.clone();
+    let durability =
+        reader.parsed("ledger.durability", "process", durability, |text| match text {
+            "process" => Ok(DurabilityName::Process),
+            "power" => Ok(DurabilityName::Power),
+            _ => Err("write process or power".to_owned()),
+        })?;
+    let segment = |f: &File| f.ledger.segment_bytes.map(|v| v.to_string());
+    let segment_bytes =
+        reader.parsed("ledger.segment_bytes", "67108864", segment, number(65_536..=1 << 34))?;
+    Ok(LedgerConfig { dir: PathBuf::from(dir.value), mode, durability, segment_bytes })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::file::{environment_layer, parse_file};
+    use super::*;
+
+    fn merge(layers: &[Layer]) -> Result<Config, ConfigError> {
+        Config::merge(layers, "state", [None, None])
+    }
+
+    #[test]
+    fn the_defaults_are_the_documented_ones() {
+        let config = merge(&[]).unwrap();
+        assert_eq!(config.upstream.url, "https://api.anthropic.com");
+        assert_eq!(config.listen.api.to_string(), "127.0.0.1:8484");
+        assert_eq!(config.upstream.idle_timeout, Duration::from_secs(330));
+        assert!(config.settings.iter().all(|setting| setting.source == Source::Default));
+    }
+
+    #[test]
+    fn higher_layers_win_and_are_named() {
+        let file = parse_file("w.toml", "[upstream]\nurl = 'http://127.0.0.1:1/'\n").unwrap();
+        let variables = [("WEIGHBRIDGE_UPSTREAM_URL".to_owned(), "http://127.0.0.1:2".to_owned())];
+        let environment = environment_layer(variables).unwrap();
+        let config = merge(&[file.clone(), environment]).unwrap();
+        assert_eq!(config.upstream.url, "http://127.0.0.1:2");
+        assert_eq!(config.settings[0].source, Source::Environment);
+        assert_eq!(merge(&[file]).unwrap().upstream.url, "http://127.0.0.1:1");
+    }
+
+    #[test]
+    fn bad_input_names_key_value_and_remedy() {
+        let unknown = parse_file("w.toml", "[upstream]\nurll = 'x'\n").unwrap_err().to_string();
+        assert!(unknown.contains("w.toml") && unknown.contains("urll"), "{unknown}");
+        let variable = [("WEIGHBRIDGE_LISTEN_APPI".to_owned(), "x".to_owned())];
+        assert!(environment_layer(variable).unwrap_err().to_string().contains("LISTEN_APPI"));
+        for (text, key) in [
+            ("[upstream]\nurl = 'ftp://x'", "upstream.url"),
+            ("[upstream]\nidle_timeout = '0s'", "upstream.idle_timeout"),
+            ("[upstream]\nkey = 'sk-ant-123'", "upstream.key"),
+            ("[upstream]\nurl = 'http://api.example'\nkey = 'env:K'", "upstream.url"),
+            ("[listen]\nadmin = '0.0.0.0:1'", "listen.admin"),
+            ("[listen]\ntls_key = 'k.pem'", "listen.tls_key"),
+            ("[ledger]\nmode = 'open'", "ledger.mode"),
+        ] {
+            let error = merge(&[parse_file("w.toml", text).unwrap()]).unwrap_err();
+            assert_eq!(error.key, key);
+        }
+    }
+}

@@ -1,0 +1,253 @@
+//! The keys file: virtual keys and known fingerprints, and who pays for each.
+//!
+//! `<data dir>/keys.json` (0600), replaced atomically by `weighbridge keys …` and read again by a
+//! running sidecar when it changes. No key is stored: a virtual key as its SHA-256, any other
+//! credential as its fingerprint.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Write};
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::time::SystemTime;
+
+use arc_swap::ArcSwap;
+use serde::{Deserialize, Serialize};
+
+use crate::accounting::attribution::{Attribution, CostCentre, CredentialHash, VirtualKey};
+
+/// Most keys and fingerprints a file may hold, each: bounds memory and start-up.
+pub const KEYS_MAX: usize = 100_000;
+
+/// The keys file cannot be read or written.
+#[derive(Debug, thiserror::Error)]
+pub enum KeysError {
+    /// The file system said no.
+    #[error("{path}: {source}")]
+    Io {
+        /// Which file.
+        path: PathBuf,
+        /// What it said.
+        source: io::Error,
+    },
+    /// The file is not a keys file.
+    #[error("{path} is not a keys file ({detail}); restore it from a backup")]
+    Format {
+        /// Which file.
+        path: PathBuf,
+        /// What is wrong with it.
+        detail: String,
+    },
+}
+
+/// What the file holds.
+#[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct KeyFile {
+    /// Virtual keys, in the order they were made.
+    #[serde(default)]
+    pub keys: Vec<StoredKey>,
+    /// Known fingerprints.
+    #[serde(default)]
+    pub fingerprints: Vec<MappedFingerprint>,
+}
+
+/// A virtual key as it is stored.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StoredKey {
+    /// The first 16 digits of the hash: its name in entries, reports and commands.
+    pub fingerprint: String,
+    /// SHA-256 of the whole key, hexadecimal.
+    pub hash: String,
+    /// Who pays.
+    #[serde(flatten)]
+    pub centre: CostCentre,
+    /// When it was made (RFC 3339, UTC).
+    pub created: String,
+    /// When it was taken back.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub revoked: Option<String>,
+}
+
+/// A fingerprint somebody mapped.
+#[derive(Clone, Debug, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MappedFingerprint {
+    /// The credential's fingerprint, as `exchanges` and `report --by key` show it.
+    pub fingerprint: String,
+    /// Who pays.
+    #[serde(flatten)]
+    pub centre: CostCentre,
+    /// When it was mapped (RFC 3339, UTC).
+    pub created: String,
+}
+
+/// Where the file is.
+#[must_use]
+pub fn path_in(data_dir: &Path) -> PathBuf {
+    data_dir.join("keys.json")
+}
+
+/// Reads the file; one that does not exist is empty.
+pub fn read(path: &Path) -> Result<KeyFile, KeysError> {
+    let text = match fs::read_to_string(path) {
+        Ok(text) => text,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KeyFile::default()),
+        Err(source) => return Err(KeysError::Io { path: path.to_owned(), source }),
+    };
+    let format = |detail: String| KeysError::Format { path: path.to_owned(), detail };
+    let file: KeyFile = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
+    if file.keys.len() > KEYS_MAX || file.fingerprints.len() > KEYS_MAX {
+        return Err(format(format!("more than {KEYS_MAX} keys")));
+    }
+    if let Some(key) = file.keys.iter().find(|k| CredentialHash::from_hex(&k.hash).is_none()) {
+        return Err(format(format!("the hash of key {} is not SHA-256", key.fingerprint)));
+    }
+    Ok(file)
+}
+
+/// Changes the file under a lock, so that two commands at once lose nothing.
+pub fn edit<T>(data_dir: &Path, change: impl FnOnce(&mut KeyFile) -> T) -> Result<T, KeysError> {
+    let path = path_in(data_dir);
+    let io = |path: &Path| {
+        let path = path.to_owned();
+        move |source| KeysError::Io { path, source }
+    };
+    fs::create_dir_all(data_dir).map_err(io(data_dir))?;
+    let lock_path = data_dir.join("keys.lock");
+    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+    lock.lock().map_err(io(&lock_path))?;
+    let mut file = read(&path)?;
+    let result = change(&mut file);
+    let temporary = data_dir.join("keys.json.new");
+    let mut options = OpenOptions::new();
+    let mut out = options
+        .write(true)
+        .create(true)
+        .truncate(true)
+        .mode(0o600)
+        .open(&temporary)
+        .map_err(io(&temporary))?;
+    serde_json::to_writer_pretty(&mut out, &file)
+        .map_err(io::Error::from)
+        .and_then(|()| out.write_all(b"\n"))
+        .and_then(|()| out.sync_all())
+        .map_err(io(&temporary))?;
+    fs::rename(&temporary, &path).map_err(io(&path))?;
+    Ok(result)
+}
+
+impl KeyFile {
+    /// The rules that follow from the file.
+    #[must_use]
+    pub fn attribution(&self) -> Attribution {
+        let keys = self.keys.iter().filter_map(|key| {
+            Some(VirtualKey {
+                hash: CredentialHash::from_hex(&key.hash)?,
+                centre: key.centre.clone(),
+                revoked: key.revoked.is_some(),
+            })
+        });
+        let mapped = self.fingerprints.iter().map(|m| (m.fingerprint.clone(), m.centre.clone()));
+        Attribution::new(keys, mapped)
+    }
+}
+
+/// What tells one version of the file from another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct FileVersion {
+    modified: Option<SystemTime>,
+    bytes: u64,
+    inode: u64,
+}
+
+/// The rules in force, read again when the file changes.
+#[derive(Debug)]
+pub struct LiveKeys {
+    path: PathBuf,
+    attribution: ArcSwap<Attribution>,
+    version: Mutex<Option<FileVersion>>,
+}
+
+impl LiveKeys {
+    /// Reads the file for the first time.
+    pub fn open(data_dir: &Path) -> Result<LiveKeys, KeysError> {
+        let path = path_in(data_dir);
+        let version = file_version(&path);
+        let attribution = ArcSwap::from_pointee(read(&path)?.attribution());
+        Ok(LiveKeys { path, attribution, version: Mutex::new(version) })
+    }
+
+    /// The rules in force now.
+    #[must_use]
+    pub fn current(&self) -> Arc<Attribution> {
+        self.attribution.load_full()
+    }
+
+    /// Reads the file again where it has changed; tells whether it has. An unreadable file leaves
+    /// the old rules in force.
+    pub fn refresh(&self) -> Result<bool, KeysError> {
+        let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
+        let now = file_version(&self.path);
+        if *version == now {
+            return Ok(false);
+        }
+        let file = read(&self.path)?;
+        self.attribution.store(Arc::new(file.attribution()));
+        *version = now;
+        Ok(true)
+    }
+}
+
+fn file_version(path: &Path) -> Option<FileVersion> {
+    use std::os::unix::fs::MetadataExt;
+    let metadata = fs::metadata(path).ok()?;
+    let (modified, bytes, inode) = (metadata.modified().ok(), metadata.len(), metadata.ino());
+    Some(FileVersion { modified, bytes, inode })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounting::attribution::Payer;
+
+    fn stored(secret: &[u8], team: &str) -> StoredKey {
+        let hash = CredentialHash::of(secret);
+        StoredKey {
+            fingerprint: hash.fingerprint(),
+            hash: hash.to_hex(),
+            centre: CostCentre { team: team.to_owned(), user: None, project: None },
+            created: "2026-11-22T00:00:00Z".to_owned(),
+            revoked: None,
+        }
+    }
+
+    #[test]
+    fn a_running_sidecar_sees_new_keys_and_revocations() {
+        let dir = tempfile::tempdir().unwrap();
+        let live = LiveKeys::open(dir.path()).unwrap();
+        let payer =
+            |live: &LiveKeys| live.current().resolve(b"wbk_one", &CredentialHash::of(b"wbk_one"));
+        assert_eq!(payer(&live), Payer::InvalidKey);
+        edit(dir.path(), |file| file.keys.push(stored(b"wbk_one", "a"))).unwrap();
+        assert!(live.refresh().unwrap());
+        assert!(matches!(payer(&live), Payer::Virtual(centre) if centre.team == "a"));
+        edit(dir.path(), |file| file.keys[0].revoked = Some("now".into())).unwrap();
+        assert!(live.refresh().unwrap() && !live.refresh().unwrap());
+        assert_eq!(payer(&live), Payer::RevokedKey);
+        let text = fs::read_to_string(path_in(dir.path())).unwrap();
+        assert!(!text.contains("wbk_one"), "no key is stored");
+    }
+
+    #[test]
+    fn a_broken_file_leaves_the_old_rules_in_force() {
+        let dir = tempfile::tempdir().unwrap();
+        edit(dir.path(), |file| file.keys.push(stored(b"wbk_one", "a"))).unwrap();
+        let live = LiveKeys::open(dir.path()).unwrap();
+        fs::write(path_in(dir.path()), "{half").unwrap();
+        assert!(live.refresh().is_err());
+        let payer = live.current().resolve(b"wbk_one", &CredentialHash::of(b"wbk_one"));
+        assert!(matches!(payer, Payer::Virtual(_)));
+    }
+}
