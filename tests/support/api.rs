@@ -45,6 +45,8 @@ pub struct Seen {
     pub at: Instant,
     pub ended_at: Option<Instant>,
     pub http2: bool,
+    /// Waits for [`Fake::open_gate`].
+    pub at_gate: bool,
 }
 
 #[derive(Debug, Default)]
@@ -323,6 +325,7 @@ async fn serve(mut stream: Stream, shared: &Shared, connection: u64) {
             at: Instant::now(),
             ended_at: None,
             http2: false,
+            at_gate: false,
         };
         let (place, action) = shared.receive(seen);
         let played = match action {
@@ -401,7 +404,10 @@ async fn play(
                 Ok(())
             }
             Step::Pause(time) => unless_gone(stream, buffer, tokio::time::sleep(time)).await,
-            Step::Gate => unless_gone(stream, buffer, shared.gate()).await,
+            Step::Gate => {
+                shared.update(place, |seen| seen.at_gate = true);
+                unless_gone(stream, buffer, shared.gate()).await
+            }
             Step::Stall => Err(gone(stream, buffer).await),
             Step::Forever(bytes) => loop {
                 if let Err(played) = write(stream, shared, place, &bytes, chunked).await {

@@ -207,6 +207,18 @@ impl Raw {
         });
     }
 
+    /// Waits until at least `count` bytes of the body (with its framing) are there.
+    pub async fn read_at_least(&mut self, count: usize) {
+        let reading = async {
+            while self.buffer.bytes.len() < count {
+                let n = self.buffer.fill(&mut self.stream).await.expect("the stream goes on");
+                assert!(n > 0, "ended after {} of {count} bytes", self.buffer.bytes.len());
+            }
+        };
+        let read = tokio::time::timeout(super::SOON, reading).await;
+        assert!(read.is_ok(), "{} of {count} bytes came", self.buffer.bytes.len());
+    }
+
     /// Reads `count` bytes of whatever comes and throws them away.
     pub async fn skip(&mut self, mut count: usize) {
         while count > 0 {

@@ -90,6 +90,7 @@ async fn answer(request: Request<Incoming>, shared: Shared, connection: u64) -> 
         at: Instant::now(),
         ended_at: None,
         http2: true,
+        at_gate: false,
     };
     let (place, action) = shared.receive(seen);
     let (sender, receiver) = mpsc::channel(FRAMES_MAX);
