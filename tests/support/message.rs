@@ -308,3 +308,31 @@ fn tool_results(request: &Value) -> usize {
         .filter(|block| block["type"] == "tool_result")
         .count()
 }
+
+/// Dollars as whole numbers of 10⁻¹⁸.
+pub const ATTO: i128 = 1_000_000_000_000_000_000;
+
+impl Figures {
+    /// What this costs on `claude-opus-5-5` by the published list, in 10⁻¹⁸ dollars. Worked out
+    /// here a second time, so that the program's own table is not its own witness.
+    pub fn list_cost(self) -> i128 {
+        let million = ATTO / 1_000_000;
+        let count = |n: u64| i128::from(n);
+        count(self.input) * 4 * million
+            + count(self.output) * 20 * million
+            + count(self.write_5m) * 5 * million
+            + count(self.write_1h) * 8 * million
+            + count(self.read) * million / 5
+            + count(self.searches) * ATTO / 100
+    }
+}
+
+/// A decimal string of dollars in 10⁻¹⁸ dollars.
+#[track_caller]
+pub fn atto(usd: &Value) -> i128 {
+    let text = usd.as_str().unwrap_or_else(|| panic!("not a decimal string: {usd}"));
+    let (whole, fraction) = text.split_once('.').unwrap_or((text, ""));
+    assert!(fraction.len() <= 18, "{text}");
+    let digits = format!("{whole}{fraction:0<18}");
+    digits.parse().unwrap_or_else(|_| panic!("not a decimal: {text}"))
+}

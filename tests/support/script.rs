@@ -240,6 +240,7 @@ fn stream(request: &Request<'_>, answer: &message::Answer) -> Vec<Step> {
                 steps.push(Step::Bytes(b": a comment\n\n".to_vec()));
             }
             ("gate", 4) => steps.push(Step::Gate),
+            _ if request.scenario == "gate_all" && k == 4 => steps.push(Step::Gate),
             _ => {}
         }
         let event = message::sse(name, &data);
