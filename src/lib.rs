@@ -38,4 +38,5 @@ pub mod metrics;
 pub mod privacy;
 pub mod proxy;
 pub mod record;
+pub mod recorder;
 pub mod report;

@@ -1,1 +1,192 @@
-//! The operator's HTTP: health and metrics.
+//! The operator's HTTP: health and metrics, on the telemetry listener for any address and on the
+//! admin listener for loopback.
+//!
+//! | path | telemetry | admin |
+//! |---|---|---|
+//! | `/livez`, `/readyz`, `/metrics` | open | open, `Host` and `Origin` checked |
+//! | anything else | 404 | 404 |
+
+use std::convert::Infallible;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::time::Duration;
+
+use bytes::Bytes;
+use http_body_util::Full;
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::server::conn::http1;
+use hyper::service::service_fn;
+use hyper::{Method, Request, Response, StatusCode};
+use hyper_util::rt::{TokioIo, TokioTimer};
+use tokio::net::TcpListener;
+use tokio::sync::Semaphore;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+
+use crate::ledger::State;
+use crate::recorder::Recorder;
+
+/// Operators and scrapers connected at the same time.
+const CONNECTIONS_MAX: usize = 64;
+/// How long a connection may wait for its next request.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
+/// Pause after a failed accept, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
+/// Without progress for this long the process counts as stuck.
+const PROGRESS_NS_MAX: u64 = 10_000_000_000;
+
+/// What the health answers are made of.
+pub struct Operator {
+    /// The ledger's health and the metrics.
+    pub recorder: Arc<Recorder>,
+    /// Monotonic moment of the last sign of progress, nanoseconds; `app` ticks it.
+    pub progress_ns: AtomicU64,
+    /// Entries the index has taken in.
+    pub indexed: AtomicU64,
+    /// Set once calls are accepted, cleared when the drain begins.
+    pub accepting: std::sync::atomic::AtomicBool,
+}
+
+/// Which listener a request came in by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Listener {
+    /// Loopback, `Host` and `Origin` checked.
+    Admin,
+    /// Any address, health and metrics only.
+    Telemetry,
+}
+
+/// Answers operators until `stop`.
+pub async fn serve(
+    operator: Arc<Operator>,
+    kind: Listener,
+    listener: TcpListener,
+    tasks: TaskTracker,
+    stop: CancellationToken,
+) {
+    let room = Arc::new(Semaphore::new(CONNECTIONS_MAX));
+    loop {
+        let accepted = tokio::select! {
+            accepted = listener.accept() => accepted,
+            () = stop.cancelled() => return,
+        };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
+        let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
+        let (operator, stop) = (Arc::clone(&operator), stop.clone());
+        tasks.spawn(async move {
+            let service = service_fn(move |request| {
+                let response = answer(&operator, kind, &request);
+                async move { Ok::<_, Infallible>(response) }
+            });
+            let mut builder = http1::Builder::new();
+            builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
+            let serving = builder.serve_connection(TokioIo::new(stream), service);
+            tokio::pin!(serving);
+            tokio::select! {
+                _ = serving.as_mut() => {}
+                () = stop.cancelled() => {
+                    serving.as_mut().graceful_shutdown();
+                    let _ = serving.await;
+                }
+            }
+            drop(place);
+        });
+    }
+}
+
+fn answer(operator: &Operator, kind: Listener, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+    if kind == Listener::Admin && !is_local(request.headers()) {
+        return text(StatusCode::FORBIDDEN, "this address answers to its loopback name only\n");
+    }
+    if !matches!(*request.method(), Method::GET | Method::HEAD) {
+        return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
+    }
+    match request.uri().path() {
+        "/livez" => verdict(operator.is_making_progress(), "no progress for 10 s"),
+        "/readyz" => match operator.readiness() {
+            Ok(()) => verdict(true, ""),
+            Err(reason) => verdict(false, reason),
+        },
+        "/metrics" => match operator.metrics() {
+            Ok(body) => {
+                let mut response = Response::new(Full::new(Bytes::from(body)));
+                let kind = HeaderValue::from_static("text/plain; version=0.0.4; charset=utf-8");
+                response.headers_mut().insert(header::CONTENT_TYPE, kind);
+                response
+            }
+            Err(error) => text(StatusCode::INTERNAL_SERVER_ERROR, &format!("{error}\n")),
+        },
+        _ => text(StatusCode::NOT_FOUND, "see /metrics, /livez and /readyz\n"),
+    }
+}
+
+/// A browser that was lured here sends the name of the page's host (DNS rebinding) or its origin.
+fn is_local(headers: &HeaderMap) -> bool {
+    if headers.contains_key(header::ORIGIN) {
+        return false;
+    }
+    let Some(host) = headers.get(header::HOST).and_then(|host| host.to_str().ok()) else {
+        return false;
+    };
+    let name = match host.rsplit_once(':') {
+        Some((name, port)) if port.bytes().all(|b| b.is_ascii_digit()) => name,
+        _ => host,
+    };
+    let ip = name.trim_matches(['[', ']']).parse::<std::net::IpAddr>();
+    name == "localhost" || ip.is_ok_and(|ip| ip.is_loopback())
+}
+
+fn verdict(good: bool, reason: &str) -> Response<Full<Bytes>> {
+    if good {
+        text(StatusCode::OK, "ok\n")
+    } else {
+        text(StatusCode::SERVICE_UNAVAILABLE, &format!("{reason}\n"))
+    }
+}
+
+fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
+    let mut response = Response::new(Full::new(Bytes::from(body.to_owned())));
+    *response.status_mut() = status;
+    let kind = HeaderValue::from_static("text/plain; charset=utf-8");
+    response.headers_mut().insert(header::CONTENT_TYPE, kind);
+    response
+}
+
+impl Operator {
+    /// The runtime turns and the ledger's background work goes on: a process that is merely there
+    /// does not count as alive.
+    fn is_making_progress(&self) -> bool {
+        let now = self.recorder.clock().mono_ns();
+        now.saturating_sub(self.progress_ns.load(Ordering::Relaxed)) < PROGRESS_NS_MAX
+    }
+
+    /// Calls are accepted and can be recorded.
+    fn readiness(&self) -> Result<(), &'static str> {
+        if !self.accepting.load(Ordering::Relaxed) {
+            return Err("starting or draining");
+        }
+        match self.recorder.ledger().health().state {
+            State::Normal | State::Reserve => Ok(()),
+            State::Full => Err("the disk is full and the ledger's reserve is used up"),
+            State::Poisoned => Err("the ledger cannot be written; see the log"),
+        }
+    }
+
+    fn metrics(&self) -> Result<String, prometheus::Error> {
+        let metrics = self.recorder.metrics();
+        let health = self.recorder.ledger().health();
+        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
+        metrics.ledger_entries.set(gauge(health.entries));
+        metrics.ledger_synced.set(gauge(health.synced_upto));
+        metrics.index_entries.set(gauge(self.indexed.load(Ordering::Relaxed)));
+        for state in [State::Normal, State::Reserve, State::Full, State::Poisoned] {
+            let is = i64::from(state == health.state);
+            metrics.ledger_state.with_label_values(&[state.name()]).set(is);
+        }
+        metrics.expose(self.recorder.clock().mono_ns())
+    }
+}

@@ -1,1 +1,22 @@
 //! The API as bytes. Pure: frames in, facts out; nothing is ever re-serialised.
+//!
+//! [`endpoint`] tells which form of the API a path is, [`request`] reads the few facts of a request
+//! body while it passes, [`meter`] reads usage from a response, and [`failure`] writes our own
+//! answers in the API's shape. Everything here looks at a copy or in passing: what is forwarded
+//! never depends on what was understood.
+
+mod decode;
+pub mod endpoint;
+mod eventstream;
+pub mod failure;
+pub mod merge;
+pub mod meter;
+mod reading;
+pub mod request;
+mod sse;
+
+pub use endpoint::{Route, classify};
+pub use failure::Refusal;
+pub use merge::UsageMerge;
+pub use meter::{Form, Meter, Metered, ResponseHead, Seen};
+pub use request::{RequestFacts, RequestScanner};

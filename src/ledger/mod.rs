@@ -4,14 +4,28 @@
 //! An entry that was acknowledged has left this process ([`Durability::Process`]) or is on the disk
 //! ([`Durability::Power`]). Readers follow the files and wait on [`Ledger::doorbell`].
 
+mod book;
+mod disk;
+mod recovery;
+mod reserve;
+mod segment;
+mod sync;
+#[cfg(test)]
+mod tests;
+mod writer;
+
 use std::io;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use tokio::sync::watch;
 
 use crate::audit::merkle::Hash;
 use crate::record::Entry;
-use crate::record::encoding::{EncodingError, Origin, Stamp};
+use crate::record::encoding::{Draft, EncodingError, Origin, Stamp};
+use disk::Disk;
+use sync::Synced;
+use writer::Writer;
 
 /// Default of [`Options::segment_bytes_max`].
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
@@ -197,7 +211,7 @@ pub enum LedgerError {
 /// The one writer of a data directory. Cheap to clone; the last one dropped shuts it down.
 #[derive(Clone, Debug)]
 pub struct Ledger {
-    doorbell: watch::Sender<u64>,
+    writer: Arc<Writer>,
 }
 
 impl Ledger {
@@ -212,8 +226,8 @@ impl Ledger {
     where
         N: Fn() -> Stamp + Send + Sync + 'static,
     {
-        let _ = (options, origin, now);
-        Err(LedgerError::ShutDown)
+        let (writer, recovery) = Writer::open(options, origin, now, Disk::default())?;
+        Ok((Ledger { writer: Arc::new(writer) }, recovery))
     }
 
     /// Appends an entry; returns when it is durable in the configured sense.
@@ -223,7 +237,11 @@ impl Ledger {
         stamp: Stamp,
         purpose: Purpose,
     ) -> Result<Position, LedgerError> {
-        self.append_now(entry, stamp, purpose)
+        let position = self.append_now(entry, stamp, purpose)?;
+        if let (Durability::Power, Some(sequence)) = (self.writer.durability, position.sequence) {
+            self.synced(sequence).await?;
+        }
+        Ok(position)
     }
 
     /// Appends an entry; returns when the kernel has it. For code that cannot wait.
@@ -233,54 +251,90 @@ impl Ledger {
         stamp: Stamp,
         purpose: Purpose,
     ) -> Result<Position, LedgerError> {
-        let _ = (entry, stamp, purpose);
-        Err(LedgerError::ShutDown)
+        let shared = &self.writer.shared;
+        let draft = Draft::new(entry, &shared.origin, stamp)?;
+        let mut book = shared.book();
+        let appended = book.append(entry, &draft, stamp, purpose);
+        let may_skip = book.mode == Mode::Observe;
+        drop(book);
+        match appended {
+            Ok(sequence) => {
+                shared.ring(sequence + 1);
+                Ok(Position { sequence: Some(sequence) })
+            }
+            Err(LedgerError::Full | LedgerError::Poisoned(_)) if may_skip => {
+                Ok(Position { sequence: None })
+            }
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Waits until the entry at `sequence` is on the disk. Many that wait share one sync.
+    pub async fn synced(&self, sequence: u64) -> Result<(), LedgerError> {
+        let shared = &self.writer.shared;
+        let mut synced = shared.synced.subscribe();
+        shared.want_sync();
+        let is_done = |synced: &Synced| synced.tree.size() > sequence || synced.failed;
+        match synced.wait_for(is_done).await {
+            Ok(synced) if synced.tree.size() > sequence => Ok(()),
+            Ok(_) => Err(LedgerError::Poisoned(shared.book().reason.clone().unwrap_or_default())),
+            Err(_) => Err(LedgerError::ShutDown),
+        }
     }
 
     /// Number of entries.
     #[must_use]
     pub fn head(&self) -> u64 {
-        *self.doorbell.borrow()
+        *self.writer.shared.doorbell.borrow()
     }
 
     /// Changes to the number of entries after every append.
     #[must_use]
     pub fn doorbell(&self) -> watch::Receiver<u64> {
-        self.doorbell.subscribe()
+        self.writer.shared.doorbell.subscribe()
     }
 
     /// Size and root of the tree over all entries.
     #[must_use]
     pub fn root(&self) -> (u64, Hash) {
-        (0, Hash::ZERO)
+        let tree = self.writer.shared.book().tree.clone();
+        (tree.size(), tree.root())
     }
 
-    /// Size and root of the tree over what a completed sync has put on the disk: what may be signed.
+    /// Size and root of the tree over what a completed sync has put on the disk: what may be
+    /// signed. `None` after a failed sync: nothing may be signed until a restart.
     #[must_use]
-    pub fn synced_root(&self) -> (u64, Hash) {
-        (0, Hash::ZERO)
+    pub fn synced_root(&self) -> Option<(u64, Hash)> {
+        let synced = self.writer.shared.synced.borrow();
+        (!synced.failed).then(|| (synced.tree.size(), synced.tree.root()))
     }
 
     /// How the ledger is.
     #[must_use]
     pub fn health(&self) -> Health {
-        let none = Stamp { wall_ns: 0, mono_ns: 0 };
+        let synced = self.writer.shared.synced.borrow().clone();
+        let book = self.writer.shared.book();
         Health {
-            state: State::Normal,
-            reason: None,
-            entries: 0,
-            synced_upto: 0,
-            synced_at: none,
-            sync_ns_last: 0,
-            reserve_free_bytes: 0,
-            open_exchanges: 0,
-            unrecorded: 0,
-            refused: 0,
+            state: book.state,
+            reason: book.reason.clone(),
+            entries: book.tree.size(),
+            synced_upto: synced.tree.size(),
+            synced_at: synced.at,
+            sync_ns_last: synced.took_ns,
+            reserve_free_bytes: book.reserve_free_bytes(),
+            open_exchanges: book.open.len() as u64,
+            unrecorded: book.unrecorded.total,
+            refused: book.refused.total,
         }
     }
 
-    /// Syncs a last time and stops the background thread. Blocks for that long.
+    /// Takes no more entries, syncs a last time and stops the background thread. Blocks for that
+    /// long; an error says that the last entries may not be on the disk.
     pub fn shutdown(&self) -> Result<(), LedgerError> {
-        Ok(())
+        self.writer.shut_down();
+        match self.writer.shared.book().reason.clone() {
+            Some(reason) => Err(LedgerError::Poisoned(reason)),
+            None => Ok(()),
+        }
     }
 }

@@ -1,0 +1,132 @@
+//! What an append costs, and what the ones at the edge wait.
+//!
+//! `cargo bench --bench append` measures one entry; `cargo bench --bench append -- paced` appends
+//! 10,000 entries a second for ten seconds, prints the quantiles and fails above 0.1 ms at p99.
+
+#![expect(missing_docs, reason = "criterion's macros make public functions")]
+#![expect(clippy::disallowed_methods, reason = "a benchmark reads the clock")]
+#![expect(clippy::print_stdout, reason = "a benchmark prints what it measured")]
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::time::{Duration, Instant};
+
+use criterion::{Criterion, criterion_group};
+use weighbridge::ledger::{Durability, Ledger, Mode, Options, Purpose, SEGMENT_BYTES_DEFAULT};
+use weighbridge::privacy::Identifier;
+use weighbridge::record::encoding::Origin;
+use weighbridge::record::exchange::{Endpoint, Opening};
+use weighbridge::record::{Entry, Stamp};
+
+const ENTRIES_PER_SECOND: u64 = 10_000;
+const SECONDS: u64 = 10;
+const P99_MAX: Duration = Duration::from_micros(100);
+
+fn ledger(dir: &Path) -> Result<Ledger, Box<dyn std::error::Error>> {
+    let options = Options {
+        dir: dir.to_owned(),
+        durability: Durability::Process,
+        mode: Mode::Closed,
+        segment_bytes_max: SEGMENT_BYTES_DEFAULT,
+    };
+    let origin = Origin { instance: "i".repeat(36), boot: "b".repeat(36) };
+    let begun = Instant::now();
+    let now = move || stamp(u64::try_from(begun.elapsed().as_nanos()).unwrap_or(u64::MAX));
+    Ok(Ledger::open(options, origin, now)?.0)
+}
+
+fn stamp(mono_ns: u64) -> Stamp {
+    Stamp { wall_ns: 1_790_000_000_000_000_000 + mono_ns, mono_ns }
+}
+
+fn opened(n: u64) -> Entry {
+    let exchange = format!("0199a0b2-7c11-7d3e-8f00-{:012}", n % 10_000);
+    Entry::Opened(Box::new(Opening {
+        agent: Some(Identifier::known("general-purpose")),
+        attempt: 1,
+        call: exchange.clone(),
+        endpoint: Endpoint::Messages,
+        exchange,
+        key: Some("sha256:0123456789abcdef0123456789abcdef".to_owned()),
+        max_tokens: Some(32_000),
+        method: Identifier::known("POST"),
+        model: Some(Identifier::known("claude-opus-5-5")),
+        parent_agent: None,
+        project: Some("gateway".to_owned()),
+        request_bytes: Some(48_123),
+        session: Some(Identifier::known("a2f16f96-1048-418a-8d39-43cd985a3aa6")),
+        streamed: 1,
+        tags: BTreeMap::new(),
+        team: "platform".to_owned(),
+        traceparent: None,
+        user: None,
+    }))
+}
+
+fn append(criterion: &mut Criterion) {
+    let Ok(dir) = tempfile::tempdir() else { return };
+    let Ok(ledger) = ledger(dir.path()) else { return };
+    let mut n = 0;
+    criterion.bench_function("append one entry", |bencher| {
+        bencher.iter(|| {
+            n += 1;
+            ledger.append_now(&opened(n), stamp(n), Purpose::NewCall)
+        });
+    });
+}
+
+/// Appends at a fixed pace. An entry's wait counts from the moment it was due, so a stall shows in
+/// every entry it held up.
+fn paced() -> Result<(), Box<dyn std::error::Error>> {
+    let dir = tempfile::tempdir()?;
+    let ledger = ledger(dir.path())?;
+    let total = ENTRIES_PER_SECOND * SECONDS;
+    let pace = Duration::from_nanos(1_000_000_000 / ENTRIES_PER_SECOND);
+    let (mut calls, mut waits) = (Vec::new(), Vec::new());
+    let mut due = Instant::now();
+    for n in 0..total {
+        let entry = opened(n);
+        while Instant::now() < due {
+            std::hint::spin_loop();
+        }
+        let begun = Instant::now();
+        ledger.append_now(&entry, stamp(n), Purpose::NewCall)?;
+        calls.push(begun.elapsed());
+        waits.push(due.elapsed());
+        due += pace;
+    }
+    let p99 = print("append call", &mut calls);
+    print("from due   ", &mut waits);
+    let health = ledger.health();
+    println!("entries {}, synced {}, {:?}", health.entries, health.synced_upto, health.state);
+    ledger.shutdown()?;
+    let begun = Instant::now();
+    drop(ledger);
+    let reopened = self::ledger(dir.path())?;
+    println!("recovery of {} entries: {:?}", reopened.head(), begun.elapsed());
+    if p99 > P99_MAX {
+        return Err(format!("p99 is {p99:?}, more than {P99_MAX:?}").into());
+    }
+    Ok(())
+}
+
+fn print(what: &str, durations: &mut [Duration]) -> Duration {
+    durations.sort_unstable();
+    let at = |permille: usize| durations.get(durations.len() * permille / 1000).copied();
+    let quantile = |permille| at(permille).unwrap_or_default();
+    let (p50, p99, p999) = (quantile(500), quantile(990), quantile(999));
+    let max = durations.last().copied().unwrap_or_default();
+    println!("{what}: p50 {p50:?}  p99 {p99:?}  p99.9 {p999:?}  max {max:?}");
+    p99
+}
+
+criterion_group!(benches, append);
+
+fn main() -> Result<(), Box<dyn std::error::Error>> {
+    if std::env::args().any(|argument| argument == "paced") {
+        return paced();
+    }
+    benches();
+    Criterion::default().configure_from_args().final_summary();
+    Ok(())
+}

@@ -1,0 +1,199 @@
+//! Bedrock's binary event stream (`application/vnd.amazon.eventstream`), split while it passes.
+//!
+//! A frame is a prelude (total length, header length, CRC), headers, a payload and a CRC; the
+//! payload is `{"bytes":"…"}` with one event of the API in base64. The checksums are not checked:
+//! the client does, and the transport has its own.
+
+use std::borrow::Cow;
+
+use base64::Engine;
+use base64::engine::general_purpose::STANDARD;
+use serde::Deserialize;
+
+use crate::accounting::Flag;
+
+use super::reading::{EVENT_BYTES_MAX, Kind, Reading};
+
+/// Total length, header length and their checksum.
+const PRELUDE_BYTES: usize = 12;
+
+/// The checksum behind the payload.
+const CHECKSUM_BYTES: usize = 4;
+
+/// The longest frame that is kept: an event in base64, and its headers.
+const FRAME_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
+
+/// How much of the base64 is needed to see an event's type: 96 bytes of it.
+const SNIFF_BYTES: usize = 128;
+
+/// A buffer above this is given back after its frame.
+const BUFFER_BYTES_KEPT: usize = 4 * 1024;
+
+/// The splitter's state between two chunks.
+#[derive(Debug, Default)]
+pub(super) struct EventStream {
+    /// A frame that is not whole yet.
+    frame: Vec<u8>,
+    /// Bytes of an overlong frame that are still to be stepped over.
+    skip: usize,
+    /// The lengths made no sense: nothing after can be found.
+    lost: bool,
+}
+
+impl EventStream {
+    /// Takes the next bytes.
+    pub(super) fn push(&mut self, chunk: &[u8], reading: &mut Reading) {
+        let mut rest = chunk;
+        while !rest.is_empty() && !self.lost {
+            if self.skip > 0 {
+                let step = self.skip.min(rest.len());
+                self.skip -= step;
+                rest = &rest[step..];
+            } else if self.frame.is_empty() {
+                rest = self.whole_frames(rest, reading);
+            } else {
+                rest = self.torn_frame(rest, reading);
+            }
+        }
+    }
+
+    /// Reads frames where they lie, and keeps the beginning of the last one.
+    fn whole_frames<'a>(&mut self, chunk: &'a [u8], reading: &mut Reading) -> &'a [u8] {
+        let mut rest = chunk;
+        while let Some(prelude) = rest.first_chunk::<PRELUDE_BYTES>() {
+            let Some(length) = self.frame_length(prelude, reading) else { return rest };
+            let Some((frame, after)) = rest.split_at_checked(length) else { break };
+            read_frame(frame, reading);
+            rest = after;
+        }
+        self.frame.extend_from_slice(rest);
+        &[]
+    }
+
+    /// Completes the frame that an earlier chunk began.
+    fn torn_frame<'a>(&mut self, chunk: &'a [u8], reading: &mut Reading) -> &'a [u8] {
+        let wanted = match self.frame.first_chunk::<PRELUDE_BYTES>().copied() {
+            None => PRELUDE_BYTES,
+            Some(prelude) => match self.frame_length(&prelude, reading) {
+                Some(length) => length,
+                None => {
+                    // The prelude is gone already; only what follows it is stepped over.
+                    self.skip = self.skip.saturating_sub(self.frame.len());
+                    self.frame.clear();
+                    return chunk;
+                }
+            },
+        };
+        let (part, rest) = chunk.split_at(chunk.len().min(wanted - self.frame.len()));
+        self.frame.extend_from_slice(part);
+        if self.frame.len() == wanted && wanted > PRELUDE_BYTES {
+            let frame = std::mem::take(&mut self.frame);
+            read_frame(&frame, reading);
+            self.frame = frame;
+            self.frame.clear();
+            self.frame.shrink_to(BUFFER_BYTES_KEPT);
+        }
+        rest
+    }
+
+    /// The length of the frame; `None` where it is stepped over or makes no sense.
+    fn frame_length(
+        &mut self,
+        prelude: &[u8; PRELUDE_BYTES],
+        reading: &mut Reading,
+    ) -> Option<usize> {
+        let (total, headers) = lengths(prelude);
+        if total < PRELUDE_BYTES + CHECKSUM_BYTES
+            || headers > total - PRELUDE_BYTES - CHECKSUM_BYTES
+        {
+            self.lost = true;
+            reading.flag(Flag::Unparseable);
+            return None;
+        }
+        if total > FRAME_BYTES_MAX {
+            self.skip = total;
+            reading.flag(Flag::InspectionTruncated);
+            return None;
+        }
+        Some(total)
+    }
+}
+
+fn lengths(prelude: &[u8; PRELUDE_BYTES]) -> (usize, usize) {
+    let [a, b, c, d, e, f, g, h, ..] = *prelude;
+    let length = |bytes| usize::try_from(u32::from_be_bytes(bytes)).unwrap_or(usize::MAX);
+    (length([a, b, c, d]), length([e, f, g, h]))
+}
+
+#[derive(Deserialize)]
+struct Payload<'a> {
+    #[serde(borrow)]
+    bytes: Option<Cow<'a, str>>,
+}
+
+/// Reads a whole frame whose lengths were checked.
+fn read_frame(frame: &[u8], reading: &mut Reading) {
+    let Some((prelude, rest)) = frame.split_first_chunk::<PRELUDE_BYTES>() else { return };
+    let body = &rest[..rest.len() - CHECKSUM_BYTES];
+    let (headers, payload) = body.split_at(lengths(prelude).1);
+    if let Some(name) = exception(headers) {
+        reading.failure(name);
+        return;
+    }
+    let Ok(Payload { bytes }) = serde_json::from_slice(payload) else {
+        reading.flag(Flag::Unparseable);
+        return;
+    };
+    let Some(text) = bytes else { return };
+    let text = text.as_bytes();
+    let mut head = [0_u8; SNIFF_BYTES];
+    let decoded = STANDARD.decode_slice(&text[..text.len().min(SNIFF_BYTES)], &mut head);
+    let kind = decoded.ok().and_then(|length| Kind::sniff(&head[..length]));
+    if let Some(kind) = kind {
+        reading.announce(kind);
+        if !kind.is_read() {
+            return;
+        }
+    }
+    match STANDARD.decode(text) {
+        Ok(event) => reading.event(kind, &event),
+        Err(_) => reading.flag(Flag::Unparseable),
+    }
+}
+
+/// The name of the exception or error that a frame is, if it is one.
+fn exception(headers: &[u8]) -> Option<&str> {
+    let (mut failed, mut name) = (false, None);
+    let mut rest = headers;
+    while let Some((header, value, after)) = next_header(rest) {
+        match header {
+            b":message-type" => failed = matches!(value, b"exception" | b"error"),
+            b":exception-type" | b":error-code" => name = str::from_utf8(value).ok(),
+            _ => {}
+        }
+        rest = after;
+    }
+    failed.then(|| name.unwrap_or("exception"))
+}
+
+/// Name, value and the headers after it.
+fn next_header(headers: &[u8]) -> Option<(&[u8], &[u8], &[u8])> {
+    let (&name_length, rest) = headers.split_first()?;
+    let (name, rest) = rest.split_at_checked(usize::from(name_length))?;
+    let (&kind, rest) = rest.split_first()?;
+    let (length, rest) = match kind {
+        0 | 1 => (0, rest),
+        2 => (1, rest),
+        3 => (2, rest),
+        4 => (4, rest),
+        5 | 8 => (8, rest),
+        6 | 7 => {
+            let (length, rest) = rest.split_first_chunk::<2>()?;
+            (usize::from(u16::from_be_bytes(*length)), rest)
+        }
+        9 => (16, rest),
+        _ => return None,
+    };
+    let (value, rest) = rest.split_at_checked(length)?;
+    Some((name, value, rest))
+}

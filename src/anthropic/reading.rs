@@ -1,0 +1,267 @@
+//! What the events or the document of a response say, gathered into facts.
+
+use std::collections::BTreeSet;
+
+use serde::Deserialize;
+use serde_json::Value;
+use serde_json::value::RawValue;
+
+use crate::accounting::{Flag, Usage};
+
+use super::merge::UsageMerge;
+use super::meter::Seen;
+
+/// The longest event or frame that is kept for reading; the ones that matter have under 4 KB.
+pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;
+
+/// The longest part of an event that becomes a value in memory (`usage`, `error`).
+const PART_BYTES_MAX: usize = 64 * 1024;
+
+/// The longest text fact.
+const TEXT_BYTES_MAX: usize = 256;
+
+/// What an event is to the meter.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Start,
+    Delta,
+    Stop,
+    Error,
+    /// Content of the answer: only its arrival matters.
+    Content,
+    /// Everything else, known or not.
+    Other,
+}
+
+impl Kind {
+    /// From an SSE event's name; `None` where the data must tell.
+    pub(super) fn of_name(name: &[u8]) -> Option<Kind> {
+        match name {
+            b"content_block_delta" | b"content_block_start" => Some(Kind::Content),
+            b"content_block_stop" | b"ping" => Some(Kind::Other),
+            b"message_start" => Some(Kind::Start),
+            b"message_delta" => Some(Kind::Delta),
+            b"message_stop" => Some(Kind::Stop),
+            b"error" => Some(Kind::Error),
+            _ => None,
+        }
+    }
+
+    /// From the beginning of the data, where `type` comes first; `None` where it does not.
+    pub(super) fn sniff(data: &[u8]) -> Option<Kind> {
+        let rest = data.trim_ascii_start().strip_prefix(b"{")?.trim_ascii_start();
+        let rest = rest.strip_prefix(b"\"type\"")?.trim_ascii_start();
+        let rest = rest.strip_prefix(b":")?.trim_ascii_start().strip_prefix(b"\"")?;
+        let name = &rest[..memchr::memchr(b'"', rest)?];
+        Some(Kind::of_name(name).unwrap_or(Kind::Other))
+    }
+
+    /// Whether the data says more than the kind does.
+    pub(super) const fn is_read(self) -> bool {
+        matches!(self, Kind::Start | Kind::Delta | Kind::Error)
+    }
+}
+
+/// The facts so far.
+#[derive(Debug, Default)]
+pub(super) struct Reading {
+    pub(super) complete: bool,
+    pub(super) ended: bool,
+    /// Nothing that still comes can change the facts.
+    pub(super) settled: bool,
+    pub(super) error_type: Option<String>,
+    pub(super) message_id: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) refusal_category: Option<String>,
+    pub(super) stop_reason: Option<String>,
+    flags: BTreeSet<Flag>,
+    usage: UsageMerge,
+    content_seen: bool,
+    /// Not yet told to the caller.
+    seen: Seen,
+}
+
+/// The fields of a message, of a delta and of an error body that matter; each optional, each of
+/// any type.
+#[derive(Default, Deserialize)]
+struct Message<'a> {
+    #[serde(borrow)]
+    id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    model: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_reason: Option<&'a RawValue>,
+    #[serde(borrow)]
+    stop_details: Option<&'a RawValue>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+/// One event of a stream.
+#[derive(Deserialize)]
+struct Event<'a> {
+    #[serde(borrow, rename = "type")]
+    kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    message: Option<Message<'a>>,
+    #[serde(borrow)]
+    delta: Option<Message<'a>>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    error: Option<&'a RawValue>,
+}
+
+impl Reading {
+    /// As soon as an event's kind is known, before its data is whole.
+    pub(super) fn announce(&mut self, kind: Kind) {
+        match kind {
+            Kind::Content if !self.content_seen => {
+                self.content_seen = true;
+                self.seen.first_token = true;
+            }
+            Kind::Stop | Kind::Error => {
+                self.seen.end |= !self.ended;
+                self.ended = true;
+                self.complete |= kind == Kind::Stop;
+                self.settled |= kind == Kind::Stop;
+            }
+            _ => {}
+        }
+    }
+
+    /// What has been seen since the last call.
+    pub(super) fn take_seen(&mut self) -> Seen {
+        std::mem::take(&mut self.seen)
+    }
+
+    pub(super) fn flag(&mut self, flag: Flag) {
+        self.flags.insert(flag);
+    }
+
+    /// A whole event. `kind` is `None` where only the data can tell.
+    pub(super) fn event(&mut self, kind: Option<Kind>, data: &[u8]) {
+        if kind.is_some_and(|kind| !kind.is_read()) {
+            return;
+        }
+        let Ok(event) = serde_json::from_slice::<Event<'_>>(data) else {
+            // An event that nothing marks as ours may be anything, such as a gateway's `[DONE]`.
+            if kind.is_some() {
+                self.flag(Flag::Unparseable);
+            }
+            return;
+        };
+        let kind = kind.unwrap_or_else(|| {
+            let name = text(event.kind).unwrap_or_default();
+            let kind = Kind::of_name(name.as_bytes()).unwrap_or(Kind::Other);
+            self.announce(kind);
+            kind
+        });
+        match kind {
+            Kind::Start => {
+                let message = event.message.unwrap_or_default();
+                self.message(&message);
+                if let Some(usage) = self.part(message.usage) {
+                    self.usage.start(&usage);
+                }
+            }
+            Kind::Delta => {
+                self.message(&event.delta.unwrap_or_default());
+                self.complete |= self.stop_reason.is_some();
+                if let Some(usage) = self.part(event.usage) {
+                    self.usage.delta(&usage);
+                }
+            }
+            Kind::Error => {
+                self.error(event.error);
+                self.settled = true;
+            }
+            Kind::Stop | Kind::Content | Kind::Other => {}
+        }
+    }
+
+    /// A failure that the transport names (Bedrock's exceptions).
+    pub(super) fn failure(&mut self, name: &str) {
+        self.announce(Kind::Error);
+        self.error_type = bounded(name);
+        self.settled = true;
+    }
+
+    /// A whole document: a message or an error. Says whether it is one JSON object.
+    pub(super) fn document(&mut self, body: &[u8]) -> bool {
+        let message: Message<'_> = match serde_json::from_slice(body) {
+            Ok(message) => message,
+            Err(error) => {
+                // A document that was cut short is incomplete, not garbage.
+                if !error.is_eof() {
+                    self.flag(Flag::Unparseable);
+                }
+                return false;
+            }
+        };
+        self.message(&message);
+        if let Some(usage) = self.part(message.usage) {
+            self.usage.start(&usage);
+        }
+        self.error(message.error);
+        (self.complete, self.ended) = (true, true);
+        true
+    }
+
+    /// The usage and all flags; the texts are read before.
+    pub(super) fn finish(self) -> (Option<Usage>, BTreeSet<Flag>) {
+        let (usage, mut flags) = self.usage.finish();
+        flags.extend(self.flags);
+        (usage, flags)
+    }
+
+    fn message(&mut self, message: &Message<'_>) {
+        let details = self.part(message.stop_details);
+        let category = details.as_ref().and_then(|details| details.get("category"));
+        for (field, text) in [
+            (&mut self.refusal_category, category.and_then(Value::as_str).and_then(bounded)),
+            (&mut self.message_id, text(message.id)),
+            (&mut self.model, text(message.model)),
+            (&mut self.stop_reason, text(message.stop_reason)),
+        ] {
+            if text.is_some() {
+                *field = text;
+            }
+        }
+    }
+
+    /// The API and Bedrock say `error.type`, Vertex `error.status`.
+    fn error(&mut self, error: Option<&RawValue>) {
+        let Some(error) = self.part(error) else { return };
+        let name = error.get("type").or_else(|| error.get("status"));
+        self.error_type = name.and_then(Value::as_str).and_then(bounded);
+    }
+
+    fn part(&mut self, raw: Option<&RawValue>) -> Option<Value> {
+        let raw = raw?.get();
+        if raw.len() > PART_BYTES_MAX {
+            self.flag(Flag::InspectionTruncated);
+            return None;
+        }
+        let value = serde_json::from_str(raw);
+        if value.is_err() {
+            self.flag(Flag::Unparseable);
+        }
+        value.ok()
+    }
+}
+
+fn text(raw: Option<&RawValue>) -> Option<String> {
+    // Six raw bytes may stand for one.
+    let raw = raw?.get();
+    if raw.len() > TEXT_BYTES_MAX * 6 {
+        return None;
+    }
+    bounded(&serde_json::from_str::<String>(raw).ok()?)
+}
+
+fn bounded(text: &str) -> Option<String> {
+    (1..=TEXT_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
+}

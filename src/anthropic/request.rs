@@ -1,0 +1,356 @@
+//! The few facts of a request body, read while its bytes pass.
+//!
+//! A request holds the whole context, often megabytes, and a handful of facts. The scanner walks
+//! the top level of the object and skips every nested value at the speed of `memchr`: nothing is
+//! joined, nothing is copied but the facts, each within a bound. How the body is cut into chunks
+//! makes no difference.
+
+use memchr::memchr;
+use serde_json::Value;
+use xxhash_rust::xxh3::Xxh3;
+
+/// The longest key that is compared, in raw bytes with its quotes: `max_tokens` all in `\u` escapes.
+const KEY_BYTES_MAX: usize = 64;
+
+/// The longest `model` that is kept, in raw bytes with its quotes.
+const MODEL_BYTES_MAX: usize = 256;
+
+/// The longest number or literal that is kept.
+const SCALAR_BYTES_MAX: usize = 32;
+
+/// The longest `metadata` that is kept, in raw bytes.
+const METADATA_BYTES_MAX: usize = 8 * 1024;
+
+/// What a request body says. All texts are the caller's own and unchecked.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct RequestFacts {
+    /// Bytes observed.
+    pub bytes: u64,
+    /// The body is not one whole JSON object. Values that are skipped are not validated.
+    pub malformed: bool,
+    /// `max_tokens`.
+    pub max_tokens: Option<u64>,
+    /// Seeded hash of the raw bytes of `messages`; groups retries in memory, never written down.
+    pub messages_hash: Option<u64>,
+    /// `model`.
+    pub model: Option<String>,
+    /// `session_id` inside `metadata.user_id`, where that is a JSON object in a string.
+    pub session: Option<String>,
+    /// `stream` is `true`.
+    pub stream: bool,
+    /// `metadata.user_id`.
+    pub user_id: Option<String>,
+}
+
+/// Where the walk over the top level stands.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Place {
+    /// Before the opening brace.
+    Start,
+    /// After the opening brace: a key or the end.
+    FirstKey,
+    /// After a comma: a key.
+    NextKey,
+    /// Inside a key.
+    Key,
+    /// Between a key and its colon.
+    Colon,
+    /// Before a value.
+    Value,
+    /// Inside a value.
+    Inside,
+    /// After a value: a comma or the end.
+    Comma,
+    /// After the closing brace.
+    End,
+    /// Not an object; the rest is only counted.
+    Lost,
+}
+
+/// The keys that carry a fact.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Fact {
+    Model,
+    Stream,
+    MaxTokens,
+    Metadata,
+    Messages,
+    None,
+}
+
+/// Reads a request body chunk by chunk.
+pub struct RequestScanner {
+    bytes: u64,
+    place: Place,
+    skip: Skip,
+    fact: Fact,
+    /// The raw bytes of the key or value that is being read.
+    capture: Capture,
+    hasher: Xxh3,
+    facts: RequestFacts,
+}
+
+impl RequestScanner {
+    /// `seed` makes the hash of `messages` unguessable.
+    #[must_use]
+    pub fn new(seed: u64) -> RequestScanner {
+        RequestScanner {
+            bytes: 0,
+            place: Place::Start,
+            skip: Skip::default(),
+            fact: Fact::None,
+            capture: Capture::default(),
+            hasher: Xxh3::with_seed(seed),
+            facts: RequestFacts::default(),
+        }
+    }
+
+    /// Takes the next bytes of the body.
+    pub fn observe(&mut self, chunk: &[u8]) {
+        self.bytes += chunk.len() as u64;
+        let mut rest = chunk;
+        while !rest.is_empty() && self.place != Place::Lost {
+            rest = match self.place {
+                Place::Key | Place::Inside => self.skip_on(rest),
+                _ => self.step(rest),
+            };
+        }
+    }
+
+    /// The facts.
+    #[must_use]
+    pub fn finish(mut self) -> RequestFacts {
+        self.facts.bytes = self.bytes;
+        self.facts.malformed = self.place != Place::End;
+        self.facts
+    }
+
+    /// Takes one byte between keys and values.
+    fn step<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        let Some((&byte, tail)) = rest.split_first() else { return rest };
+        if matches!(byte, b' ' | b'\t' | b'\n' | b'\r') {
+            return tail;
+        }
+        self.place = match (self.place, byte) {
+            (Place::Start, b'{') => Place::FirstKey,
+            (Place::FirstKey | Place::NextKey, b'"') => {
+                self.skip = Skip::new(byte);
+                self.capture.restart(KEY_BYTES_MAX);
+                self.place = Place::Key;
+                return rest;
+            }
+            (Place::FirstKey | Place::Comma, b'}') => Place::End,
+            (Place::Colon, b':') => Place::Value,
+            (Place::Comma, b',') => Place::NextKey,
+            (Place::Value, b'"' | b'{' | b'[' | b'-' | b'0'..=b'9' | b't' | b'f' | b'n') => {
+                self.start_value(byte);
+                return rest;
+            }
+            _ => Place::Lost,
+        };
+        tail
+    }
+
+    fn start_value(&mut self, byte: u8) {
+        self.skip = Skip::new(byte);
+        self.place = Place::Inside;
+        match self.fact {
+            Fact::Model => self.capture.restart(MODEL_BYTES_MAX),
+            Fact::Stream | Fact::MaxTokens => self.capture.restart(SCALAR_BYTES_MAX),
+            Fact::Metadata => self.capture.restart(METADATA_BYTES_MAX),
+            Fact::Messages => self.hasher.reset(),
+            Fact::None => {}
+        }
+    }
+
+    /// Goes on in a key or a value, to its end or the chunk's.
+    fn skip_on<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
+        let (length, done) = self.skip.advance(rest);
+        let (part, tail) = rest.split_at(length);
+        match (self.place, self.fact) {
+            (Place::Inside, Fact::Messages) => self.hasher.update(part),
+            (Place::Inside, Fact::None) => {}
+            _ => self.capture.append(part),
+        }
+        if done && self.place == Place::Key {
+            self.fact = fact_of(self.capture.text().as_deref());
+            self.place = Place::Colon;
+        } else if done {
+            self.end_value();
+            self.place = Place::Comma;
+        }
+        tail
+    }
+
+    /// Of a repeated key the last value holds, as in the parsers the API is known to use.
+    fn end_value(&mut self) {
+        match self.fact {
+            Fact::Model => self.facts.model = self.capture.text(),
+            Fact::Stream => self.facts.stream = self.capture.whole() == Some(b"true"),
+            Fact::MaxTokens => {
+                self.facts.max_tokens =
+                    self.capture.whole().and_then(|raw| serde_json::from_slice(raw).ok());
+            }
+            Fact::Metadata => {
+                let metadata: Option<Value> =
+                    self.capture.whole().and_then(|raw| serde_json::from_slice(raw).ok());
+                self.facts.user_id = metadata.as_ref().and_then(|value| text_in(value, "user_id"));
+                self.facts.session = self.facts.user_id.as_deref().and_then(session_in);
+            }
+            Fact::Messages => self.facts.messages_hash = Some(self.hasher.digest()),
+            Fact::None => {}
+        }
+    }
+}
+
+impl std::fmt::Debug for RequestScanner {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("RequestScanner").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+fn fact_of(key: Option<&str>) -> Fact {
+    match key {
+        Some("model") => Fact::Model,
+        Some("stream") => Fact::Stream,
+        Some("max_tokens") => Fact::MaxTokens,
+        Some("metadata") => Fact::Metadata,
+        Some("messages") => Fact::Messages,
+        _ => Fact::None,
+    }
+}
+
+fn text_in(object: &Value, key: &str) -> Option<String> {
+    object.get(key).and_then(Value::as_str).map(str::to_owned)
+}
+
+fn session_in(user_id: &str) -> Option<String> {
+    let object: Value = serde_json::from_str(user_id).ok()?;
+    text_in(&object, "session_id")
+}
+
+/// Raw bytes kept up to a bound. What outgrows the bound is dropped whole: half a name is a wrong
+/// name.
+#[derive(Debug, Default)]
+struct Capture {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+    overflowed: bool,
+}
+
+impl Capture {
+    fn restart(&mut self, bytes_max: usize) {
+        self.bytes.clear();
+        self.bytes_max = bytes_max;
+        self.overflowed = false;
+    }
+
+    fn append(&mut self, part: &[u8]) {
+        self.overflowed |= self.bytes.len() + part.len() > self.bytes_max;
+        if !self.overflowed {
+            self.bytes.extend_from_slice(part);
+        }
+    }
+
+    fn whole(&self) -> Option<&[u8]> {
+        (!self.overflowed).then_some(self.bytes.as_slice())
+    }
+
+    /// The bytes as a JSON string.
+    fn text(&self) -> Option<String> {
+        serde_json::from_slice(self.whole()?).ok()
+    }
+}
+
+/// Finds the end of one JSON value without reading it. Brackets are counted, not matched.
+#[derive(Debug, Default)]
+struct Skip {
+    depth: u64,
+    in_text: bool,
+    /// The next byte of the text is escaped; it may be in the next chunk.
+    escaped: bool,
+    opened: bool,
+    scalar: bool,
+}
+
+impl Skip {
+    /// For the value that begins with `first`, which is still to come.
+    fn new(first: u8) -> Skip {
+        Skip { scalar: !matches!(first, b'"' | b'{' | b'['), ..Skip::default() }
+    }
+
+    /// How many bytes of `chunk` belong to the value, and whether it ends there.
+    fn advance(&mut self, chunk: &[u8]) -> (usize, bool) {
+        if self.scalar {
+            let ends =
+                |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
+            let end = chunk.iter().position(ends);
+            return (end.unwrap_or(chunk.len()), end.is_some());
+        }
+        let mut at = 0;
+        while at < chunk.len() {
+            if self.in_text {
+                at = self.skip_text(chunk, at);
+            } else {
+                at = self.skip_structure(chunk, at);
+            }
+            if self.opened && self.depth == 0 && !self.in_text {
+                return (at, true);
+            }
+        }
+        (chunk.len(), false)
+    }
+
+    /// From inside a text to behind its closing quote.
+    fn skip_text(&mut self, chunk: &[u8], start: usize) -> usize {
+        let mut from = start;
+        if self.escaped {
+            self.escaped = false;
+            from += 1;
+        }
+        loop {
+            let tail = chunk.get(from..).unwrap_or_default();
+            // Only quotes are searched for; an odd run of backslashes before one escapes it.
+            let end = memchr(b'"', tail).unwrap_or(tail.len());
+            let run = tail[..end].iter().rev().take_while(|byte| **byte == b'\\').count();
+            let escapes = run % 2 == 1;
+            if end == tail.len() {
+                self.escaped = escapes;
+                return chunk.len();
+            }
+            from += end + 1;
+            if !escapes {
+                self.in_text = false;
+                return from;
+            }
+        }
+    }
+
+    /// Over brackets, numbers and punctuation, to the next text or the end of the value.
+    fn skip_structure(&mut self, chunk: &[u8], start: usize) -> usize {
+        for (at, byte) in chunk.iter().enumerate().skip(start) {
+            match byte {
+                b'"' => {
+                    self.in_text = true;
+                    self.opened = true;
+                    return at + 1;
+                }
+                b'{' | b'[' => {
+                    self.depth += 1;
+                    self.opened = true;
+                }
+                b'}' | b']' => {
+                    self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 0 {
+                        return at + 1;
+                    }
+                }
+                _ => {}
+            }
+        }
+        chunk.len()
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,290 @@
+//! One call, from its first header to its last byte. Read this file to understand the proxy.
+//!
+//! Every call runs on a task of its own, so a client that leaves does not take the record with it.
+//! The steps are values handed forward: request → caller → cost centre → opening → open exchange →
+//! response → ending → rest. R1 and R2 are the two awaits on the recorder.
+
+use std::hash::{BuildHasher, Hash, Hasher};
+use std::sync::{Arc, PoisonError};
+
+use hyper::body::Incoming;
+use hyper::header::{self, HeaderMap};
+use hyper::http::request::Parts;
+use hyper::{Method, Request, Version};
+use uuid::Uuid;
+
+use super::Gate;
+use super::collect;
+use super::headers::{self, Caller};
+use super::relay::{self, Asked, Rest};
+use super::reply::{Reply, refuse};
+use crate::accounting::Flag;
+use crate::accounting::attribution::{CostCentre, Payer};
+use crate::anthropic::{Refusal, RequestFacts, Route, classify};
+use crate::record::{Opening, Outcome};
+use crate::recorder::{Ending, OpenExchange};
+
+/// One call, from the first header to the last byte.
+pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: Reply) {
+    let started_ns = gate.recorder.clock().mono_ns();
+    let (mut head, body) = request.into_parts();
+    if let Err(refusal) = check(&head) {
+        return gate.refuse_unrecorded(refusal, reply);
+    }
+    let route = classify(head.method.as_str(), head.uri.path());
+    let payer = gate.payer(headers::credential(&head.headers));
+    let caller = headers::take_caller(&mut head.headers);
+    let centre = gate.admit(payer, &mut head.headers);
+
+    let collected = match collect::body(&gate, &route, &head, body).await {
+        Ok(collected) => collected,
+        Err(Some(refusal)) => return gate.refuse_unrecorded(refusal, reply),
+        Err(None) => return,
+    };
+    let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
+    let payer = centre.as_ref().map_or_else(|_| CostCentre::unattributed(), Clone::clone);
+    let opening = opening(&gate, &head.method, caller, &call, &collected.facts, payer);
+    let open = match gate.recorder.open(opening, started_ns).await {
+        Ok(open) => open, // R1: from here on the call is in the ledger
+        Err(error) => {
+            tracing::error!(%error, "a call was refused because it cannot be recorded");
+            return gate.refuse_unrecorded(Refusal::LedgerUnavailable, reply);
+        }
+    };
+    if let Err(refusal) = centre {
+        return gate.refuse(refusal, Outcome::Refused, &call, open, reply).await;
+    }
+
+    headers::strip_hop_by_hop(&mut head.headers);
+    let request = Request::from_parts(head, collected.body);
+    let sent = tokio::select! {
+        sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => sent,
+        () = reply.departed() => {
+            return gate.close(Ending::without_response(Outcome::ClientLeft), &call, open).await;
+        }
+    };
+    let response = match sent {
+        Ok(Ok(response)) => response,
+        Ok(Err(error)) => {
+            tracing::warn!(error = %root_cause(&error), "the upstream did not answer");
+            let refusal = Refusal::UpstreamUnreachable;
+            return gate.refuse(refusal, Outcome::UpstreamError, &call, open, reply).await;
+        }
+        Err(_) => {
+            let refusal = Refusal::UpstreamTimedOut;
+            return gate.refuse(refusal, Outcome::TimedOut, &call, open, reply).await;
+        }
+    };
+    let (ending, rest) = relay::run(response, reply, &call.asked(&gate)).await;
+    gate.close(ending, &call, open).await; // R2: the end is held until this returns
+    rest.release().await;
+}
+
+/// What must hold for any request, before anything else is looked at.
+fn check(head: &Parts) -> Result<(), Refusal> {
+    if matches!(head.method, Method::CONNECT | Method::TRACE) {
+        return Err(Refusal::MethodNotAllowed);
+    }
+    if head.version >= Version::HTTP_11 && !head.headers.contains_key(header::HOST) {
+        return Err(Refusal::MissingHost);
+    }
+    if headers::size(&head.headers) + head.uri.path().len() > headers::HEADER_BYTES_MAX {
+        return Err(Refusal::HeadersTooLarge);
+    }
+    if head.headers.get_all(header::HOST).iter().count() > 1 {
+        return Err(Refusal::BadRequest("more than one host header"));
+    }
+    Ok(())
+}
+
+/// What one call is, for the record and for the relay.
+pub(super) struct Call {
+    /// The exchange's id.
+    id: String,
+    route: Route,
+    streamed: bool,
+    head_only: bool,
+    flags: Vec<Flag>,
+    /// The call's first attempt, and which attempt this is.
+    first: String,
+    attempt: u32,
+    /// Under which key a repetition of this call would be found.
+    group: Option<u64>,
+}
+
+impl Call {
+    fn new(
+        gate: &Gate,
+        method: &Method,
+        caller: &Caller,
+        route: Route,
+        facts: &Option<RequestFacts>,
+    ) -> Call {
+        let id = Uuid::now_v7().to_string();
+        let group = group(gate, caller, facts);
+        let repeats = caller.repeats || caller.traceparent.is_some();
+        let now = gate.recorder.clock().mono_ns();
+        let (first, attempt) = match group {
+            Some(key) => {
+                let mut attempts = gate.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+                let attempt = attempts.open(key, &id, repeats, now);
+                (attempt.call, attempt.number)
+            }
+            None => (id.clone(), 1),
+        };
+        let probe = facts.as_ref().is_some_and(|facts| facts.max_tokens == Some(1));
+        Call {
+            first,
+            attempt,
+            group,
+            streamed: route.streamed.unwrap_or(facts.as_ref().is_some_and(|facts| facts.stream)),
+            head_only: *method == Method::HEAD,
+            flags: if probe { vec![Flag::Probe] } else { Vec::new() },
+            route,
+            id,
+        }
+    }
+
+    fn asked<'a>(&'a self, gate: &Gate) -> Asked<'a> {
+        Asked {
+            exchange: &self.id,
+            endpoint: self.route.endpoint,
+            streamed: self.streamed,
+            head_only: self.head_only,
+            idle_timeout: gate.upstream.idle_timeout,
+            clock: gate.recorder.clock(),
+        }
+    }
+}
+
+/// What attempts of one call have in common: the client's trace context, which it keeps over its
+/// retries, or else credential, session, agent and messages.
+fn group(gate: &Gate, caller: &Caller, facts: &Option<RequestFacts>) -> Option<u64> {
+    let messages = facts.as_ref()?.messages_hash?;
+    let mut hasher = gate.hashes.build_hasher();
+    match &caller.traceparent {
+        Some(traceparent) => traceparent.hash(&mut hasher),
+        None => {
+            caller.key.map(|key| key.fingerprint()).hash(&mut hasher);
+            (&caller.session, &caller.agent, messages).hash(&mut hasher);
+        }
+    }
+    Some(hasher.finish())
+}
+
+fn opening(
+    gate: &Gate,
+    method: &Method,
+    caller: Caller,
+    call: &Call,
+    facts: &Option<RequestFacts>,
+    centre: CostCentre,
+) -> Opening {
+    let name = |text: &[u8]| gate.recorder.identifier(text);
+    let keep = |text: Option<Vec<u8>>| text.map(|text| name(&text));
+    let read = facts.as_ref();
+    let asserted = read.and_then(|facts| facts.user_id.as_deref());
+    let mut tags: std::collections::BTreeMap<_, _> =
+        caller.tags.into_iter().map(|(tag, value)| (tag, name(&value))).collect();
+    let session = caller.session.or_else(|| read?.session.clone().map(String::into_bytes));
+    if let Some(user) = asserted {
+        tags.insert("user_id".to_owned(), name(user.as_bytes()));
+    }
+    let model = call.route.model.as_deref().or_else(|| read?.model.as_deref());
+    Opening {
+        agent: keep(caller.agent),
+        attempt: call.attempt,
+        call: call.first.clone(),
+        endpoint: call.route.endpoint,
+        exchange: call.id.clone(),
+        key: caller.key.map(|key| key.fingerprint()),
+        max_tokens: read.and_then(|facts| facts.max_tokens),
+        method: name(method.as_str().as_bytes()),
+        model: model.map(|model| name(model.as_bytes())),
+        parent_agent: keep(caller.parent_agent),
+        project: centre.project,
+        request_bytes: read.map(|facts| facts.bytes),
+        session: keep(session),
+        streamed: u8::from(call.streamed),
+        tags,
+        team: centre.team,
+        traceparent: keep(caller.traceparent),
+        user: centre.user,
+    }
+}
+
+impl Gate {
+    /// Who pays for a credential, and what happens to it on its way upstream.
+    fn admit(&self, payer: Payer, headers: &mut HeaderMap) -> Result<CostCentre, Refusal> {
+        match payer {
+            Payer::Virtual(centre) => {
+                let key = self.upstream.key().ok_or(Refusal::NoUpstreamKey)?;
+                headers::replace_credential(headers, key);
+                Ok(centre)
+            }
+            Payer::Direct(centre) => Ok(centre),
+            Payer::Unknown if self.require_key => Err(Refusal::KeyRequired),
+            Payer::Unknown => Ok(CostCentre::unattributed()),
+            Payer::InvalidKey => Err(Refusal::UnknownKey),
+            Payer::RevokedKey => Err(Refusal::RevokedKey),
+        }
+    }
+
+    /// Answers a request that is not a call yet: malformed, or the ledger cannot take it.
+    fn refuse_unrecorded(&self, refusal: Refusal, reply: Reply) {
+        self.count_refusal(refusal);
+        let _ = reply.send(refuse(refusal, None));
+    }
+
+    /// Answers instead of the API, on the record.
+    async fn refuse(
+        &self,
+        refusal: Refusal,
+        outcome: Outcome,
+        call: &Call,
+        open: OpenExchange,
+        reply: Reply,
+    ) {
+        self.count_refusal(refusal);
+        let response = refuse(refusal, Some(&call.id));
+        let mut ending = Ending::without_response(outcome);
+        ending.status = Some(refusal.status());
+        ending.error_type = Some(refusal.error_type());
+        self.close(ending, call, open).await;
+        Rest::Response(Box::new(response), reply).release().await;
+    }
+
+    async fn close(&self, mut ending: Ending, call: &Call, open: OpenExchange) {
+        if let Some(group) = call.group {
+            let failed = may_be_repeated(&ending);
+            let now = self.recorder.clock().mono_ns();
+            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
+            attempts.close(group, &call.id, failed, now);
+        }
+        ending.flags.extend(&call.flags);
+        open.close(ending).await;
+    }
+
+    fn count_refusal(&self, refusal: Refusal) {
+        let metrics = self.recorder.metrics();
+        metrics.refusals.with_label_values(&[refusal.name()]).inc();
+    }
+}
+
+/// Whether a client that got this would try the same call again.
+fn may_be_repeated(ending: &Ending) -> bool {
+    ending.outcome != Outcome::Completed
+        || ending.status.is_none_or(|status| status >= 400)
+        || ending.metered.error_type.is_some()
+        || ending.metered.flags.contains(&Flag::JsonForStream)
+        || ending.metered.flags.contains(&Flag::Unparseable)
+}
+
+/// The innermost error: what the system said, without addresses or content.
+fn root_cause<'a>(error: &'a (dyn std::error::Error + 'static)) -> &'a dyn std::error::Error {
+    let mut cause = error;
+    while let Some(source) = cause.source() {
+        cause = source;
+    }
+    cause
+}

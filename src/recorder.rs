@@ -1,0 +1,289 @@
+//! The one door to the ledger: the only module that knows what "recorded" means.
+//!
+//! One order, always: the ledger first, awaited; then memory (metrics), which cannot fail. So no
+//! figure is ever ahead of the record. Never the network: whoever exports follows the ledger.
+//!
+//! R1 and R2 hang on two types: [`OpenExchange`] exists only once its `opened` entry is in the
+//! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
+//! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
+
+use std::sync::Arc;
+
+use arc_swap::ArcSwap;
+use jiff::civil::Date;
+
+use crate::accounting::charge::Charge;
+use crate::accounting::price_book::PriceBook;
+use crate::accounting::{Flag, Usage};
+use crate::anthropic::Metered;
+use crate::clock::Clock;
+use crate::ledger::{Ledger, LedgerError, Purpose};
+use crate::metrics::Metrics;
+use crate::privacy::Identifier;
+use crate::privacy::identifier::HashKey;
+use crate::record::exchange::Endpoint;
+use crate::record::{ChargeRecord, Closing, Entry, LineRecord, Opening, Outcome};
+
+/// Everything that recording needs; shared by all exchanges.
+pub struct Recorder {
+    ledger: Ledger,
+    metrics: Arc<Metrics>,
+    clock: Clock,
+    prices: ArcSwap<PriceBook>,
+    identifiers: HashKey,
+}
+
+/// What the exchange task found out by the end of the response.
+#[derive(Clone, Debug)]
+pub struct Ending {
+    /// Why it ended.
+    pub outcome: Outcome,
+    /// Status sent to the client, if any.
+    pub status: Option<u16>,
+    /// What the meter read.
+    pub metered: Metered,
+    /// Our own error type, where we answered instead of the API.
+    pub error_type: Option<&'static str>,
+    /// The API's `request-id`.
+    pub request_id: Option<Vec<u8>>,
+    /// Body bytes sent on to the client.
+    pub response_bytes: u64,
+    /// Monotonic moment of the first content, nanoseconds.
+    pub first_token_ns: Option<u64>,
+    /// Facts that the request side knows: a probe, …
+    pub flags: Vec<Flag>,
+}
+
+impl Ending {
+    /// An ending without a response.
+    #[must_use]
+    pub fn without_response(outcome: Outcome) -> Ending {
+        Ending {
+            outcome,
+            status: None,
+            metered: Metered::default(),
+            error_type: None,
+            request_id: None,
+            response_bytes: 0,
+            first_token_ns: None,
+            flags: Vec::new(),
+        }
+    }
+}
+
+impl Recorder {
+    /// A recorder over an open ledger.
+    #[must_use]
+    pub fn new(
+        ledger: Ledger,
+        metrics: Arc<Metrics>,
+        clock: Clock,
+        prices: PriceBook,
+        identifiers: HashKey,
+    ) -> Recorder {
+        Recorder { ledger, metrics, clock, prices: ArcSwap::from_pointee(prices), identifiers }
+    }
+
+    /// The clock that stamps entries.
+    #[must_use]
+    pub fn clock(&self) -> Clock {
+        self.clock
+    }
+
+    /// The ledger, for its health and its followers.
+    #[must_use]
+    pub fn ledger(&self) -> &Ledger {
+        &self.ledger
+    }
+
+    /// The metrics.
+    #[must_use]
+    pub fn metrics(&self) -> &Metrics {
+        &self.metrics
+    }
+
+    /// A name from outside, as it may be written down.
+    #[must_use]
+    pub fn identifier(&self, text: &[u8]) -> Identifier {
+        Identifier::from_outside(text, &self.identifiers)
+    }
+
+    /// Records that an exchange opens (R1). `started_ns` is the monotonic moment of its first byte.
+    ///
+    /// # Errors
+    ///
+    /// The ledger did not take the entry: the call must be refused, nothing may go upstream.
+    pub async fn open(
+        self: &Arc<Self>,
+        opening: Opening,
+        started_ns: u64,
+    ) -> Result<OpenExchange, LedgerError> {
+        let opening = Box::new(opening);
+        let entry = Entry::Opened(opening);
+        let position = self.append(&entry, Purpose::NewCall).await?;
+        let Entry::Opened(opening) = entry else { return Err(LedgerError::ShutDown) };
+        self.metrics.opened(&opening, self.clock.mono_ns());
+        let prices = self.prices.load_full();
+        let recorded = position;
+        Ok(OpenExchange {
+            open: Some(Open { opening, started_ns, prices, recorded }),
+            recorder: Arc::clone(self),
+        })
+    }
+
+    /// Records a fact that belongs to no exchange.
+    pub async fn record(&self, entry: &Entry) -> Result<(), LedgerError> {
+        self.append(entry, Purpose::Running).await.map(|_| ())
+    }
+
+    async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<bool, LedgerError> {
+        let stamp = self.clock.stamp();
+        let position = self.ledger.append(entry, stamp, purpose).await?;
+        let took = self.clock.mono_ns().saturating_sub(stamp.mono_ns);
+        self.metrics.append_seconds.observe(std::time::Duration::from_nanos(took).as_secs_f64());
+        if position.sequence.is_none() {
+            self.metrics.unrecorded.inc();
+        }
+        Ok(position.sequence.is_some())
+    }
+
+    /// Today, by which a call is priced: the day its request came in (UTC).
+    fn day(&self, started_ns: u64) -> Date {
+        let stamp = self.clock.stamp();
+        let age = stamp.mono_ns.saturating_sub(started_ns);
+        let wall_ns = i128::from(stamp.wall_ns.saturating_sub(age));
+        let moment = jiff::Timestamp::from_nanosecond(wall_ns).unwrap_or_default();
+        moment.to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+}
+
+struct Open {
+    opening: Box<Opening>,
+    started_ns: u64,
+    /// The table the call was admitted with: a reload does not change a running call.
+    prices: Arc<PriceBook>,
+    /// Whether the opening is in the ledger; not so only in `observe` mode.
+    recorded: bool,
+}
+
+/// An exchange whose opening is in the ledger and whose closing is not yet.
+#[must_use = "an exchange that is open must be closed"]
+pub struct OpenExchange {
+    /// Taken by the closing.
+    open: Option<Open>,
+    recorder: Arc<Recorder>,
+}
+
+impl OpenExchange {
+    /// Prices the exchange and records its end (R2). Returns when the entry is durable in the
+    /// configured sense.
+    ///
+    /// A client is never cut off because our disk is full: a closing that cannot be written is
+    /// counted and printed whole to standard error, the one exception to R2.
+    pub async fn close(mut self, ending: Ending) {
+        let Some(open) = self.open.take() else { return };
+        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, ending)));
+        if open.recorded {
+            if let Err(error) = self.recorder.append(&entry, Purpose::Running).await {
+                self.recorder.lost(&entry, &error);
+            }
+        } else {
+            self.recorder.metrics.unrecorded.inc();
+        }
+        self.recorder.count(&open.opening, &entry);
+    }
+}
+
+impl Drop for OpenExchange {
+    /// A panic or a forced stop: the record is closed all the same, without waiting.
+    fn drop(&mut self) {
+        let Some(open) = self.open.take() else { return };
+        let ending = Ending::without_response(Outcome::Interrupted);
+        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, ending)));
+        if open.recorded {
+            let stamp = self.recorder.clock.stamp();
+            if let Err(error) = self.recorder.ledger.append_now(&entry, stamp, Purpose::Running) {
+                self.recorder.lost(&entry, &error);
+            }
+        }
+        self.recorder.count(&open.opening, &entry);
+    }
+}
+
+impl Recorder {
+    fn closing(&self, open: &Open, ending: Ending) -> Closing {
+        let Ending { outcome, status, metered, error_type, request_id, .. } = ending;
+        let Metered { usage, model, stop_reason, .. } = metered;
+        let mut flags = metered.flags;
+        flags.extend(ending.flags);
+        let answered = model.map(|model| self.identifier(model.as_bytes()));
+        let asked = answered.as_ref().or(open.opening.model.as_ref());
+        let charge = match (&usage, asked) {
+            (Some(usage), Some(model)) => self.charge(open, model.as_str(), usage, &mut flags),
+            _ => None,
+        };
+        let now = self.clock.mono_ns();
+        let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
+        flags.sort_unstable();
+        flags.dedup();
+        let from_api = metered.error_type.map(|kind| self.identifier(kind.as_bytes()));
+        Closing {
+            charge,
+            duration_us: since_start(now),
+            error_type: error_type.map(Identifier::known).or(from_api),
+            exchange: open.opening.exchange.clone(),
+            flags,
+            first_token_us: ending.first_token_ns.map(since_start),
+            model: answered,
+            outcome,
+            request_id: request_id.map(|id| self.identifier(&id)),
+            response_bytes: ending.response_bytes,
+            status,
+            stop_reason: stop_reason.map(|reason| self.identifier(reason.as_bytes())),
+            usage,
+        }
+    }
+
+    fn charge(
+        &self,
+        open: &Open,
+        model: &str,
+        usage: &Usage,
+        flags: &mut Vec<Flag>,
+    ) -> Option<ChargeRecord> {
+        if !open.opening.endpoint.is_metered() || open.opening.endpoint == Endpoint::CountTokens {
+            return None;
+        }
+        let pricing = open.prices.version().to_owned();
+        let Ok(charge) = open.prices.charge(model, self.day(open.started_ns), usage) else {
+            flags.push(Flag::UsageAnomaly);
+            return Some(ChargeRecord { lines: Vec::new(), pricing, usd: None });
+        };
+        let Charge { lines, total, flags: found } = charge;
+        flags.extend(found);
+        if total.is_none() {
+            flags.push(Flag::Unpriced);
+        }
+        let lines = lines.into_iter().filter(|line| line.quantity > 0).map(|line| LineRecord {
+            kind: line.kind.name().to_owned(),
+            model: line.model.map(|model| self.identifier(model.as_bytes())),
+            quantity: line.quantity,
+            usd: line.amount,
+        });
+        Some(ChargeRecord { lines: lines.collect(), pricing, usd: total })
+    }
+
+    fn count(&self, opening: &Opening, entry: &Entry) {
+        if let Entry::Closed(closing) = entry {
+            self.metrics.closed(opening, closing);
+        }
+    }
+
+    fn lost(&self, entry: &Entry, error: &LedgerError) {
+        self.metrics.lost_closings.inc();
+        if let Entry::Closed(closing) = entry {
+            let body = serde_json::to_string(closing).unwrap_or_default();
+            tracing::error!(%error, closing = %body, "a closing could not be written");
+        }
+    }
+}
