@@ -3,6 +3,7 @@
 //!
 //! `make tools` installs them into `.tools`. They run with an empty environment and home, a fake
 //! key, and a base URL on loopback.
+#![cfg(test)]
 #![cfg(feature = "real-clients")]
 #![expect(clippy::disallowed_methods, reason = "the clients need the PATH of this machine")]
 

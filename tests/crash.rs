@@ -1,7 +1,7 @@
 //! What survives: `kill -9` under load, a torn tail, a lost index, a full disk.
 //!
 //! The ledger's chain is verified here from the files alone, not with the program's own code.
-
+#![cfg(test)]
 #![expect(clippy::disallowed_methods, reason = "tests measure time and run their own tasks")]
 
 mod support;
@@ -80,7 +80,7 @@ async fn customer(
         let mut raw = Raw::connect(address).await;
         loop {
             count += 1;
-            let streamed = count % 2 == 0;
+            let streamed = count.is_multiple_of(2);
             raw.send(&Request::messages("burst", streamed)).await;
             let Some(response) = raw.try_response().await else { break };
             let end: &[u8] = if streamed { b"message_stop" } else { b"\"usage\"" };

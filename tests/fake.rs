@@ -1,4 +1,5 @@
 //! The fake API does what its scenarios say. The other tests rest on that.
+#![cfg(test)]
 
 mod support;
 

@@ -1,4 +1,5 @@
 //! Start, stop, and what a user meets before the first call.
+#![cfg(test)]
 
 mod support;
 

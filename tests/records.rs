@@ -1,4 +1,5 @@
 //! What is written down of each call: outcome, usage, money, who pays.
+#![cfg(test)]
 
 mod support;
 

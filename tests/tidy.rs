@@ -1,4 +1,5 @@
 //! The house rules that the compiler and clippy do not know.
+#![cfg(test)]
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -96,15 +97,16 @@ fn module(path: &Path) -> String {
     first.trim_end_matches(".rs").to_owned()
 }
 
-/// Module → layer, from the table in `src/lib.rs`.
-fn layers() -> BTreeMap<String, u32> {
+/// Module → layer and place in its row, from the table in `src/lib.rs`.
+fn layers() -> BTreeMap<String, (u32, usize)> {
     let map = read(&root().join("src/lib.rs"));
     let mut layers = BTreeMap::new();
     for row in map.lines().filter_map(|line| line.strip_prefix("//! | L")) {
         let layer = row.chars().next().and_then(|c| c.to_digit(10)).expect("a layer's number");
         let modules = row.split('|').nth(1).expect("a column of modules");
-        for module in modules.split('`').skip(1).step_by(2) {
-            assert!(layers.insert(module.to_owned(), layer).is_none(), "{module} stands twice");
+        for (place, module) in modules.split('`').skip(1).step_by(2).enumerate() {
+            let known = layers.insert(module.to_owned(), (layer, place));
+            assert!(known.is_none(), "{module} stands twice");
         }
     }
     assert!(layers.len() > 10, "the table of layers is read: {layers:?}");
@@ -141,7 +143,7 @@ fn imports_go_down() {
                 }
                 let theirs = layers.get(other).unwrap_or_else(|| panic!("{place}: {other}?"));
                 if theirs >= layer {
-                    found.push(format!("{place}: {own} (L{layer}) uses {other} (L{theirs})"));
+                    found.push(format!("{place}: {own} {layer:?} uses {other} {theirs:?}"));
                 }
             }
         }
@@ -162,7 +164,7 @@ fn the_core_is_pure() {
     let mut found = Vec::new();
     for path in rust_files("src") {
         let own = module(&path);
-        if layers.get(&own).is_none_or(|layer| *layer > PURE_LAYER_MAX) {
+        if layers.get(&own).is_none_or(|(layer, _)| *layer > PURE_LAYER_MAX) {
             continue;
         }
         for (number, line) in code(&path).lines().enumerate() {

@@ -336,7 +336,7 @@ async fn serve(mut stream: Stream, shared: &Shared, connection: u64) {
                 Played::Close
             }
             Action::Reply(reply) => {
-                play(&mut stream, &mut buffer, shared, place, reply, is_head).await
+                play(&mut stream, &mut buffer, Page { shared, place }, reply, is_head).await
             }
         };
         let left = matches!(played, Played::PeerLeft);
@@ -381,14 +381,21 @@ async fn unless_gone(
     }
 }
 
+/// A request's place in the book.
+#[derive(Clone, Copy)]
+struct Page<'a> {
+    shared: &'a Shared,
+    place: usize,
+}
+
 async fn play(
     stream: &mut Stream,
     buffer: &mut Buffer,
-    shared: &Shared,
-    place: usize,
+    page: Page<'_>,
     reply: Reply,
     is_head: bool,
 ) -> Played {
+    let Page { shared, place } = page;
     let chunked = reply.framing == Framing::Chunked;
     if stream.write_all(head_text(&reply).as_bytes()).await.is_err() {
         return Played::PeerLeft;
@@ -398,7 +405,7 @@ async fn play(
     }
     for step in reply.steps {
         let result = match step {
-            Step::Bytes(bytes) => write(stream, shared, place, &bytes, chunked).await,
+            Step::Bytes(bytes) => write(stream, page, &bytes, chunked).await,
             Step::Bill(figures) => {
                 shared.update(place, |seen| seen.billed = Some(figures));
                 Ok(())
@@ -410,7 +417,7 @@ async fn play(
             }
             Step::Stall => Err(gone(stream, buffer).await),
             Step::Forever(bytes) => loop {
-                if let Err(played) = write(stream, shared, place, &bytes, chunked).await {
+                if let Err(played) = write(stream, page, &bytes, chunked).await {
                     break Err(played);
                 }
                 // Only the size matters, not to keep what was sent.
@@ -432,8 +439,7 @@ async fn play(
 
 async fn write(
     stream: &mut Stream,
-    shared: &Shared,
-    place: usize,
+    page: Page<'_>,
     bytes: &[u8],
     chunked: bool,
 ) -> Result<(), Played> {
@@ -448,7 +454,7 @@ async fn write(
     if chunked {
         framed.extend_from_slice(b"\r\n");
     }
-    shared.sent(place, bytes);
+    page.shared.sent(page.place, bytes);
     let written = stream.write_all(&framed).await;
     let written = written.and(stream.flush().await);
     written.map_err(|_| Played::PeerLeft)

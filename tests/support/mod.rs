@@ -3,7 +3,6 @@
 //! Nothing here uses the library: the tests see what a user sees, bytes on sockets and the output
 //! of commands. [`api::Fake`] plays the Claude API, [`client::Raw`] a client whose every byte is
 //! under control, [`sidecar::Sidecar`] is the program itself.
-#![expect(clippy::allow_attributes, reason = "what is used differs from one test file to the next")]
 #![allow(dead_code, unreachable_pub, missing_docs, reason = "shared by several test files")]
 #![expect(clippy::disallowed_methods, reason = "tests run outside the process's own lifecycle")]
 
