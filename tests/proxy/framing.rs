@@ -118,7 +118,7 @@ async fn a_target_with_a_host_in_it_goes_to_the_api_and_nowhere_else() {
 }
 
 #[tokio::test]
-async fn a_slow_head_does_not_hold_others_up() {
+async fn slow_heads_do_not_hold_others_up() {
     let rig = Rig::new("").await;
     let mut slow = Vec::new();
     for _ in 0..50 {
@@ -127,9 +127,13 @@ async fn a_slow_head_does_not_hold_others_up() {
         slow.push(raw);
     }
     assert_eq!(rig.call(&Request::plain("quick")).await.status, 200);
-    let mut first = slow.swap_remove(0);
-    let answer = tokio::time::timeout(Duration::from_secs(60), first.try_response()).await;
-    let answer = answer.expect("a head that never ends is given up");
-    assert!(answer.is_none_or(|response| response.status == 408));
-    assert_eq!(rig.fake.count(), 1);
+    // Bodies that never end do not either.
+    for _ in 0..50 {
+        let mut raw = Raw::connect(rig.sidecar.address).await;
+        let head = "POST /v1/messages HTTP/1.1\r\nHost: x\r\nContent-Length: 100\r\n\r\n{";
+        raw.send_bytes(head.as_bytes()).await;
+        slow.push(raw);
+    }
+    assert_eq!(rig.call(&Request::plain("quick")).await.status, 200);
+    assert_eq!(rig.fake.count(), 2, "half a request is not sent on");
 }
