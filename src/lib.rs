@@ -28,6 +28,7 @@ pub mod accounting;
 pub mod admin;
 pub mod agent;
 pub mod anthropic;
+pub mod app;
 pub mod audit;
 pub mod cli;
 pub mod clock;

@@ -1,3 +1,7 @@
 //! The `weighbridge` program: arguments in, exit code out. Everything else is in the library.
 
-fn main() {}
+use std::process::ExitCode;
+
+fn main() -> ExitCode {
+    weighbridge::cli::main(std::env::args_os())
+}

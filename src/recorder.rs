@@ -11,6 +11,7 @@ use std::sync::Arc;
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
+use tokio::sync::watch;
 
 use crate::accounting::charge::Charge;
 use crate::accounting::price_book::PriceBook;
@@ -31,6 +32,8 @@ pub struct Recorder {
     clock: Clock,
     prices: ArcSwap<PriceBook>,
     identifiers: HashKey,
+    /// The first metered call of this process that closed, for whoever greets.
+    first: watch::Sender<Option<Arc<Closing>>>,
 }
 
 /// What the exchange task found out by the end of the response.
@@ -81,7 +84,9 @@ impl Recorder {
         prices: PriceBook,
         identifiers: HashKey,
     ) -> Recorder {
-        Recorder { ledger, metrics, clock, prices: ArcSwap::from_pointee(prices), identifiers }
+        let (first, _) = watch::channel(None);
+        let prices = ArcSwap::from_pointee(prices);
+        Recorder { ledger, metrics, clock, prices, identifiers, first }
     }
 
     /// The clock that stamps entries.
@@ -274,9 +279,18 @@ impl Recorder {
     }
 
     fn count(&self, opening: &Opening, entry: &Entry) {
-        if let Entry::Closed(closing) = entry {
-            self.metrics.closed(opening, closing);
+        let Entry::Closed(closing) = entry else { return };
+        self.metrics.closed(opening, closing);
+        if self.first.borrow().is_none() && opening.endpoint.is_metered() {
+            self.first.send_replace(Some(Arc::new(Closing::clone(closing))));
         }
+    }
+
+    /// Waits for the first metered call of this process to close.
+    pub async fn first_closing(&self) -> Option<Arc<Closing>> {
+        let mut first = self.first.subscribe();
+        let found = first.wait_for(Option::is_some).await;
+        found.ok().and_then(|closing| closing.clone())
     }
 
     fn lost(&self, entry: &Entry, error: &LedgerError) {

@@ -98,7 +98,11 @@ pub async fn serve(
     }
 }
 
-fn answer(operator: &Operator, kind: Listener, request: &Request<Incoming>) -> Response<Full<Bytes>> {
+fn answer(
+    operator: &Operator,
+    kind: Listener,
+    request: &Request<Incoming>,
+) -> Response<Full<Bytes>> {
     if kind == Listener::Admin && !is_local(request.headers()) {
         return text(StatusCode::FORBIDDEN, "this address answers to its loopback name only\n");
     }

@@ -1,1 +1,188 @@
-//! Commands.
+//! Commands: one file each. Arguments in, one plain sentence on standard error when something is
+//! wrong, exit code 0, 1 (a check or the work failed) or 2 (bad usage or bad input).
+
+mod check;
+mod demo;
+mod error;
+mod exchanges;
+mod keys;
+mod report;
+mod run;
+mod serve;
+mod sessions;
+mod source;
+mod summary;
+
+use std::ffi::OsString;
+use std::io::{self, IsTerminal, Write};
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+use clap::{Parser, Subcommand};
+
+pub use error::CliError;
+
+use crate::config::{self, Config, Layer};
+
+/// Weighs every call to the Claude API on its way through: meters, prices, attributes, records.
+#[derive(Debug, Parser)]
+#[command(
+    name = "weighbridge",
+    version,
+    after_help = "Start here:\n  weighbridge demo                 see what it does, no key and no network\n  \
+                  weighbridge serve                stand in front of the API\n  \
+                  weighbridge report --by team     what it cost"
+)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Debug, Subcommand)]
+enum Command {
+    /// Stand in front of the API: the main job
+    Serve(serve::ServeArgs),
+    /// Run one command behind a sidecar of its own and say what it cost
+    Run(run::RunArgs),
+    /// A simulated API, simulated teams and real proxied traffic, then the report
+    Demo(demo::DemoArgs),
+    /// Cost and usage by team, user, project, model, day, …
+    Report(report::ReportArgs),
+    /// Every call, or everything known of one
+    Exchanges(exchanges::ExchangesArgs),
+    /// Recent sessions, or one as a timeline
+    Sessions(sessions::SessionsArgs),
+    /// Virtual keys and known key fingerprints: who pays
+    Keys(keys::KeysArgs),
+    /// Check the configuration and show every value with its source
+    Check(check::CheckArgs),
+}
+
+/// What the environment says, read once.
+pub(crate) struct Surroundings {
+    variables: Vec<(String, String)>,
+    /// Standard output is a terminal.
+    terminal: bool,
+}
+
+impl Surroundings {
+    #[expect(clippy::disallowed_methods, reason = "commands are where the environment is read")]
+    fn read() -> Surroundings {
+        let text = |(name, value): (OsString, OsString)| {
+            Some((name.into_string().ok()?, value.into_string().ok()?))
+        };
+        Surroundings {
+            variables: std::env::vars_os().filter_map(text).collect(),
+            terminal: io::stdout().is_terminal() && std::env::var("NO_COLOR").is_err(),
+        }
+    }
+
+    fn get(&self, name: &str) -> Option<&str> {
+        let found = self.variables.iter().find(|(key, value)| key == name && !value.is_empty());
+        found.map(|(_, value)| value.as_str())
+    }
+
+    /// `$XDG_STATE_HOME/weighbridge`, else `~/.local/state/weighbridge`; empty without a home.
+    fn state_dir(&self) -> PathBuf {
+        match (self.get("XDG_STATE_HOME"), self.get("HOME")) {
+            (Some(state), _) => PathBuf::from(state).join("weighbridge"),
+            (None, Some(home)) => PathBuf::from(home).join(".local/state/weighbridge"),
+            (None, None) => PathBuf::new(),
+        }
+    }
+
+    /// Where commands look that only read: the data directory of `serve`, and those of every
+    /// `weighbridge run` beside it.
+    fn reading_dirs(&self) -> Vec<PathBuf> {
+        let dir =
+            self.get("WEIGHBRIDGE_LEDGER_DIR").map_or_else(|| self.state_dir(), PathBuf::from);
+        let runs = std::fs::read_dir(dir.join(run::RUNS)).into_iter().flatten().flatten();
+        let mut dirs: Vec<PathBuf> = runs.map(|entry| entry.path()).collect();
+        dirs.sort();
+        if dirs.is_empty() || dir.join("segments").exists() {
+            dirs.insert(0, dir);
+        }
+        dirs
+    }
+
+    /// The effective configuration: file, environment and flags over the defaults.
+    fn config(&self, file: Option<&PathBuf>, flags: Layer) -> Result<Config, CliError> {
+        let usage = |error: &dyn std::fmt::Display| CliError::Usage(error.to_string());
+        let mut layers = Vec::new();
+        if let Some(path) = file {
+            let text = std::fs::read_to_string(path)
+                .map_err(|error| usage(&format!("--config {}: {error}", path.display())))?;
+            let name = path.display().to_string();
+            layers.push(config::parse_file(&name, &text).map_err(|error| usage(&error))?);
+        }
+        let variables = self.variables.iter().cloned();
+        layers.push(config::environment_layer(variables).map_err(|error| usage(&error))?);
+        layers.push(flags);
+        let either = |upper: &str, lower: &str| {
+            self.get(upper).or_else(|| self.get(lower)).map(str::to_owned)
+        };
+        let proxies = [either("HTTPS_PROXY", "https_proxy"), either("NO_PROXY", "no_proxy")];
+        let state_dir = self.state_dir().display().to_string();
+        Config::merge(&layers, &state_dir, proxies).map_err(|error| usage(&error))
+    }
+}
+
+/// Runs the program with its arguments.
+pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let cli = match Cli::try_parse_from(arguments) {
+        Ok(cli) => cli,
+        Err(error) => {
+            let _ = error.print();
+            return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
+        }
+    };
+    let surroundings = Surroundings::read();
+    match dispatch(&cli.command, &surroundings) {
+        Ok(code) => code,
+        Err(error) => {
+            let _ = writeln!(io::stderr(), "weighbridge: {error}");
+            ExitCode::from(error.exit_code())
+        }
+    }
+}
+
+fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, CliError> {
+    let (terminal, dirs) = (surroundings.terminal, surroundings.reading_dirs());
+    let mut output = io::stdout().lock();
+    match command {
+        Command::Serve(args) => {
+            drop(output);
+            return args.run(surroundings);
+        }
+        Command::Run(args) => {
+            drop(output);
+            return args.run(surroundings);
+        }
+        Command::Demo(args) => args.run(&mut output, terminal)?,
+        Command::Report(args) => args.run(&mut output, terminal, dirs)?,
+        Command::Exchanges(args) => args.run(&mut output, terminal, dirs)?,
+        Command::Sessions(args) => args.run(&mut output, terminal, dirs)?,
+        Command::Keys(args) => args.run(&mut output, surroundings)?,
+        Command::Check(args) => args.run(&mut output, surroundings)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// A Tokio runtime as wide as the processors this process may use; on one, without threads.
+pub(crate) fn runtime() -> Result<tokio::runtime::Runtime, CliError> {
+    let processors = std::thread::available_parallelism().map_or(1, usize::from);
+    let mut builder = if processors == 1 {
+        tokio::runtime::Builder::new_current_thread()
+    } else {
+        tokio::runtime::Builder::new_multi_thread()
+    };
+    builder
+        .enable_all()
+        .build()
+        .map_err(|error| CliError::Failed(format!("the runtime cannot start: {error}")))
+}
+
+/// An error from below, whole, as one sentence.
+pub(crate) fn failed(error: &anyhow::Error) -> CliError {
+    CliError::Failed(format!("{error:#}"))
+}

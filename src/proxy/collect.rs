@@ -6,10 +6,9 @@
 //! messages' hash before anything is sent upstream.
 
 use std::collections::VecDeque;
-use std::future::poll_fn;
-use std::pin::Pin;
 use std::time::Duration;
 
+use http_body_util::BodyExt;
 use hyper::body::{Body, Incoming};
 use hyper::header;
 use hyper::http::request::Parts;
@@ -57,7 +56,7 @@ pub(super) async fn body(
     loop {
         let frame = tokio::select! {
             biased;
-            frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
+            frame = body.frame() => frame,
             () = silence.as_mut() => return Err(Some(Refusal::RequestTimedOut)),
         };
         let Some(frame) = frame else { break };

@@ -12,6 +12,7 @@ use std::pin::Pin;
 use std::task::Poll;
 
 use bytes::Bytes;
+use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
@@ -227,9 +228,7 @@ impl Stream {
         let Stream { body, client, .. } = self;
         tokio::select! {
             biased;
-            frame = poll_fn(|context| Pin::new(&mut *body).poll_frame(context)) => {
-                Event::Frame(frame)
-            }
+            frame = body.frame() => Event::Frame(frame),
             () = client.pieces.closed() => Event::ClientLeft,
             () = silence => Event::Silence,
         }
@@ -339,7 +338,7 @@ async fn pass_remainder(mut body: Incoming, client: Client) {
     }
     loop {
         let frame = tokio::select! {
-            frame = poll_fn(|context| Pin::new(&mut body).poll_frame(context)) => frame,
+            frame = body.frame() => frame,
             () = client.pieces.closed() => return,
             () = tokio::time::sleep(client.idle_timeout) => None,
         };

@@ -1,1 +1,18 @@
 //! Rows as text: table, CSV, JSON. Pure.
+//!
+//! [`Tally`] adds up exchanges by [`Dimension`]; [`Report`] is what came of it, and [`render`] turns
+//! it into text. [`exchange`] and [`session`] do the same for single exchanges and for sessions.
+
+pub mod dimension;
+pub mod exchange;
+pub mod period;
+pub mod render;
+pub mod session;
+pub mod tally;
+pub mod text;
+
+pub use dimension::Dimension;
+pub use exchange::Exchange;
+pub use period::Period;
+pub use session::Sessions;
+pub use tally::{Facts, Report, ReportRow, Sums, Tally};

@@ -1,0 +1,478 @@
+//! Configuration to running process, and back: one straight function in each direction.
+//!
+//! Start: ledger (recover) → metrics → recorder → index follower → admin → proxy listener last.
+//! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
+
+use std::fs;
+use std::io::{self, Write};
+use std::net::SocketAddr;
+use std::os::unix::fs::OpenOptionsExt;
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
+use std::time::Duration;
+
+use anyhow::{Context, Result, anyhow};
+use hyper::header::HeaderValue;
+use tokio::net::TcpListener;
+use tokio_rustls::TlsAcceptor;
+use tokio_util::sync::CancellationToken;
+use tokio_util::task::TaskTracker;
+use uuid::Uuid;
+
+use crate::accounting::price_book::PriceBook;
+use crate::admin::{self, Listener, Operator};
+use crate::agent::attempt::Attempts;
+use crate::audit::merkle::leaf_hash;
+use crate::clock::Clock;
+use crate::config::{Config, DurabilityName, LedgerModeName, SecretRef};
+use crate::index;
+use crate::keys::LiveKeys;
+use crate::ledger::{self, Ledger, Recovery};
+use crate::metrics::Metrics;
+use crate::privacy::identifier::HashKey;
+use crate::proxy::upstream::Upstream;
+use crate::proxy::{self, Gate};
+use crate::record::encoding::Origin;
+use crate::record::entry::{Recovered, Started, Stopped};
+use crate::record::{Closing, Entry, Outcome};
+use crate::recorder::Recorder;
+
+/// How often a running sidecar looks whether its keys file changed, and shows that it is alive.
+const TICK: Duration = Duration::from_secs(1);
+/// A `command:` secret must come within this time.
+const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
+
+/// Addresses and secrets of a running sidecar: what `--ready-file` holds.
+#[derive(Clone, Debug)]
+pub struct Ready {
+    /// Where clients call.
+    pub api: String,
+    /// The operator's HTTP.
+    pub admin: String,
+    /// The scraper's HTTP.
+    pub telemetry: Option<String>,
+    /// For hook posts.
+    pub hook_token: String,
+    /// For the admin API.
+    pub admin_token: String,
+}
+
+/// A running sidecar.
+pub struct App {
+    /// Where it answers.
+    pub ready: Ready,
+    /// Its recorder, for whoever reports on the run.
+    pub recorder: Arc<Recorder>,
+    /// What was found at start-up.
+    pub recovery: Recovery,
+    operator: Arc<Operator>,
+    tasks: TaskTracker,
+    operator_tasks: TaskTracker,
+    stop_accepting: CancellationToken,
+    stop_operators: CancellationToken,
+    follower: std::thread::JoinHandle<()>,
+    stop_follower: Arc<AtomicBool>,
+    drain_timeout: Duration,
+}
+
+/// Starts everything `config` asks for; returns once calls are accepted.
+///
+/// # Errors
+///
+/// What could not be set up, in words, with what to do about it.
+pub async fn start(config: &Config) -> Result<App> {
+    let clock = Clock::start();
+    let dir = &config.ledger.dir;
+    fs::create_dir_all(dir)
+        .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
+    let prices = price_book(config)?;
+    let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
+    let (ledger, recovery) = open_ledger(config, origin, clock)?;
+    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
+    let metrics = Arc::new(Metrics::new()?);
+    let pricing = prices.version().to_owned();
+    let recorder = Arc::new(Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret)));
+    record_start(&recorder, config, pricing, &recovery).await?;
+
+    let operator = Arc::new(Operator {
+        recorder: Arc::clone(&recorder),
+        progress_ns: AtomicU64::new(clock.mono_ns()),
+        indexed: AtomicU64::new(0),
+        accepting: AtomicBool::new(false),
+    });
+    let stop_follower = Arc::new(AtomicBool::new(false));
+    let follower = follow(&recorder, dir, &stop_follower, &operator)?;
+
+    let tasks = TaskTracker::new();
+    let operator_tasks = TaskTracker::new();
+    let (stop_accepting, stop_operators) = (CancellationToken::new(), CancellationToken::new());
+    let listeners = Listeners::bind(config).await?;
+    let gate = gate(config, &recorder, &tasks)?;
+    let ready = Ready {
+        api: listeners.api_url(config),
+        admin: listeners.admin_url(),
+        telemetry: listeners.telemetry_url(),
+        hook_token: token_file(dir, "hook.token")?,
+        admin_token: token_file(dir, "admin.token")?,
+    };
+    let tls = tls_acceptor(config)?;
+    operator_tasks.spawn(tick(
+        Arc::clone(&gate.keys),
+        Arc::clone(&operator),
+        stop_operators.clone(),
+    ));
+    let Listeners { api, admin, telemetry } = listeners;
+    let operators = [(Listener::Admin, Some(admin)), (Listener::Telemetry, telemetry)];
+    for (kind, listener) in operators {
+        let Some(listener) = listener else { continue };
+        let serving = admin::serve(
+            Arc::clone(&operator),
+            kind,
+            listener,
+            operator_tasks.clone(),
+            stop_operators.clone(),
+        );
+        operator_tasks.spawn(serving);
+    }
+    let most = config.listen.connections_max;
+    tasks.spawn(proxy::serve(gate, api, tls, most, stop_accepting.clone()));
+    operator.accepting.store(true, Ordering::Relaxed);
+    Ok(App {
+        ready,
+        recorder,
+        recovery,
+        operator,
+        tasks,
+        operator_tasks,
+        stop_accepting,
+        stop_operators,
+        follower,
+        stop_follower,
+        drain_timeout: config.listen.drain_timeout,
+    })
+}
+
+impl App {
+    /// Stops accepting, waits for running exchanges up to the deadline or until `force`, then
+    /// gives everything back in reverse order.
+    pub async fn stop(self, force: impl Future<Output = ()>) -> Result<()> {
+        self.operator.accepting.store(false, Ordering::Relaxed);
+        self.stop_accepting.cancel();
+        self.tasks.close();
+        tokio::select! {
+            () = self.tasks.wait() => {}
+            () = tokio::time::sleep(self.drain_timeout) => {}
+            () = force => {}
+        }
+        let open = self.recorder.ledger().health().open_exchanges;
+        self.stop_operators.cancel();
+        self.operator_tasks.close();
+        let _ = tokio::time::timeout(TICK, self.operator_tasks.wait()).await;
+        if open == 0 {
+            self.recorder.record(&Entry::Stopped(Stopped { open_exchanges: 0 })).await?;
+        }
+        self.stop_follower.store(true, Ordering::Relaxed);
+        let follower = self.follower;
+        let ledger = self.recorder.ledger().clone();
+        tokio::task::spawn_blocking(move || {
+            let _ = follower.join();
+            ledger.shutdown()
+        })
+        .await??;
+        Ok(())
+    }
+}
+
+/// Writes down what recovery found, closes what was open, and says that this process begins.
+async fn record_start(
+    recorder: &Arc<Recorder>,
+    config: &Config,
+    pricing: String,
+    recovery: &Recovery,
+) -> Result<()> {
+    let found =
+        recovery.truncated_bytes > 0 || !recovery.damaged.is_empty() || !recovery.open.is_empty();
+    if found {
+        let recovered = Recovered {
+            damaged: recovery.damaged.clone(),
+            interrupted: recovery.open.len() as u64,
+            truncated_bytes: recovery.truncated_bytes,
+        };
+        recorder.record(&Entry::Recovered(recovered)).await?;
+    }
+    for exchange in &recovery.open {
+        recorder.record(&Entry::Closed(Box::new(interrupted(exchange)))).await?;
+    }
+    let shown: String =
+        config.settings.iter().map(|s| format!("{}={}\n", s.key, s.value)).collect();
+    let started = Started {
+        config: leaf_hash(shown.as_bytes()).to_string(),
+        pricing,
+        previous: recovery.previous.name().to_owned(),
+        program: env!("CARGO_PKG_VERSION").to_owned(),
+    };
+    recorder.record(&Entry::Started(started)).await?;
+    Ok(())
+}
+
+/// The closing of an exchange that a crash left open: everything about it is unknown, not zero.
+fn interrupted(exchange: &str) -> Closing {
+    Closing {
+        charge: None,
+        duration_us: 0,
+        error_type: None,
+        exchange: exchange.to_owned(),
+        flags: vec![crate::accounting::Flag::UsageUnknown],
+        first_token_us: None,
+        model: None,
+        outcome: Outcome::Interrupted,
+        request_id: None,
+        response_bytes: 0,
+        status: None,
+        stop_reason: None,
+        usage: None,
+    }
+}
+
+fn open_ledger(config: &Config, origin: Origin, clock: Clock) -> Result<(Ledger, Recovery)> {
+    let options = ledger::Options {
+        dir: config.ledger.dir.clone(),
+        durability: match config.ledger.durability {
+            DurabilityName::Process => ledger::Durability::Process,
+            DurabilityName::Power => ledger::Durability::Power,
+        },
+        mode: match config.ledger.mode {
+            LedgerModeName::Closed => ledger::Mode::Closed,
+            LedgerModeName::Strict => ledger::Mode::Strict,
+            LedgerModeName::Observe => ledger::Mode::Observe,
+        },
+        segment_bytes_max: config.ledger.segment_bytes,
+    };
+    Ok(Ledger::open(options, origin, move || clock.stamp())?)
+}
+
+/// The index follows the ledger on a thread of its own: SQLite blocks.
+fn follow(
+    recorder: &Arc<Recorder>,
+    dir: &Path,
+    stop: &Arc<AtomicBool>,
+    operator: &Arc<Operator>,
+) -> Result<std::thread::JoinHandle<()>> {
+    let builder = index::Builder::open(dir)?;
+    let doorbell = recorder.ledger().doorbell();
+    let stop = Arc::clone(stop);
+    let operator = Arc::clone(operator);
+    let thread = std::thread::Builder::new().name("index".to_owned());
+    let running = move || {
+        index::follow(builder, doorbell, &operator.indexed, || stop.load(Ordering::Relaxed))
+    };
+    Ok(thread.spawn(running)?)
+}
+
+fn gate(config: &Config, recorder: &Arc<Recorder>, tasks: &TaskTracker) -> Result<Arc<Gate>> {
+    let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
+    let authorities = match &config.upstream.ca_file {
+        None => None,
+        Some(path) => {
+            Some(fs::read(path).with_context(|| format!("upstream.ca_file {}", path.display()))?)
+        }
+    };
+    let upstream = Upstream::new(&config.upstream, key, authorities.as_deref())?;
+    Ok(Arc::new(Gate {
+        recorder: Arc::clone(recorder),
+        keys: Arc::new(LiveKeys::open(&config.ledger.dir)?),
+        upstream,
+        require_key: config.listen.require_key,
+        body_bytes_max: config.listen.body_bytes_max,
+        tasks: tasks.clone(),
+        attempts: Mutex::new(Attempts::default()),
+        hashes: std::hash::RandomState::new(),
+        seed: random_seed(),
+    }))
+}
+
+/// Once a second: progress is shown, and a changed keys file is read.
+async fn tick(keys: Arc<LiveKeys>, operator: Arc<Operator>, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        tokio::select! {
+            _ = ticks.tick() => {}
+            () = stop.cancelled() => return,
+        }
+        operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
+        match keys.refresh() {
+            Ok(true) => tracing::info!("the keys file was read again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the keys file was not read; old keys stay"),
+        }
+    }
+}
+
+struct Listeners {
+    api: TcpListener,
+    admin: TcpListener,
+    telemetry: Option<TcpListener>,
+}
+
+impl Listeners {
+    async fn bind(config: &Config) -> Result<Listeners> {
+        let listen = &config.listen;
+        Ok(Listeners {
+            api: bind("listen.api", listen.api).await?,
+            admin: bind("listen.admin", listen.admin).await?,
+            telemetry: match listen.telemetry {
+                None => None,
+                Some(address) => Some(bind("listen.telemetry", address).await?),
+            },
+        })
+    }
+
+    fn api_url(&self, config: &Config) -> String {
+        let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
+        url(scheme, &self.api)
+    }
+
+    fn admin_url(&self) -> String {
+        url("http", &self.admin)
+    }
+
+    fn telemetry_url(&self) -> Option<String> {
+        self.telemetry.as_ref().map(|listener| url("http", listener))
+    }
+}
+
+fn url(scheme: &str, listener: &TcpListener) -> String {
+    let address = listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
+    format!("{scheme}://{address}")
+}
+
+async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
+    TcpListener::bind(address).await.with_context(|| {
+        format!("{key} = {address} cannot be opened: is a sidecar running already? Port 0 picks a free one")
+    })
+}
+
+fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
+    use rustls::pki_types::pem::PemObject;
+    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
+    let Some((certificate, key)) = &config.listen.tls else { return Ok(None) };
+    let chain = CertificateDer::pem_file_iter(certificate)
+        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
+        .map_err(|error| anyhow!("listen.tls_certificate {}: {error}", certificate.display()))?;
+    let key = PrivateKeyDer::from_pem_file(key)
+        .map_err(|error| anyhow!("listen.tls_key {}: {error}", key.display()))?;
+    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
+    let mut server = rustls::ServerConfig::builder_with_provider(provider)
+        .with_safe_default_protocol_versions()?
+        .with_no_client_auth()
+        .with_single_cert(chain, key)?;
+    server.alpn_protocols = vec![b"http/1.1".to_vec()];
+    Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+fn price_book(config: &Config) -> Result<PriceBook> {
+    let Some(path) = &config.pricing.file else { return Ok(PriceBook::embedded()?) };
+    let text = fs::read_to_string(path)
+        .with_context(|| format!("pricing.file {} cannot be read", path.display()))?;
+    PriceBook::parse(&text).with_context(|| format!("pricing.file {}", path.display()))
+}
+
+/// Fetches a secret from where it is kept. It is never shown and never written down.
+fn secret_value(reference: &SecretRef) -> Result<HeaderValue> {
+    let text = match reference {
+        SecretRef::Environment(name) => environment(name)
+            .with_context(|| format!("upstream.key = env:{name}, but {name} is not set"))?,
+        SecretRef::File(path) => fs::read_to_string(path)
+            .with_context(|| format!("upstream.key = file:{} cannot be read", path.display()))?,
+        SecretRef::Command(line) => run_secret_command(line)?,
+    };
+    let mut value = HeaderValue::from_str(text.trim())
+        .map_err(|_| anyhow!("upstream.key holds something that is not one line of text"))?;
+    value.set_sensitive(true);
+    Ok(value)
+}
+
+#[expect(clippy::disallowed_methods, reason = "a secret by reference names the variable to read")]
+fn environment(name: &str) -> Option<String> {
+    std::env::var(name).ok().filter(|value| !value.is_empty())
+}
+
+fn run_secret_command(line: &str) -> Result<String> {
+    let seconds = SECRET_COMMAND_TIMEOUT.as_secs().to_string();
+    let mut words = line.split_whitespace();
+    let program = words.next().unwrap_or_default();
+    let output = std::process::Command::new("timeout")
+        .arg(seconds)
+        .arg(program)
+        .args(words)
+        .stdin(std::process::Stdio::null())
+        .stderr(std::process::Stdio::null())
+        .output()
+        .with_context(|| format!("upstream.key = command:{program} cannot be started"))?;
+    if !output.status.success() {
+        return Err(anyhow!("upstream.key = command:{program} failed ({})", output.status));
+    }
+    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
+}
+
+/// The instance's id: made at its first start and bound to its data directory.
+fn instance_id(dir: &Path) -> Result<String> {
+    keep(dir, "instance", || format!("wb-{}", random_hex(6)))
+}
+
+/// A token made at the first start, stable across restarts, readable by its owner only.
+fn token_file(dir: &Path, name: &str) -> Result<String> {
+    keep(dir, name, || random_hex(32))
+}
+
+fn secret_file(dir: &Path, name: &str) -> Result<[u8; 32]> {
+    let hex = keep(dir, name, || random_hex(32))?;
+    let hash = crate::audit::merkle::Hash::from_hex(&hex);
+    let wrong = || anyhow!("{} is damaged; restore it from a backup", dir.join(name).display());
+    hash.map(|hash| *hash.as_bytes()).ok_or_else(wrong)
+}
+
+/// Reads a small file of our own, or makes it (0600).
+fn keep(dir: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String> {
+    let path = dir.join(name);
+    match fs::read_to_string(&path) {
+        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
+        Err(error) => return Err(error).with_context(|| path.display().to_string()),
+    }
+    let text = make();
+    write_private(&path, format!("{text}\n").as_bytes())?;
+    Ok(text)
+}
+
+/// Writes a file that only its owner can read, whole or not at all.
+pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
+    let temporary = PathBuf::from(format!("{}.new", path.display()));
+    let write = || -> io::Result<()> {
+        let mut options = fs::OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(bytes)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)
+    };
+    write().with_context(|| format!("{} cannot be written", path.display()))
+}
+
+/// Random at every start, so that nobody outside can choose colliding keys.
+fn random_seed() -> u64 {
+    std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
+}
+
+/// Random bytes as hexadecimal digits.
+pub fn random_hex(bytes: usize) -> String {
+    let mut random = vec![0_u8; bytes];
+    if aws_lc_rs::rand::fill(&mut random).is_err() {
+        // Without the system's random source TLS could not start either; a time-ordered UUID is
+        // unique, which is all that names need.
+        return Uuid::now_v7().simple().to_string();
+    }
+    random.iter().map(|byte| format!("{byte:02x}")).collect()
+}

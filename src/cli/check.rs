@@ -1,0 +1,50 @@
+//! `weighbridge check`: every value in force, and where it came from.
+
+use std::io::Write;
+use std::path::PathBuf;
+
+use clap::Args;
+
+use super::serve::StandArgs;
+use super::{CliError, Surroundings};
+use crate::accounting::price_book::PriceBook;
+
+/// Arguments of `check`.
+#[derive(Debug, Args)]
+#[command(after_help = "Example:\n  weighbridge check --config weighbridge.toml")]
+pub struct CheckArgs {
+    #[command(flatten)]
+    stand: StandArgs,
+}
+
+impl CheckArgs {
+    pub(super) fn run(
+        &self,
+        output: &mut dyn Write,
+        surroundings: &Surroundings,
+    ) -> Result<(), CliError> {
+        let config = self.stand.config(surroundings, &StandArgs::nothing())?;
+        let width = config.settings.iter().map(|s| s.value.len()).max().unwrap_or(0).clamp(5, 48);
+        let mut text = format!("{:<28} {:<width$} from\n", "key", "value");
+        for setting in &config.settings {
+            let value = if setting.value.is_empty() { "–" } else { &setting.value };
+            let from = setting.source.name();
+            text.push_str(&format!("{:<28} {value:<width$} {from}\n", setting.key));
+        }
+        let book = match &config.pricing.file {
+            None => PriceBook::embedded().map_err(|error| CliError::Failed(error.to_string()))?,
+            Some(path) => read_price_book(path)?,
+        };
+        let models = book.models().count();
+        text.push_str(&format!("\npricing table {} with {models} models\n", book.version()));
+        CliError::written(output.write_all(text.as_bytes()))
+    }
+}
+
+fn read_price_book(path: &PathBuf) -> Result<PriceBook, CliError> {
+    let name = path.display();
+    let text = std::fs::read_to_string(path)
+        .map_err(|error| CliError::Usage(format!("pricing.file {name}: {error}")))?;
+    PriceBook::parse(&text)
+        .map_err(|error| CliError::Usage(format!("pricing.file {name}: {error}")))
+}

@@ -1,0 +1,204 @@
+//! An exchange as one row: its opening, its closing, or both.
+
+use rusqlite::{CachedStatement, Connection, ToSql};
+
+use super::IndexError;
+use super::wire::{Closed, Envelope, Opened, Text, Tokens};
+
+/// Columns that the opening fills, in the order they are bound.
+const OPENED: [&str; 17] = [
+    "sequence",
+    "opened_at",
+    "instance",
+    "id",
+    "call",
+    "attempt",
+    "endpoint",
+    "model_requested",
+    "team",
+    "user",
+    "project",
+    "session",
+    "agent",
+    "parent_agent",
+    "key",
+    "streamed",
+    "tags",
+];
+/// Columns that the closing fills, in the order they are bound.
+const CLOSED: [&str; 23] = [
+    "closed_seq",
+    "closed_at",
+    "duration_us",
+    "first_token_us",
+    "outcome",
+    "status",
+    "error_type",
+    "flags",
+    "request_id",
+    "stop_reason",
+    "input",
+    "output",
+    "cache_read",
+    "write_5m",
+    "write_1h",
+    "usage",
+    "unpriced",
+    "usd_nano",
+    "usd_atto",
+    "pricing",
+    "lines",
+    "estimated",
+    "model",
+];
+
+/// An exchange whose opening is in the batch.
+#[derive(Debug)]
+pub(super) struct Row<'a> {
+    pub(super) opened: Envelope<'a, Opened<'a>>,
+    /// Absent where it closes in a later batch.
+    pub(super) closed: Option<Envelope<'a, Closed<'a>>>,
+}
+
+/// Writes rows through one transaction.
+pub(super) struct RowWriter<'c> {
+    insert: CachedStatement<'c>,
+    update: CachedStatement<'c>,
+}
+
+impl<'c> RowWriter<'c> {
+    pub(super) fn new(connection: &'c Connection) -> Result<RowWriter<'c>, IndexError> {
+        let columns: Vec<&str> = OPENED.iter().chain(&CLOSED).copied().collect();
+        // A line that contradicts what is there (an id or a place used twice) is counted, and does
+        // not stop the index.
+        let insert = format!(
+            "INSERT OR IGNORE INTO exchanges ({}) VALUES (?{})",
+            columns.join(", "),
+            ", ?".repeat(columns.len() - 1)
+        );
+        let update = format!(
+            "UPDATE exchanges SET {} = coalesce(?, model) WHERE id = ? AND closed_seq IS NULL",
+            CLOSED.join(" = ?, ")
+        );
+        Ok(RowWriter {
+            insert: connection.prepare_cached(&insert)?,
+            update: connection.prepare_cached(&update)?,
+        })
+    }
+
+    /// Inserts a row. `false` where its id or place is taken.
+    pub(super) fn insert(&mut self, row: &Row<'_>) -> Result<bool, IndexError> {
+        let mut binder = Binder { statement: &mut self.insert, next: 1 };
+        let (line, opened) = (&row.opened, &row.opened.body);
+        binder.put(line.index)?;
+        binder.put(line.wall_ns)?;
+        binder.put(&*line.instance)?;
+        binder.put(&*opened.exchange)?;
+        binder.put((opened.call != opened.exchange).then_some(&*opened.call))?;
+        binder.put(opened.attempt)?;
+        binder.put(&*opened.endpoint)?;
+        binder.text(opened.model.as_ref())?;
+        binder.put(&*opened.team)?;
+        for text in [&opened.user, &opened.project, &opened.session, &opened.agent] {
+            binder.text(text.as_ref())?;
+        }
+        binder.text(opened.parent_agent.as_ref())?;
+        binder.text(opened.key.as_ref())?;
+        binder.put(opened.streamed)?;
+        binder.put(opened.tags.map(|raw| raw.get()))?;
+        match &row.closed {
+            Some(closed) => binder.closed(closed, opened.model.as_ref())?,
+            None => binder.still_open(opened.model.as_ref())?,
+        }
+        Ok(self.insert.raw_execute()? == 1)
+    }
+
+    /// Closes a row of an earlier batch. Where its opening is lost (pruned, damaged) the closing
+    /// becomes a row by itself: what was spent stays in the sums. `false` where it is closed already.
+    pub(super) fn close(&mut self, closed: &Envelope<'_, Closed<'_>>) -> Result<bool, IndexError> {
+        let mut binder = Binder { statement: &mut self.update, next: 1 };
+        binder.closed(closed, None)?;
+        binder.put(&*closed.body.exchange)?;
+        if self.update.raw_execute()? == 1 {
+            return Ok(true);
+        }
+        let mut binder = Binder { statement: &mut self.insert, next: 1 };
+        binder.put(closed.index)?;
+        let lasted_ns = closed.body.duration_us.saturating_mul(1000);
+        binder.put(closed.wall_ns.saturating_sub(lasted_ns))?;
+        binder.put(&*closed.instance)?;
+        binder.put(&*closed.body.exchange)?;
+        for _ in 4..OPENED.len() {
+            binder.put(None::<i64>)?;
+        }
+        binder.closed(closed, None)?;
+        Ok(self.insert.raw_execute()? == 1)
+    }
+}
+
+/// Binds one value after the other.
+struct Binder<'s, 'c> {
+    statement: &'s mut CachedStatement<'c>,
+    next: usize,
+}
+
+impl Binder<'_, '_> {
+    fn put(&mut self, value: impl ToSql) -> Result<(), IndexError> {
+        self.statement.raw_bind_parameter(self.next, value)?;
+        self.next += 1;
+        Ok(())
+    }
+
+    fn text(&mut self, value: Option<&Text<'_>>) -> Result<(), IndexError> {
+        self.put(value.map(|text| &*text.0))
+    }
+
+    /// The columns of [`CLOSED`].
+    fn closed(
+        &mut self,
+        line: &Envelope<'_, Closed<'_>>,
+        requested: Option<&Text<'_>>,
+    ) -> Result<(), IndexError> {
+        let closed = &line.body;
+        self.put(line.index)?;
+        self.put(line.wall_ns)?;
+        self.put(closed.duration_us)?;
+        self.put(closed.first_token_us)?;
+        self.put(&*closed.outcome)?;
+        self.put(closed.status)?;
+        self.text(closed.error_type.as_ref())?;
+        self.put(closed.flags.map(|raw| raw.get()))?;
+        self.text(closed.request_id.as_ref())?;
+        self.text(closed.stop_reason.as_ref())?;
+
+        let usage = closed.usage.map(|raw| raw.get());
+        let tokens: Tokens =
+            usage.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        let (short, long) = tokens.cache_writes();
+        for count in [tokens.input, tokens.output, tokens.cache_read, short, long] {
+            self.put(count)?;
+        }
+        self.put(usage)?;
+
+        let charge = closed.charge.as_ref();
+        let amount = charge.and_then(|charge| charge.usd).map(|usd| usd.split_nano());
+        self.put(charge.is_some() && amount.is_none())?;
+        self.put(amount.map(|(nano, _)| nano))?;
+        self.put(amount.map(|(_, atto)| atto))?;
+        self.put(charge.map(|charge| &*charge.pricing))?;
+        self.put(charge.and_then(|charge| charge.lines).map(|raw| raw.get()))?;
+        self.put(0)?;
+        self.text(closed.model.as_ref().or(requested))
+    }
+
+    /// The columns of [`CLOSED`] while there is no closing.
+    fn still_open(&mut self, requested: Option<&Text<'_>>) -> Result<(), IndexError> {
+        for column in &CLOSED[..CLOSED.len() - 1] {
+            match *column {
+                "unpriced" | "estimated" => self.put(0)?,
+                _ => self.put(None::<i64>)?,
+            }
+        }
+        self.text(requested)
+    }
+}

@@ -1,0 +1,54 @@
+-- A view of the ledger. Every figure here follows from the ledger's lines; delete the file and it
+-- is built again. Amounts are whole numbers: usd = usd_nano * 1e-9 + usd_atto * 1e-18, so that sums
+-- stay exact. NULL means unknown or absent, never zero.
+
+CREATE TABLE meta (
+    key   TEXT PRIMARY KEY,
+    value TEXT NOT NULL
+) STRICT, WITHOUT ROWID;
+
+CREATE TABLE exchanges (
+    sequence        INTEGER PRIMARY KEY, -- of the opening; of the closing where the opening is lost
+    closed_seq      INTEGER,             -- NULL while open; = sequence where the opening is lost
+    opened_at       INTEGER NOT NULL,    -- nanoseconds since 1970 (UTC)
+    closed_at       INTEGER,
+    -- What reports add up comes first: a scan reads no further.
+    input           INTEGER,
+    output          INTEGER,
+    cache_read      INTEGER,
+    write_5m        INTEGER,
+    write_1h        INTEGER,
+    usd_nano        INTEGER,             -- NULL where nothing was billed or the price is unknown
+    usd_atto        INTEGER,
+    unpriced        INTEGER NOT NULL,    -- 1 where usage was billed and no rate is known
+    estimated       INTEGER NOT NULL,    -- 1 where the amount is an estimate
+    flags           TEXT,                -- JSON array of names; NULL where there are none
+    pricing         TEXT,
+    outcome         TEXT,                -- NULL while open
+    status          INTEGER,
+    team            TEXT,                -- NULL only where the opening is lost
+    user            TEXT,
+    project         TEXT,
+    model           TEXT,                -- that answered, else the one asked for
+    session         TEXT,
+    agent           TEXT,
+    key             TEXT,
+    instance        TEXT NOT NULL,
+    tags            TEXT,                -- JSON object
+    id              TEXT NOT NULL,
+    call            TEXT,                -- id of the first attempt; NULL where this is the first
+    attempt         INTEGER,
+    endpoint        TEXT,
+    model_requested TEXT,
+    parent_agent    TEXT,
+    streamed        INTEGER,
+    duration_us     INTEGER,
+    first_token_us  INTEGER,
+    request_id      TEXT,
+    stop_reason     TEXT,
+    error_type      TEXT,
+    usage           TEXT,                -- JSON, as it stands in the ledger
+    lines           TEXT                 -- JSON array of the charge's line items
+) STRICT;
+
+CREATE UNIQUE INDEX exchanges_id ON exchanges (id);

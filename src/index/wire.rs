@@ -1,0 +1,198 @@
+//! The lines the index reads, borrowed from the batch's buffer and parsed once.
+//!
+//! Numbers are `i64` because that is what a column holds; only fields with a column are named. They are text here, not the enums of `record`, so that
+//! a line of a newer version with a new outcome or flag is still counted.
+
+use std::borrow::Cow;
+
+use memchr::memmem;
+use serde::Deserialize;
+use serde_json::value::RawValue;
+
+use crate::accounting::Money;
+use crate::record::encoding::LINE_BYTES_MAX;
+
+/// What stands before the kind in a line. Nothing after it comes from outside, so the last one
+/// in the line is the right one.
+const KIND_MARK: &[u8] = b",\"kind\":\"";
+
+/// A line that matters to the index.
+#[derive(Debug)]
+pub(super) enum Fact<'a> {
+    Opened(Envelope<'a, Opened<'a>>),
+    Closed(Envelope<'a, Closed<'a>>),
+    /// Some other kind of entry.
+    Other,
+}
+
+/// What every line has.
+#[derive(Debug, Deserialize)]
+pub(super) struct Envelope<'a, B> {
+    pub(super) body: B,
+    #[serde(rename = "i")]
+    pub(super) index: i64,
+    #[serde(borrow)]
+    pub(super) instance: Cow<'a, str>,
+    #[serde(rename = "t")]
+    pub(super) wall_ns: i64,
+}
+
+/// Text that is borrowed unless it holds an escape; inside an `Option`, a bare `Cow` would not be.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// The fields of an opening that have a column.
+#[derive(Debug, Deserialize)]
+pub(super) struct Opened<'a> {
+    #[serde(borrow)]
+    pub(super) agent: Option<Text<'a>>,
+    pub(super) attempt: u32,
+    #[serde(borrow)]
+    pub(super) call: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) endpoint: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) exchange: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) key: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) model: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) parent_agent: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) project: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) session: Option<Text<'a>>,
+    pub(super) streamed: u8,
+    #[serde(borrow)]
+    pub(super) tags: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) team: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) user: Option<Text<'a>>,
+}
+
+/// The fields of a closing that have a column.
+#[derive(Debug, Deserialize)]
+pub(super) struct Closed<'a> {
+    #[serde(borrow)]
+    pub(super) charge: Option<Charge<'a>>,
+    pub(super) duration_us: i64,
+    #[serde(borrow)]
+    pub(super) error_type: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) exchange: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) flags: Option<&'a RawValue>,
+    pub(super) first_token_us: Option<i64>,
+    #[serde(borrow)]
+    pub(super) model: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) outcome: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) request_id: Option<Text<'a>>,
+    pub(super) status: Option<u16>,
+    #[serde(borrow)]
+    pub(super) stop_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) usage: Option<&'a RawValue>,
+}
+
+/// A charge.
+#[derive(Debug, Deserialize)]
+pub(super) struct Charge<'a> {
+    #[serde(borrow)]
+    pub(super) lines: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) pricing: Cow<'a, str>,
+    pub(super) usd: Option<Money>,
+}
+
+/// The token counts of a usage object.
+#[derive(Debug, Default, Deserialize)]
+pub(super) struct Tokens {
+    #[serde(rename = "input_tokens")]
+    pub(super) input: Option<i64>,
+    #[serde(rename = "output_tokens")]
+    pub(super) output: Option<i64>,
+    #[serde(rename = "cache_read_input_tokens")]
+    pub(super) cache_read: Option<i64>,
+    cache_creation_input_tokens: Option<i64>,
+    cache_creation: Option<Split>,
+}
+
+#[derive(Debug, Default, Deserialize)]
+struct Split {
+    ephemeral_1h_input_tokens: Option<i64>,
+    ephemeral_5m_input_tokens: Option<i64>,
+}
+
+impl Tokens {
+    /// Cache writes for five minutes and for one hour. A split that does not add up to the total
+    /// is stale: then the total counts, as writes for five minutes, which is how it is priced.
+    pub(super) fn cache_writes(&self) -> (Option<i64>, Option<i64>) {
+        let total = self.cache_creation_input_tokens;
+        let Some(split) = &self.cache_creation else { return (total, total.map(|_| 0)) };
+        let (short, long) = (split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens);
+        let sum = short.unwrap_or(0).saturating_add(long.unwrap_or(0));
+        match total {
+            Some(total) if total != sum => (Some(total), Some(0)),
+            _ => (short, long),
+        }
+    }
+}
+
+/// Finds a line's kind and parses what the index keeps of it.
+#[derive(Debug)]
+pub(super) struct LineParser(memmem::FinderRev<'static>);
+
+impl LineParser {
+    pub(super) fn new() -> LineParser {
+        LineParser(memmem::FinderRev::new(KIND_MARK))
+    }
+
+    /// `None` where the line is damaged.
+    pub(super) fn parse<'a>(&self, line: &'a [u8]) -> Option<Fact<'a>> {
+        if line.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        let rest = &line[self.0.rfind(line)? + KIND_MARK.len()..];
+        if rest.starts_with(b"opened\"") {
+            return serde_json::from_slice(line).ok().map(Fact::Opened);
+        }
+        if rest.starts_with(b"closed\"") {
+            return serde_json::from_slice(line).ok().map(Fact::Closed);
+        }
+        serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn writes_follow_the_split_unless_it_is_stale() {
+        let writes = |usage: &str| serde_json::from_str::<Tokens>(usage).unwrap().cache_writes();
+        let split =
+            r#""cache_creation":{"ephemeral_1h_input_tokens":2,"ephemeral_5m_input_tokens":3}"#;
+        assert_eq!(writes("{}"), (None, None));
+        assert_eq!(writes(r#"{"cache_creation_input_tokens":7}"#), (Some(7), Some(0)));
+        assert_eq!(writes(&format!("{{{split}}}")), (Some(3), Some(2)));
+        let with = |total| format!("{{{split},\"cache_creation_input_tokens\":{total}}}");
+        assert_eq!(writes(&with(5)), (Some(3), Some(2)));
+        assert_eq!(writes(&with(0)), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_kind_is_the_one_of_the_envelope() {
+        let parser = LineParser::new();
+        let other = br#"{"body":{"x":",\"kind\":\"opened\""},"i":0,"kind":"started","v":1}"#;
+        assert!(matches!(parser.parse(other), Some(Fact::Other)));
+        for damaged in [&b"{}"[..], b"", br#"{"i":0,"kind":"opened","v":1}"#, b",\"kind\":\"gap\""]
+        {
+            assert!(parser.parse(damaged).is_none(), "{}", String::from_utf8_lossy(damaged));
+        }
+    }
+}

@@ -1,0 +1,334 @@
+//! One exchange as a line of JSON, a row of a table, or a page of everything that is known.
+
+use std::fmt::Write as _;
+
+use serde::ser::{SerializeMap, Serializer};
+use serde::{Deserialize, Serialize};
+use serde_json::value::RawValue;
+
+use super::period::{instant, readable};
+use super::render::usd_readable;
+use super::text::{NOTHING, printable, thousands};
+use crate::accounting::Money;
+
+/// Everything the index knows of an exchange, borrowed from it. `None` is unknown or absent.
+#[derive(Clone, Copy, Debug, Default)]
+#[expect(missing_docs, reason = "named as in the interface and in the index's schema")]
+pub struct Exchange<'a> {
+    pub sequence: u64,
+    pub closed_sequence: Option<u64>,
+    pub id: &'a str,
+    pub instance: &'a str,
+    pub opened_at: i64,
+    pub closed_at: Option<i64>,
+    pub duration_us: Option<u64>,
+    pub first_token_us: Option<u64>,
+    pub outcome: Option<&'a str>,
+    pub status: Option<u64>,
+    pub endpoint: Option<&'a str>,
+    pub model: Option<&'a str>,
+    pub model_requested: Option<&'a str>,
+    pub team: Option<&'a str>,
+    pub user: Option<&'a str>,
+    pub project: Option<&'a str>,
+    pub session: Option<&'a str>,
+    pub agent: Option<&'a str>,
+    pub parent_agent: Option<&'a str>,
+    pub key: Option<&'a str>,
+    /// The first attempt's exchange; this one's own id where it is the first.
+    pub call: &'a str,
+    pub attempt: Option<u64>,
+    pub streamed: Option<bool>,
+    pub input: Option<u64>,
+    pub output: Option<u64>,
+    pub usd: Option<Money>,
+    pub unpriced: bool,
+    pub pricing: Option<&'a str>,
+    pub request_id: Option<&'a str>,
+    pub stop_reason: Option<&'a str>,
+    pub error_type: Option<&'a str>,
+    /// JSON as it stands in the ledger.
+    pub flags: Option<&'a str>,
+    pub tags: Option<&'a str>,
+    pub usage: Option<&'a str>,
+    pub lines: Option<&'a str>,
+}
+
+/// One attempt of a logical call.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Attempt {
+    /// Its exchange.
+    pub id: String,
+    /// 1 for the first.
+    pub attempt: Option<u64>,
+    /// Why it closed.
+    pub outcome: Option<String>,
+    /// Status sent to the client.
+    pub status: Option<u64>,
+    /// What it cost.
+    pub usd: Option<Money>,
+}
+
+/// A line item as the ledger holds it.
+#[derive(Debug, Deserialize)]
+struct Item {
+    kind: String,
+    model: Option<String>,
+    quantity: u64,
+    usd: Money,
+}
+
+/// The columns of the table of exchanges.
+pub const HEADER: [&str; 10] =
+    ["opened (UTC)", "id", "team", "model", "outcome", "status", "time", "input", "output", "usd"];
+
+impl Exchange<'_> {
+    /// A row below [`HEADER`].
+    #[must_use]
+    pub fn cells(&self) -> Vec<String> {
+        let text = |value: Option<&str>| printable(value.unwrap_or(NOTHING)).into_owned();
+        let number = |value: Option<u64>| value.map_or_else(|| NOTHING.to_owned(), thousands);
+        vec![
+            readable(self.opened_at),
+            printable(self.id).into_owned(),
+            text(self.team),
+            text(self.model),
+            text(Some(self.outcome.unwrap_or("open"))),
+            self.status.map_or_else(|| NOTHING.to_owned(), |status| status.to_string()),
+            self.duration_us.map_or_else(|| NOTHING.to_owned(), duration),
+            number(self.input),
+            number(self.output),
+            self.amount(),
+        ]
+    }
+
+    /// One line of JSON Lines, without the newline.
+    pub fn json(&self) -> Result<String, serde_json::Error> {
+        serde_json::to_string(self)
+    }
+
+    /// One line with everything: the keys of [`Exchange::json`] and more.
+    pub fn json_detail(&self, attempts: &[Attempt]) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Detail { exchange: self, attempts })
+    }
+
+    /// Everything, for people.
+    #[must_use]
+    pub fn page(&self, attempts: &[Attempt]) -> String {
+        let mut page = format!("exchange {}\n", printable(self.id));
+        let mut line = |name: &str, value: Option<String>| {
+            if let Some(value) = value {
+                let _ = writeln!(page, "  {name:<14} {}", printable(&value));
+            }
+        };
+        let own = |value: Option<&str>| value.map(str::to_owned);
+        line("opened", Some(instant(self.opened_at)));
+        line("closed", Some(self.closed_at.map_or_else(|| "still open".to_owned(), instant)));
+        line("took", self.duration_us.map(duration));
+        line("first token", self.first_token_us.map(duration));
+        line("outcome", own(self.outcome));
+        line("status", self.status.map(|status| status.to_string()));
+        line("error", own(self.error_type));
+        line("stop reason", own(self.stop_reason));
+        line("endpoint", own(self.endpoint));
+        line("model", own(self.model));
+        line("asked for", own(self.model_requested));
+        line("streamed", self.streamed.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
+        line("team", own(self.team));
+        line("user", own(self.user));
+        line("project", own(self.project));
+        line("session", own(self.session));
+        line("agent", own(self.agent));
+        line("parent agent", own(self.parent_agent));
+        line("key", own(self.key));
+        line("request id", own(self.request_id));
+        line("instance", own(Some(self.instance)));
+        let closing = self.closed_sequence.map_or_else(|| NOTHING.to_owned(), |n| n.to_string());
+        line("in the log", Some(format!("opened at {}, closed at {closing}", self.sequence)));
+        line("flags", own(self.flags));
+        line("tags", own(self.tags));
+        line("usage", Some(self.usage.unwrap_or("unknown").to_owned()));
+        line("pricing", own(self.pricing));
+        line("usd", Some(self.exact()));
+        self.write_items(&mut page);
+        self.write_attempts(&mut page, attempts);
+        page
+    }
+
+    fn write_items(&self, page: &mut String) {
+        let items: Vec<Item> =
+            self.lines.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
+        for Item { kind, model, quantity, usd } in items {
+            let quantity = thousands(quantity);
+            let _ = write!(page, "    {:<16} {quantity:>12}  {usd}", printable(&kind));
+            let model = model.map(|model| format!("  ({})", printable(&model)));
+            let _ = writeln!(page, "{}", model.unwrap_or_default());
+        }
+    }
+
+    fn write_attempts(&self, page: &mut String, attempts: &[Attempt]) {
+        if attempts.len() < 2 {
+            return;
+        }
+        page.push_str("  attempts of this call\n");
+        for attempt in attempts {
+            let number = attempt.attempt.map_or_else(|| NOTHING.to_owned(), |n| n.to_string());
+            let outcome = attempt.outcome.as_deref().unwrap_or("open");
+            let status = attempt.status.map_or_else(|| NOTHING.to_owned(), |s| s.to_string());
+            let usd = attempt.usd.map_or_else(|| NOTHING.to_owned(), |usd| usd.to_string());
+            let id = printable(&attempt.id);
+            let _ =
+                writeln!(page, "    {number:>2}  {id}  {}  {status}  {usd}", printable(outcome));
+        }
+    }
+
+    /// The amount for a table.
+    #[must_use]
+    pub fn amount(&self) -> String {
+        match self.usd {
+            Some(usd) => usd_readable(usd, 6),
+            None if self.unpriced => "unpriced".to_owned(),
+            None => NOTHING.to_owned(),
+        }
+    }
+
+    fn exact(&self) -> String {
+        match self.usd {
+            Some(usd) => usd.to_string(),
+            None if self.unpriced => "unknown: the model has no rate".to_owned(),
+            None => NOTHING.to_owned(),
+        }
+    }
+
+    fn entries<M: SerializeMap>(&self, map: &mut M) -> Result<(), M::Error> {
+        map.serialize_entry("id", self.id)?;
+        map.serialize_entry("opened_at", &instant(self.opened_at))?;
+        map.serialize_entry("closed_at", &self.closed_at.map(instant))?;
+        map.serialize_entry("outcome", &self.outcome)?;
+        map.serialize_entry("status", &self.status)?;
+        map.serialize_entry("model", &self.model)?;
+        map.serialize_entry("team", &self.team)?;
+        map.serialize_entry("user", &self.user)?;
+        map.serialize_entry("project", &self.project)?;
+        map.serialize_entry("session", &self.session)?;
+        map.serialize_entry("agent", &self.agent)?;
+        map.serialize_entry("streamed", &self.streamed)?;
+        map.serialize_entry("usage", &raw(self.usage))?;
+        map.serialize_entry("usd", &self.usd)?;
+        map.serialize_entry("flags", &raw(self.flags.or(Some("[]"))))?;
+        map.serialize_entry("instance", self.instance)?;
+        map.serialize_entry("sequence", &self.sequence)
+    }
+}
+
+impl Serialize for Exchange<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.entries(&mut map)?;
+        map.end()
+    }
+}
+
+struct Detail<'e> {
+    exchange: &'e Exchange<'e>,
+    attempts: &'e [Attempt],
+}
+
+impl Serialize for Detail<'_> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let exchange = self.exchange;
+        let mut map = serializer.serialize_map(None)?;
+        exchange.entries(&mut map)?;
+        map.serialize_entry("closed_sequence", &exchange.closed_sequence)?;
+        map.serialize_entry("duration_us", &exchange.duration_us)?;
+        map.serialize_entry("first_token_us", &exchange.first_token_us)?;
+        map.serialize_entry("endpoint", &exchange.endpoint)?;
+        map.serialize_entry("model_requested", &exchange.model_requested)?;
+        map.serialize_entry("parent_agent", &exchange.parent_agent)?;
+        map.serialize_entry("key", &exchange.key)?;
+        map.serialize_entry("request_id", &exchange.request_id)?;
+        map.serialize_entry("stop_reason", &exchange.stop_reason)?;
+        map.serialize_entry("error_type", &exchange.error_type)?;
+        map.serialize_entry("pricing_version", &exchange.pricing)?;
+        map.serialize_entry("lines", &raw(exchange.lines.or(Some("[]"))))?;
+        map.serialize_entry("tags", &raw(exchange.tags.or(Some("{}"))))?;
+        map.serialize_entry("call", exchange.call)?;
+        map.serialize_entry("attempt", &exchange.attempt)?;
+        map.serialize_entry("attempts", self.attempts)?;
+        map.end()
+    }
+}
+
+/// JSON that is passed on as it stands; what is not JSON becomes null.
+fn raw(text: Option<&str>) -> Option<&RawValue> {
+    text.and_then(|text| serde_json::from_str(text).ok())
+}
+
+/// A duration for people.
+fn duration(us: u64) -> String {
+    if us < 1_000_000 {
+        return format!("{}.{} ms", us / 1000, us % 1000 / 100);
+    }
+    format!("{}.{} s", thousands(us / 1_000_000), us % 1_000_000 / 100_000)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_line_has_every_key_and_null_for_what_is_unknown() {
+        let exchange = Exchange { id: "e", instance: "i", call: "e", ..Exchange::default() };
+        let line: serde_json::Value = serde_json::from_str(&exchange.json().unwrap()).unwrap();
+        let keys = [
+            "id",
+            "opened_at",
+            "closed_at",
+            "outcome",
+            "status",
+            "model",
+            "team",
+            "user",
+            "project",
+            "session",
+            "agent",
+            "streamed",
+            "usage",
+            "usd",
+            "flags",
+            "instance",
+            "sequence",
+        ];
+        let object = line.as_object().unwrap();
+        assert_eq!(object.len(), keys.len());
+        assert!(keys.iter().all(|key| object.contains_key(*key)));
+        assert!(line["usage"].is_null() && line["usd"].is_null() && line["streamed"].is_null());
+        assert_eq!(line["flags"], serde_json::json!([]));
+    }
+
+    #[test]
+    fn nothing_on_a_page_steers_the_terminal() {
+        let exchange = Exchange {
+            id: "e",
+            model: Some("\u{1b}[2J"),
+            tags: Some("{\"a\":\"\u{202e}\"}"),
+            ..Exchange::default()
+        };
+        let page = exchange.page(&[]);
+        assert!(page.contains("\\u{1b}[2J") && page.contains("\\u{202e}"), "{page}");
+        assert!(!page.contains('\u{1b}'));
+        assert!(!exchange.cells().concat().contains('\u{1b}'));
+    }
+
+    #[test]
+    fn an_amount_is_never_a_silent_zero() {
+        let exchange = |usd: Option<&str>, unpriced| {
+            let usd = usd.map(|text| text.parse().unwrap());
+            Exchange { usd, unpriced, ..Exchange::default() }.amount()
+        };
+        assert_eq!(exchange(None, true), "unpriced");
+        assert_eq!(exchange(None, false), NOTHING);
+        assert_eq!(exchange(Some("0"), false), "0.000000");
+        assert_eq!(exchange(Some("0.0000000055"), false), "<0.000001");
+    }
+}

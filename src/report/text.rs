@@ -1,0 +1,105 @@
+//! Text that is safe to show: what came from outside must not steer a terminal or a spreadsheet.
+
+use std::borrow::Cow;
+use std::fmt::Write as _;
+
+/// What a table shows where there is nothing.
+pub const NOTHING: &str = "–";
+
+/// Replaces what a terminal would obey or reorder (control characters, direction marks, line
+/// separators, zero-width characters) by its visible escape.
+#[must_use]
+pub fn printable(text: &str) -> Cow<'_, str> {
+    if !text.chars().any(is_active) {
+        return Cow::Borrowed(text);
+    }
+    let mut shown = String::with_capacity(text.len() + 16);
+    for character in text.chars() {
+        if is_active(character) {
+            let _ = write!(shown, "\\u{{{:x}}}", u32::from(character));
+        } else {
+            shown.push(character);
+        }
+    }
+    Cow::Owned(shown)
+}
+
+fn is_active(character: char) -> bool {
+    character.is_control()
+        || matches!(character,
+            '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'
+            | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
+}
+
+/// A text field of CSV (RFC 4180). A spreadsheet takes a leading `=`, `+`, `-` or `@` for a formula:
+/// an apostrophe before it keeps it text.
+#[must_use]
+pub fn csv_field(text: &str) -> String {
+    let guard = matches!(text.chars().next(), Some('=' | '+' | '-' | '@' | '\t' | '\r'));
+    let shown = printable(text);
+    let field = format!("{}{shown}", if guard { "'" } else { "" });
+    if field.contains(['"', ',', '\n', '\r']) {
+        return format!("\"{}\"", field.replace('"', "\"\""));
+    }
+    field
+}
+
+/// A whole number with its thousands apart.
+#[must_use]
+pub fn thousands(number: u64) -> String {
+    group(&number.to_string())
+}
+
+/// Puts a comma between each three digits of a decimal's whole part.
+#[must_use]
+pub fn group(decimal: &str) -> String {
+    let (sign, rest) = decimal.strip_prefix('-').map_or(("", decimal), |rest| ("-", rest));
+    let (whole, fraction) = rest.split_at(rest.find('.').unwrap_or(rest.len()));
+    let mut grouped = String::with_capacity(decimal.len() + 8);
+    grouped.push_str(sign);
+    for (place, digit) in whole.chars().enumerate() {
+        if place > 0 && (whole.len() - place).is_multiple_of(3) {
+            grouped.push(',');
+        }
+        grouped.push(digit);
+    }
+    grouped.push_str(fraction);
+    grouped
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn nothing_steers_the_terminal() {
+        assert_eq!(printable("\u{1b}[2J"), "\\u{1b}[2J");
+        assert_eq!(printable("a\nb\u{202e}c\u{9b}"), "a\\u{a}b\\u{202e}c\\u{9b}");
+        assert!(matches!(printable("Zoë claude-opus-5-5"), Cow::Borrowed(_)));
+    }
+
+    #[test]
+    fn csv_is_quoted_and_holds_no_formula() {
+        for (text, field) in [
+            ("plain", "plain"),
+            ("a,b", "\"a,b\""),
+            ("say \"x\"", "\"say \"\"x\"\"\""),
+            ("=HYPERLINK(\"x\")", "\"'=HYPERLINK(\"\"x\"\")\""),
+            ("+1", "'+1"),
+            ("-1", "'-1"),
+            ("@x", "'@x"),
+            ("\tx", "'\\u{9}x"),
+            ("\rx", "'\\u{d}x"),
+        ] {
+            assert_eq!(csv_field(text), field);
+        }
+    }
+
+    #[test]
+    fn thousands_are_apart() {
+        assert_eq!(thousands(0), "0");
+        assert_eq!(thousands(999), "999");
+        assert_eq!(thousands(1_234_567), "1,234,567");
+        assert_eq!(group("-1234.56789"), "-1,234.56789");
+    }
+}
