@@ -203,7 +203,8 @@ impl Drop for OpenExchange {
     /// A panic or a forced stop: the record is closed all the same, without waiting.
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let ending = Ending::without_response(Outcome::Interrupted);
+        let mut ending = Ending::without_response(Outcome::Interrupted);
+        ending.flags.push(Flag::UsageUnknown);
         let entry = Entry::Closed(Box::new(self.recorder.closing(&open, ending)));
         if open.recorded {
             let stamp = self.recorder.clock.stamp();

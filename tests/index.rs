@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::io::Write as _;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::AtomicU64;
 use std::time::{Duration, Instant};
 
 use clap::Parser;
@@ -439,7 +440,8 @@ fn a_question_waits_for_the_process_that_builds() {
     let builder = Builder::open(dir.path()).unwrap();
     assert!(matches!(Builder::open(dir.path()), Err(IndexError::Locked)));
     let (ring, doorbell) = watch::channel(log.next);
-    let follower = std::thread::spawn(move || follow(builder, doorbell, || false));
+    let follower =
+        std::thread::spawn(move || follow(builder, doorbell, &AtomicU64::new(0), || false));
     let usd = || json(&[dir.path()], "report --by team --format json")["total"]["usd"].clone();
     assert_eq!(usd(), "1.2500000055");
 

@@ -48,8 +48,8 @@ pub(super) enum Rest {
     Response(Box<Response<ReplyBody>>, Reply),
     /// The end of a body, then whatever the upstream may still send.
     End { held: Vec<Piece>, client: Client, upstream: Option<Incoming> },
-    /// The upstream broke off: so does the client's connection.
-    BrokenOff(Client),
+    /// The upstream broke off: so does the client's connection, after the bytes that came.
+    BrokenOff { held: Vec<Piece>, client: Client },
     /// Nobody is there any more.
     Nobody,
 }
@@ -287,7 +287,7 @@ impl Stream {
         let failed_inside = outcome == Outcome::Completed && cut_short;
         self.ending.outcome = if failed_inside { Outcome::UpstreamError } else { outcome };
         let rest = if broken {
-            Rest::BrokenOff(self.client)
+            Rest::BrokenOff { held: self.held, client: self.client }
         } else {
             Rest::End { held: self.held, client: self.client, upstream: Some(self.body) }
         };
@@ -300,7 +300,7 @@ impl Stream {
         self.ending.metered = self.meter.finish();
         self.ending.outcome = outcome;
         let rest = match outcome {
-            Outcome::TimedOut => Rest::BrokenOff(self.client),
+            Outcome::TimedOut => Rest::BrokenOff { held: Vec::new(), client: self.client },
             _ => Rest::Nobody,
         };
         (self.ending, rest)
@@ -313,7 +313,12 @@ impl Rest {
         match self {
             Rest::Nobody => {}
             Rest::Response(response, reply) => drop(reply.send(*response)),
-            Rest::BrokenOff(client) => {
+            Rest::BrokenOff { held, client } => {
+                for piece in held {
+                    if client.send(piece).await.is_err() {
+                        return;
+                    }
+                }
                 let sending = client.pieces.send(Err(BrokenOff));
                 let _ = tokio::time::timeout(client.idle_timeout, sending).await;
             }
