@@ -10,7 +10,7 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | L5 wiring | [`cli`], `app` | arguments, start order, drain order |
+//! | L5 wiring | `app`, [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`proxy`], [`admin`] | HTTP |
 //! | L3 the one door | `recorder` | what "recorded" means: ledger first, then memory |
 //! | L2 state | [`ledger`], [`index`], `metrics`, `keys`, `clock` | files, SQLite, Prometheus, wall time |

@@ -230,14 +230,15 @@ async fn a_lost_index_changes_no_figure() {
     sidecar.stop();
 }
 
-/// A file system of 16 MiB, or nothing where this user may not mount.
+/// A small file system, or nothing where this user may not mount. A new reserve of 10 MiB must fit
+/// beside the one in use before the ledger calls itself normal again.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(folder: &Path) -> Option<SmallDisk> {
         fs::create_dir_all(folder).unwrap();
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "tmpfs"]).arg(folder);
+        command.args(["-t", "tmpfs", "-o", "size=32m,mode=0700", "tmpfs"]).arg(folder);
         let mounted = command.output().is_ok_and(|output| output.status.success());
         mounted.then(|| SmallDisk(folder.to_owned()))
     }

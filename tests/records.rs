@@ -81,8 +81,14 @@ fn expected() -> Vec<(&'static str, &'static str, Option<Figures>)> {
 async fn every_call_is_recorded_as_it_was() {
     let rig = Rig::new().await;
     let mut sum = Figures::default();
-    for (scenario, outcome, figures) in expected() {
-        let (response, record) = rig.call(&Request::messages(scenario, true)).await;
+    let mut responses = Vec::new();
+    for (scenario, ..) in expected() {
+        responses.push(rig.sidecar.call(&Request::messages(scenario, true)).await);
+    }
+    let records = rig.site.exchanges();
+    for ((scenario, outcome, figures), response) in expected().into_iter().zip(responses) {
+        let found = records.iter().find(|record| record["id"] == response.exchange());
+        let record = found.unwrap_or_else(|| panic!("{scenario} is not recorded"));
         assert_eq!(record["outcome"], outcome, "{scenario}: {record}");
         assert_eq!(record["status"], response.status, "{scenario}: {record}");
         assert_eq!(record["model"], "claude-opus-5-5", "{scenario}: {record}");
@@ -333,8 +339,8 @@ async fn only_the_credential_is_identity() {
 async fn metrics_report_and_the_bill_agree() {
     let rig = Rig::new().await;
     for scenario in ["burst", "plain", "websearch", "e529", "maxtok", "split", "subagent"] {
-        rig.call(&Request::messages(scenario, true)).await;
-        rig.call(&Request::messages(scenario, false)).await;
+        rig.sidecar.call(&Request::messages(scenario, true)).await;
+        rig.sidecar.call(&Request::messages(scenario, false)).await;
     }
     let (bill, metrics) = (rig.fake.billed(), rig.sidecar.metrics().await);
     let total = &rig.site.report("team")["total"];

@@ -71,7 +71,8 @@ fn read(path: &Path) -> String {
 
 /// The code of a file: no comments, and nothing from its `#[cfg(test)] mod` on.
 fn code(path: &Path) -> String {
-    if path.file_name().is_some_and(|file| file == "tests.rs") {
+    let is_tests = |part: &std::ffi::OsStr| part == "tests" || part == "tests.rs";
+    if path.strip_prefix(root()).unwrap().iter().any(is_tests) {
         return String::new();
     }
     let text = read(path);
@@ -192,8 +193,8 @@ fn files_and_lines_have_a_bound() {
         }
         for (number, line) in text.lines().enumerate() {
             let start = line.trim_start();
-            // Links, recorded values and tables cannot be broken.
-            let whole = line.contains("://") || start.starts_with('"') || start.contains("! |");
+            // Links, texts and tables cannot be broken; code is broken by rustfmt.
+            let whole = line.contains("://") || line.contains('"') || start.contains("! |");
             let columns = line.chars().count();
             if columns > COLUMNS_MAX && !whole {
                 found.push(format!("{}:{}: {columns} columns", name(&path), number + 1));
