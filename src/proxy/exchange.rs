@@ -32,8 +32,8 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         return gate.refuse_unrecorded(refusal, reply);
     }
     let route = classify(head.method.as_str(), head.uri.path());
-    let payer = gate.payer(headers::credential(&head.headers));
-    let caller = headers::take_caller(&mut head.headers);
+    let (payer, key) = gate.payer(headers::credential(&head.headers));
+    let caller = headers::take_caller(&mut head.headers, key);
     let centre = gate.admit(payer, &mut head.headers);
 
     let collected = match collect::body(&gate, &route, &head, body).await {
