@@ -7,13 +7,16 @@
 mod answer;
 mod api;
 mod bill;
+mod ink;
 mod prompt;
 mod recorded;
 mod script;
 mod story;
 mod traffic;
+mod verdict;
 
 use std::collections::BTreeMap;
+use std::convert::Infallible;
 use std::fs::{self, DirBuilder};
 use std::io::{self, IsTerminal, Write};
 use std::os::unix::fs::DirBuilderExt;
@@ -29,6 +32,7 @@ use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
 use self::api::Api;
+use self::ink::Ink;
 use self::script::Script;
 use self::story::{Happened, Story};
 use self::traffic::Road;
@@ -95,12 +99,13 @@ impl Drop for DataDir {
 
 impl DemoArgs {
     pub(super) fn run(&self, output: &mut dyn Write, terminal: bool) -> Result<(), CliError> {
+        let ink = Ink(terminal);
         let dir = DataDir::make(self.data_dir.as_ref())?;
-        CliError::written(output.write_all(story::welcome(terminal).as_bytes()))?;
+        CliError::written(output.write_all(story::welcome(ink).as_bytes()))?;
         CliError::written(output.flush())?;
         let happened = runtime()?.block_on(play(&dir.path)).map_err(|error| failed(&error))?;
         let kept = dir.kept.then_some(dir.path.as_path());
-        let story = Story { happened, dir: &dir.path, kept, terminal };
+        let story = Story { happened, dir: &dir.path, kept, ink };
         story.tell(output)
     }
 }
@@ -123,10 +128,10 @@ async fn play(dir: &Path) -> Result<Happened> {
     let played = {
         let road = Road::new(&address);
         let script = Script { road: &road, keys: &keys, session: &session, agent: &agent };
+        let playing = tokio::time::timeout(TRAFFIC_DEADLINE, script.play());
         tokio::select! {
-            played = tokio::time::timeout(TRAFFIC_DEADLINE, script.play()) => played
-                .unwrap_or_else(|_| Err(anyhow!("the traffic took longer than {TRAFFIC_DEADLINE:?}"))),
-            () = show_progress(&road, &api) => Ok(()),
+            played = playing => played.unwrap_or_else(|_| Err(anyhow!("the traffic stood still"))),
+            never = show_progress(&road, &api) => match never {},
             () = signals.stop() => Err(anyhow!("stopped; start it again at any time")),
         }
     };
@@ -186,7 +191,7 @@ fn configuration(dir: &Path, upstream: &str, key_file: &Path) -> Result<Config> 
 }
 
 /// One line that changes, for whoever waits at a terminal. Never ends.
-async fn show_progress(road: &Road, api: &Api) {
+async fn show_progress(road: &Road, api: &Api) -> Infallible {
     let mut ticks = tokio::time::interval(PROGRESS_INTERVAL);
     loop {
         ticks.tick().await;

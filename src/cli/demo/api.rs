@@ -35,6 +35,8 @@ pub(super) const RETRY_COUNT: &str = "x-stainless-retry-count";
 const OVERLOADED_TIMES: u32 = 2;
 /// Connections at the same time.
 const CONNECTIONS_MAX: usize = 64;
+/// Pause after a failed accept, so that the loop does not spin.
+const ACCEPT_PAUSE: Duration = Duration::from_millis(20);
 /// How long a model that does not stream thinks.
 const THINKING: Duration = Duration::from_millis(60);
 /// The shortest answer, in tokens.
@@ -156,7 +158,7 @@ impl Api {
         let wanted = OUTPUT_MIN + seed % (most - OUTPUT_MIN);
         let text = answer::text(usize::try_from(wanted * 4).unwrap_or_default());
         let tool = (scene == Scene::ToolUse).then(|| {
-            json!({"type": "tool_use", "id": format!("toolu_{request_id}"),
+            json!({"type": "tool_use", "id": format!("toolu_{seed:016x}"),
                 "name": request["tools"][0]["name"], "input": {"step": seed % 100}})
         });
         tokens.output =
@@ -202,7 +204,10 @@ pub(super) async fn serve(
             accepted = listener.accept() => accepted,
             () = stop.cancelled() => return,
         };
-        let Ok((stream, _)) = accepted else { continue };
+        let Ok((stream, _)) = accepted else {
+            tokio::time::sleep(ACCEPT_PAUSE).await;
+            continue;
+        };
         let Ok(place) = Arc::clone(&room).try_acquire_owned() else { continue };
         let (api, stop) = (Arc::clone(&api), stop.clone());
         tasks.spawn(async move {

@@ -54,6 +54,16 @@ impl Recorded {
         })
     }
 
+    /// The API answered it whole.
+    pub(super) fn is_answered(&self) -> bool {
+        self.outcome == "completed" && self.status == 200
+    }
+
+    /// The sidecar answered it itself.
+    pub(super) fn is_refused(&self) -> bool {
+        self.outcome == "refused"
+    }
+
     /// How many tokens of a kind.
     pub(super) fn tokens(&self, kind: TokenKind) -> u64 {
         self.tokens.iter().filter(|(one, _)| *one == kind).map(|(_, count)| count).sum()

@@ -11,12 +11,12 @@ use super::api::Scene;
 use super::traffic::{Call, Heard, Road};
 
 /// How many calls the script makes, every attempt counted.
-pub(super) const CALLS: u32 = 61;
+pub(super) const CALLS: u32 = 60;
 /// The teams and the project each pays for.
 pub(super) const TEAMS: [(&str, &str); 4] =
     [("platform", "payments"), ("research", "reports"), ("search", "labels"), ("support", "chat")];
 /// A model that no price list has.
-pub(super) const UNPRICED_MODEL: &str = "claude-experimental";
+pub(super) const UNPRICED_MODEL: &str = "claude-unlisted";
 /// A key that nobody made.
 pub(super) const STRANGERS_KEY: &str = "wbk_nobody_made_this_key";
 
@@ -88,6 +88,7 @@ impl Script<'_> {
             system: json!("Answer briefly."),
             messages,
             scene: Scene::Plain,
+            has_tools: false,
             headers: Vec::new(),
         }
     }
@@ -102,13 +103,12 @@ impl Script<'_> {
         self.road.ask(&title).await?;
 
         let mut call = self.call("platform", OPUS, vec![user("The payment tests fail. Fix them.")]);
-        call.system = json!([kept(14, "1h")]);
+        (call.system, call.has_tools) = (json!([kept(14, "1h")]), true);
         call.headers.push(session.clone());
         for turn in 0..TOOL_TURNS {
             if turn == OVERLOADED_TURN {
-                let mut heard = Call { scene: Scene::Overloaded, ..call.clone() };
-                heard.max_tokens = 200;
-                let content = self.road.ask(&heard).await?;
+                let overloaded = Call { scene: Scene::Overloaded, ..call.clone() };
+                let content = self.road.ask(&overloaded).await?;
                 call.messages.push(json!({"role": "assistant", "content": content}));
                 call.messages.push(user("Go on."));
             }
@@ -125,7 +125,7 @@ impl Script<'_> {
     /// The sub-agent: a cheaper model that looks around and reports.
     async fn agent(&self, session: (&'static str, String)) -> Result<()> {
         let mut call = self.call("platform", SONNET, vec![user("Find every use of the old API.")]);
-        call.system = json!([kept(6, "5m")]);
+        (call.system, call.has_tools) = (json!([kept(6, "5m")]), true);
         call.headers.extend([session, ("x-claude-code-agent-id", self.agent.to_owned())]);
         for _ in 0..AGENT_TOOL_TURNS {
             self.tool_turn(&mut call, 900).await?;
@@ -153,7 +153,7 @@ impl Script<'_> {
     /// Long documents on the dearest model; a stream that is cut; a model without a price.
     async fn research(&self) -> Result<()> {
         let mut call = self.call("research", OPUS, Vec::new());
-        call.system = json!([kept(18, "1h")]);
+        call.system = json!([kept(90, "1h")]);
         for question in ["Summarise it.", "What is missing?", "What is new?", "Who says so?"] {
             call.messages = vec![user(question)];
             call.stream = question.len() % 2 == 0;
@@ -179,8 +179,7 @@ impl Script<'_> {
             anyhow::Ok(())
         };
         tokio::try_join!(worker("a"), worker("b"), worker("c"), worker("d"))?;
-        let everything = text(112 * KILOTOKEN);
-        let long = self.call("search", HAIKU, vec![user(everything)]);
+        let long = self.call("search", HAIKU, vec![user(vec![kept(112, "5m")])]);
         self.road.ask(&long).await?;
         let mut limited = self.call("search", HAIKU, vec![user("One more.")]);
         (limited.stream, limited.scene) = (false, Scene::RateLimited);

@@ -1,6 +1,7 @@
 //! What the demo tells at its end: what happened, what is worth a look, what it cost.
 
 use std::collections::BTreeMap;
+use std::ffi::OsString;
 use std::fmt::Write as _;
 use std::io::Write;
 use std::path::Path;
@@ -9,9 +10,11 @@ use std::time::Duration;
 use clap::Parser;
 
 use super::super::{Cli, CliError, Command};
+use super::ink::Ink;
 use super::recorded::{self, Recorded};
 use super::script::CALLS;
 use super::traffic::Progress;
+use super::verdict::Verdict;
 use crate::accounting::TokenKind;
 use crate::report::render::{table, usd_readable};
 use crate::report::text::{NOTHING, thousands};
@@ -22,6 +25,20 @@ const BAR: u32 = 30;
 const LONG_PROMPT: u64 = 100_000;
 /// Columns of the timeline that are text.
 const TIMELINE_TEXT_COLUMNS: usize = 4;
+
+const WELCOME: &str = "  teams ──▶ Weighbridge ──▶ Claude API
+
+  The API and the teams are simulated. The sidecar, the HTTP, the ledger and every figure
+  are real. No key, no network, nothing to clean up.
+";
+const TWO_RULES: &str = "
+  The teams have virtual keys: only the sidecar held the API's own key. Every call was in
+  the ledger before it went to the API, and its end before the client saw it.
+";
+const START: &str = "
+  weighbridge serve
+  export ANTHROPIC_BASE_URL=http://127.0.0.1:8484
+";
 
 /// What the simulation knows; everything else is read from the ledger.
 pub(super) struct Happened {
@@ -43,48 +60,13 @@ pub(super) struct Story<'a> {
     pub(super) dir: &'a Path,
     /// The data directory, where it stays.
     pub(super) kept: Option<&'a Path>,
-    pub(super) terminal: bool,
-}
-
-/// Colours, where they are wanted.
-#[derive(Clone, Copy)]
-struct Ink(bool);
-
-impl Ink {
-    fn with(self, code: &str, text: &str) -> String {
-        if self.0 { format!("\u{1b}[{code}m{text}\u{1b}[0m") } else { text.to_owned() }
-    }
-
-    fn bold(self, text: &str) -> String {
-        self.with("1", text)
-    }
-
-    fn faint(self, text: &str) -> String {
-        self.with("2", text)
-    }
-
-    fn good(self, text: &str) -> String {
-        self.with("1;32", text)
-    }
-
-    fn bad(self, text: &str) -> String {
-        self.with("1;31", text)
-    }
-
-    fn accent(self, text: &str) -> String {
-        self.with("36", text)
-    }
+    pub(super) ink: Ink,
 }
 
 /// The first lines, before anything runs.
-pub(super) fn welcome(terminal: bool) -> String {
-    let ink = Ink(terminal);
-    format!(
-        "\n{}\n\n  teams ──▶ Weighbridge ──▶ Claude API\n\n  \
-         The API and the teams are simulated. The sidecar, the HTTP, the ledger and every figure\n  \
-         are real. No key, no network, nothing to clean up.\n\n",
-        ink.bold("Weighbridge weighs every call to the Claude API on its way through.")
-    )
+pub(super) fn welcome(ink: Ink) -> String {
+    let title = ink.bold("Weighbridge weighs every call to the Claude API on its way through.");
+    format!("\n{title}\n\n{WELCOME}\n")
 }
 
 /// The line that shows how far it is.
@@ -103,135 +85,107 @@ impl Story<'_> {
     /// The ledger and the simulated API's bill do not agree, or something cannot be written.
     pub(super) fn tell(&self, output: &mut dyn Write) -> Result<(), CliError> {
         let calls = recorded::all(self.dir)?;
-        let mut text = self.what_happened(&calls);
+        let mut text = String::new();
+        self.what_happened(&mut text, &calls);
         self.worth_a_look(&mut text, &calls);
         self.timeline(&mut text, &calls);
-        for (title, by) in [("What each model cost", "model"), ("What each team cost", "team")] {
-            let words = ["report", "--by", by];
-            self.heading(&mut text, title, &words.join(" "));
-            text.push_str(&indented(&self.command(&words, self.terminal)?));
-        }
-        let agreed = self.compare(&mut text, &calls)?;
-        if agreed.is_ok() {
+        self.heading(&mut text, "What each model cost", "report --by model");
+        let models = self.report(&["--by", "model"])?;
+        // The same notes stand below the next report.
+        let rows: Vec<&str> = models.lines().filter(|line| !line.starts_with("note: ")).collect();
+        text.push_str(&self.ink.table(&rows.join("\n")));
+        self.heading(&mut text, "What each team cost", "report --by team");
+        text.push_str(&self.ink.table(&self.report(&["--by", "team"])?));
+        let difference = self.compare(&mut text, &calls)?;
+        if difference.is_none() {
             self.next_steps(&mut text);
         }
         CliError::written(output.write_all(text.as_bytes()).and_then(|()| output.flush()))?;
-        agreed.map_err(CliError::Failed)
-    }
-
-    fn ink(&self) -> Ink {
-        Ink(self.terminal)
+        difference.map_or(Ok(()), |difference| Err(CliError::Failed(difference)))
     }
 
     /// A section's title, and the command that shows the same.
     fn heading(&self, text: &mut String, title: &str, command: &str) {
-        let ink = self.ink();
-        let command =
-            if command.is_empty() { String::new() } else { format!("weighbridge {command}") };
-        let _ = writeln!(text, "\n{}   {}\n", ink.bold(title), ink.faint(&command));
+        let command = self.ink.faint(&format!("weighbridge {command}"));
+        let _ = writeln!(text, "\n{}   {command}\n", self.ink.bold(title));
     }
 
-    /// Runs one of our own commands on the demo's data, as if it was typed.
-    fn command(&self, words: &[&str], terminal: bool) -> Result<String, CliError> {
-        let arguments = ["weighbridge"].iter().chain(words).map(std::ffi::OsString::from);
+    /// What `weighbridge report` prints about the demo's data, through the command itself.
+    fn report(&self, words: &[&str]) -> Result<String, CliError> {
+        let arguments = ["weighbridge", "report"].iter().chain(words).map(OsString::from);
         let place = ["--data-dir".into(), self.dir.as_os_str().to_owned()];
         let parsed = Cli::try_parse_from(arguments.chain(place));
         let parsed = parsed.map_err(|error| CliError::Failed(error.to_string()))?;
         let mut output = Vec::new();
         if let Command::Report(args) = parsed.command {
-            args.run(&mut output, terminal, Vec::new())?;
+            args.run(&mut output, false, Vec::new())?;
         }
         Ok(String::from_utf8_lossy(&output).into_owned())
     }
 
-    fn what_happened(&self, calls: &[Recorded]) -> String {
-        let mut text = String::new();
-        self.heading(&mut text, "What just happened", "");
+    fn what_happened(&self, text: &mut String, calls: &[Recorded]) {
         let count = |is: &dyn Fn(&Recorded) -> bool| calls.iter().filter(|call| is(call)).count();
         let took = self.happened.took;
-        let (seconds, tenths) = (took.as_secs(), took.subsec_millis() / 100);
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "  {} calls of {} teams in {seconds}.{tenths} s, each a real HTTP request through {}:",
-            self.ink().bold(&calls.len().to_string()),
-            super::script::TEAMS.len(),
-            self.happened.address
+            "\n{}\n\n  {} calls in {}.{} s, each a real HTTP request through {}:\n",
+            self.ink.bold("What just happened"),
+            self.ink.bold(&calls.len().to_string()),
+            took.as_secs(),
+            took.subsec_millis() / 100,
+            self.happened.address,
         );
-        let _ = writeln!(
+        let _ = write!(
             text,
-            "  {} answered, {} of them as streams; 1 cut off; {} refused by the API, {} by the sidecar.",
-            count(&|call| call.outcome == "completed" && call.status == 200),
-            count(&|call| call.outcome == "completed" && call.streamed),
-            count(&|call| call.status >= 400 && call.outcome != "refused"),
-            count(&|call| call.outcome == "refused"),
+            "  {} answered, {} of them as streams; {} cut off; {} refused by the API, {} by the \
+             sidecar.\n{TWO_RULES}",
+            count(&Recorded::is_answered),
+            count(&|call| call.is_answered() && call.streamed),
+            count(&|call| call.partial),
+            count(&|call| call.status >= 400 && !call.is_refused()),
+            count(&Recorded::is_refused),
         );
-        let _ = writeln!(
-            text,
-            "  Each team has a virtual key; the one real key never left the sidecar. Every call was in\n  \
-             the ledger before it went upstream, and its end was before the client saw it."
-        );
-        text
     }
 
-    /// The calls that plain proxies get wrong, with their exchanges.
+    /// The calls that are easily counted wrong, with their exchanges.
     fn worth_a_look(&self, text: &mut String, calls: &[Recorded]) {
         self.heading(text, "Worth a look", "exchanges ID");
-        let find = |is: &dyn Fn(&Recorded) -> bool| calls.iter().find(|call| is(call));
-        if let Some(last) = find(&|call| call.attempt > 1 && call.status == 200) {
+        let mut look =
+            |name: &str, is: &dyn Fn(&Recorded) -> bool, note: &dyn Fn(&Recorded) -> String| {
+                if let Some(call) = calls.iter().find(|call| is(call)) {
+                    self.look(text, call, name, &note(call));
+                }
+            };
+        look("retried", &|call| call.attempt > 1 && call.is_answered(), &|last| {
             let attempts = calls.iter().filter(|call| call.call == last.call);
             let statuses: Vec<String> = attempts.map(|call| call.status.to_string()).collect();
-            let statuses = statuses.join(", ");
-            self.look(
-                text,
-                last,
-                "retried",
-                &format!("{statuses}: one call in {} attempts, paid once", last.attempt),
-            );
-        }
-        if let Some(cut) = find(&|call| call.partial) {
-            self.look(
-                text,
-                cut,
-                "cut off",
-                "broke off mid-sentence: what was reported is priced, and flagged",
-            );
-        }
-        if let Some(long) = find(&|call| call.prompt() > LONG_PROMPT) {
-            let prompt = thousands(long.prompt());
-            self.look(
-                text,
-                long,
-                "long prompt",
-                &format!("{prompt} tokens: above 100,000 all of them cost more"),
-            );
-        }
-        if let Some(unpriced) = find(&|call| call.unpriced) {
-            let note = format!("{} has no known price: that is not zero", unpriced.model);
-            self.look(text, unpriced, "unpriced", &note);
-        }
-        if let Some(limited) = find(&|call| call.status == 429) {
-            self.look(text, limited, "rate limit", "the API said 429, and this client gave up");
-        }
-        if let Some(refused) = find(&|call| call.outcome == "refused") {
-            self.look(
-                text,
-                refused,
-                "refused",
-                "unknown virtual key: 401 from us, nothing went upstream",
-            );
-        }
+            format!("{}: one call in {} attempts, paid once", statuses.join(", "), last.attempt)
+        });
+        look("cut off", &|call| call.partial, &|_| {
+            "broke off mid-sentence: priced as last reported, and flagged".to_owned()
+        });
+        look("long prompt", &|call| call.prompt() > LONG_PROMPT, &|call| {
+            format!("{} tokens: above 100,000 each of them costs more", thousands(call.prompt()))
+        });
+        look("unpriced", &|call| call.unpriced, &|call| {
+            format!("{} has no known price: unknown, not zero", call.model)
+        });
+        look("rate limit", &|call| call.status == 429, &|_| {
+            "429 from the API, and this client gave up".to_owned()
+        });
+        look("wrong key", &Recorded::is_refused, &|_| {
+            "a virtual key nobody made: 401 from the sidecar, nothing went out".to_owned()
+        });
     }
 
     fn look(&self, text: &mut String, call: &Recorded, name: &str, note: &str) {
-        let ink = self.ink();
         let amount = match call.usd {
             Some(usd) => format!("${}", usd_readable(usd, 6)),
             None if call.unpriced => "?".to_owned(),
             None => NOTHING.to_owned(),
         };
-        let name = ink.accent(&format!("{name:<12}"));
-        let _ = writeln!(text, "  {name} {note:<68} {amount:>10}");
-        let _ = writeln!(text, "  {:<12} {}", "", ink.faint(&call.id));
+        let (name, id) = (self.ink.accent(&format!("{name:<11}")), self.ink.faint(&call.id));
+        let _ = writeln!(text, "  {name}  {note:<68} {amount:>9}\n  {:<11}  {id}", "");
     }
 
     /// One session, call by call.
@@ -271,69 +225,40 @@ impl Story<'_> {
         };
         let rows: Vec<Vec<String>> = calls.iter().map(row).collect();
         let shown = table(&header.map(str::to_owned), &rows, TIMELINE_TEXT_COLUMNS, false);
-        text.push_str(&indented(&shown));
+        text.push_str(&self.ink.table(&shown));
     }
 
-    /// The two sums, and whether every call's two amounts are the same.
-    fn compare(
-        &self,
-        text: &mut String,
-        calls: &[Recorded],
-    ) -> Result<Result<(), String>, CliError> {
-        let report: serde_json::Value = serde_json::from_str(
-            &self.command(&["report", "--by", "team", "--format", "json"], false)?,
-        )?;
-        let ledger = report["total"]["usd"].as_str().unwrap_or("nothing").to_owned();
-        let charged = &self.happened.charged;
+    /// Shows the two sums; gives what differs.
+    fn compare(&self, text: &mut String, calls: &[Recorded]) -> Result<Option<String>, CliError> {
+        let report = self.report(&["--by", "team", "--format", "json"])?;
+        let report: serde_json::Value = serde_json::from_str(&report)?;
+        let total = report["total"]["usd"].as_str().unwrap_or_default();
         let recorded: BTreeMap<String, String> = calls
             .iter()
             .filter_map(|call| Some((call.request_id.clone()?, call.usd?.to_string())))
             .collect();
-        let equal = ledger == *charged && recorded == self.happened.charges;
-        let ink = self.ink();
-        let width = charged.len().max(ledger.len()) + 1;
-        let verdict =
-            if equal { ink.good("equal, to the last digit") } else { ink.bad("NOT equal") };
-        let count = self.happened.charges.len();
-        let _ = writeln!(
-            text,
-            "\n  The simulated API charged  {:>width$}  for {count} calls",
-            format!("${charged}")
-        );
-        let _ = writeln!(
-            text,
-            "  The ledger says            {}  {verdict}",
-            ink.bold(&format!("{:>width$}", format!("${ledger}")))
-        );
-        if equal {
-            return Ok(Ok(()));
-        }
-        let differing =
-            |(id, usd): (&String, &String)| (recorded.get(id) != Some(usd)).then(|| id.clone());
-        let first =
-            self.happened.charges.iter().find_map(differing).unwrap_or_else(|| "none".to_owned());
-        Ok(Err(format!(
-            "the ledger says ${ledger} and the simulated API charged ${charged} (first difference: \
-             request {first}); this is a defect or a price that changed since this version: please report it"
-        )))
+        let Happened { charges, charged, .. } = &self.happened;
+        let difference = Verdict { charges, charged, recorded: &recorded, total }.difference();
+        let verdict = match &difference {
+            None => self.ink.good("equal to the last digit, call by call"),
+            Some(_) => self.ink.bad("NOT equal"),
+        };
+        let width = charged.len().max(total.len()) + 1;
+        let amount = |usd: &str| self.ink.bold(&format!("{:>width$}", format!("${usd}")));
+        let (charged, total) = (amount(charged), amount(total));
+        let calls = charges.len();
+        let _ = writeln!(text, "\n  The simulated API charged  {charged}   for {calls} calls");
+        let _ = writeln!(text, "  The ledger says            {total}   {verdict}");
+        Ok(difference)
     }
 
     fn next_steps(&self, text: &mut String) {
-        let ink = self.ink();
-        let _ = writeln!(text, "\n{}\n", ink.bold("Now with your own calls"));
-        let _ = writeln!(text, "  weighbridge serve");
-        let _ = writeln!(text, "  export ANTHROPIC_BASE_URL=http://127.0.0.1:8484");
-        let hint = match self.kept {
-            Some(dir) => {
-                format!("The data of this demo: weighbridge exchanges --data-dir {}", dir.display())
-            }
-            None => "To look around in this data: weighbridge demo --data-dir ./demo".to_owned(),
+        let look_around = match self.kept {
+            Some(dir) => format!("weighbridge exchanges --data-dir {}", dir.display()),
+            None => "weighbridge demo --data-dir ./demo".to_owned(),
         };
-        let _ = writeln!(text, "\n  {}", ink.faint(&hint));
+        let title = self.ink.bold("Now with your own calls");
+        let hint = self.ink.faint(&format!("To look around in this data: {look_around}"));
+        let _ = writeln!(text, "\n{title}\n{START}\n  {hint}");
     }
-}
-
-/// Moves every line to the right.
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("  {line}\n")).collect()
 }

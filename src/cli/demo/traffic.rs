@@ -34,6 +34,8 @@ pub(super) struct Call {
     pub(super) system: Value,
     pub(super) messages: Vec<Value>,
     pub(super) scene: Scene,
+    /// Whether the answer may ask for a tool: its description is part of the prompt.
+    pub(super) has_tools: bool,
     /// Session and agent, as Claude Code sends them.
     pub(super) headers: Vec<(&'static str, String)>,
 }
@@ -131,7 +133,7 @@ impl Road {
     fn request(&self, call: &Call, retry: u32) -> Result<Request<Full<Bytes>>> {
         let mut body = json!({"model": call.model, "max_tokens": call.max_tokens,
             "system": call.system, "messages": call.messages, "stream": call.stream});
-        if call.scene == Scene::ToolUse {
+        if call.has_tools {
             body["tools"] = json!([{"name": "Bash", "description": "Runs a command",
                 "input_schema": {"type": "object"}}]);
         }
