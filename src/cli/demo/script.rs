@@ -11,7 +11,7 @@ use super::api::Scene;
 use super::traffic::{Call, Heard, Road};
 
 /// How many calls the script makes, every attempt counted.
-pub(super) const CALLS: u32 = 60;
+pub(super) const CALLS: u32 = 61;
 /// The teams and the project each pays for.
 pub(super) const TEAMS: [(&str, &str); 4] =
     [("platform", "payments"), ("research", "reports"), ("search", "labels"), ("support", "chat")];
@@ -35,7 +35,7 @@ const AGENT_TOOL_TURNS: usize = 2;
 /// Questions that each conversation of the support team has.
 const QUESTIONS: usize = 5;
 /// Labels that each worker of the search team makes.
-const LABELS: usize = 5;
+const LABELS: u32 = 5;
 /// A client's pause between two calls.
 const PAUSE: Duration = Duration::from_millis(20);
 
@@ -168,17 +168,20 @@ impl Script<'_> {
 
     /// Many short calls on the cheapest model; one enormous; one too many.
     async fn search(&self) -> Result<()> {
-        let worker = async |name: &str| {
-            for number in 0..LABELS {
+        let worker = async |name: &str, labels: u32| {
+            for number in 0..labels {
                 let question = format!("Label {number} of {name}: {}", text(1_200));
                 let mut call = self.call("search", HAIKU, vec![user(question)]);
                 (call.stream, call.max_tokens) = (false, 40);
+                call.system = json!([kept(3, "5m")]);
                 self.road.ask(&call).await?;
                 tokio::time::sleep(PAUSE).await;
             }
             anyhow::Ok(())
         };
-        tokio::try_join!(worker("a"), worker("b"), worker("c"), worker("d"))?;
+        worker("the first", 1).await?;
+        let all = LABELS;
+        tokio::try_join!(worker("a", all), worker("b", all), worker("c", all), worker("d", all))?;
         let long = self.call("search", HAIKU, vec![user(vec![kept(112, "5m")])]);
         self.road.ask(&long).await?;
         let mut limited = self.call("search", HAIKU, vec![user("One more.")]);

@@ -128,7 +128,7 @@ impl Story<'_> {
         let took = self.happened.took;
         let _ = write!(
             text,
-            "\n{}\n\n  {} calls in {}.{} s, each a real HTTP request through {}:\n",
+            "{}\n\n  {} calls in {}.{} s, each a real HTTP request through {}:\n",
             self.ink.bold("What just happened"),
             self.ink.bold(&calls.len().to_string()),
             took.as_secs(),
