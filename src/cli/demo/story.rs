@@ -28,8 +28,8 @@ const TIMELINE_TEXT_COLUMNS: usize = 4;
 
 const WELCOME: &str = "  teams ──▶ Weighbridge ──▶ Claude API
 
-  The API and the teams are simulated. The sidecar, the HTTP, the ledger and every figure
-  are real. No key, no network, nothing to clean up.
+  The API and the teams are simulated; the sidecar, the HTTP, the ledger and the reports are
+  real. No key, no network, a few seconds.
 ";
 const TWO_RULES: &str = "
   The teams have virtual keys: only the sidecar held the API's own key. Every call was in
