@@ -115,14 +115,14 @@ impl KeysArgs {
     }
 }
 
-fn now() -> String {
+pub(super) fn now() -> String {
     let wall = i128::from(Clock::start().stamp().wall_ns);
     let moment = jiff::Timestamp::from_nanosecond(wall).unwrap_or_default();
     format!("{moment:.0}")
 }
 
 /// A new key, 256 random bits, and what is stored of it.
-fn new_key(centre: CostCentre, now: String) -> (String, StoredKey) {
+pub(super) fn new_key(centre: CostCentre, now: String) -> (String, StoredKey) {
     let secret = format!("{VIRTUAL_KEY_PREFIX}{}", random_hex(32));
     let hash = CredentialHash::of(secret.as_bytes());
     let (fingerprint, hash) = (hash.fingerprint(), hash.to_hex());
