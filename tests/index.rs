@@ -486,7 +486,13 @@ proptest! {
     #[test]
     fn rows_add_up_to_the_total(
         calls in proptest::collection::vec(
-            (0_u8..3, 0_u8..3, 0_u64..50, proptest::option::of(0_i128..10_i128.pow(20)), any::<bool>()),
+            (
+                0_u8..3,
+                0_u8..3,
+                0_u64..50,
+                proptest::option::of(0_i128..10_i128.pow(20)),
+                any::<bool>(),
+            ),
             1..80,
         ),
         steps in 1_usize..5,

@@ -151,7 +151,7 @@ async fn bad_input_is_named_in_one_sentence() {
 fn every_command_has_help_with_an_example() {
     let site = Site::new();
     let help = String::from_utf8(site.run(&["--help"]).stdout).unwrap();
-    for command in ["serve", "report", "exchanges", "keys", "price", "check"] {
+    for command in ["serve", "run", "demo", "report", "exchanges", "sessions", "keys", "check"] {
         assert!(help.contains(command), "{command} is not in --help");
         let output = site.run(&[command, "--help"]);
         assert!(output.status.success(), "{command}");

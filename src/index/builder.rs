@@ -22,11 +22,14 @@ use crate::audit::merkle::leaf_hash;
 use crate::ledger::reader::{Batch, Reader};
 
 /// The most lines in one transaction.
-const LINES_MAX: usize = 16 * 1024;
+const LINES_MAX: usize = 4 * 1024;
 /// The most bytes of lines in one transaction.
-const BATCH_BYTES: usize = 4 * 1024 * 1024;
-/// Under load a transaction is made this often, so that it is large.
+const BATCH_BYTES: usize = 1024 * 1024;
+/// Under load transactions are made this often, so that they are large.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+/// With fewer new entries than this there is no load, and the next look comes soon: a question to
+/// a quiet sidecar does not wait.
+const QUIET_ENTRIES: u64 = 500;
 /// How often the doorbell is looked at.
 const DOORBELL_INTERVAL: Duration = Duration::from_millis(50);
 
@@ -210,8 +213,9 @@ fn write_rows(
     Ok(damaged)
 }
 
-/// Keeps the index up with the ledger until `stop` says so or the ledger's doorbell is gone. Blocks:
-/// give it a thread of its own. `indexed` tells others how far it got. The doorbell holds the number of entries in the ledger.
+/// Keeps the index up with the ledger until `stop` says so or the ledger's doorbell is gone.
+/// Blocks: give it a thread of its own. `indexed` tells others how far it got. The doorbell holds
+/// the number of entries in the ledger.
 pub fn follow(
     mut builder: Builder,
     doorbell: watch::Receiver<u64>,
@@ -228,6 +232,7 @@ pub fn follow(
             pause = pause.saturating_sub(DOORBELL_INTERVAL);
             continue;
         }
+        let before = builder.indexed_upto();
         match builder.catch_up(Some(end), &mut |_| ()) {
             Ok(_) => {
                 indexed.store(builder.indexed_upto(), Ordering::Relaxed);
@@ -240,6 +245,7 @@ pub fn follow(
                 failing = true;
             }
         }
-        pause = COMMIT_INTERVAL;
+        let is_quiet = builder.indexed_upto().saturating_sub(before) < QUIET_ENTRIES;
+        pause = if is_quiet && !failing { DOORBELL_INTERVAL } else { COMMIT_INTERVAL };
     }
 }

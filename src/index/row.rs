@@ -114,7 +114,8 @@ impl<'c> RowWriter<'c> {
     }
 
     /// Closes a row of an earlier batch. Where its opening is lost (pruned, damaged) the closing
-    /// becomes a row by itself: what was spent stays in the sums. `false` where it is closed already.
+    /// becomes a row by itself: what was spent stays in the sums. `false` where it is closed
+    /// already.
     pub(super) fn close(&mut self, closed: &Envelope<'_, Closed<'_>>) -> Result<bool, IndexError> {
         let mut binder = Binder { statement: &mut self.update, next: 1 };
         binder.closed(closed, None)?;

@@ -18,7 +18,7 @@ const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows are about 750 bytes: larger pages waste less of each.
 const PAGE_BYTES: u32 = 8192;
 /// The writer's page cache, in KiB.
-const CACHE_KIB: i64 = 8 * 1024;
+const CACHE_KIB: i64 = 2 * 1024;
 /// The write-ahead log is copied into the file from this size on, in pages.
 const CHECKPOINT_PAGES: i64 = 1024;
 /// Beyond this the log is not added to until readers let it be emptied.

@@ -1,7 +1,8 @@
 //! The lines the index reads, borrowed from the batch's buffer and parsed once.
 //!
-//! Numbers are `i64` because that is what a column holds; only fields with a column are named. They are text here, not the enums of `record`, so that
-//! a line of a newer version with a new outcome or flag is still counted.
+//! Numbers are `i64` because that is what a column holds; only fields with a column are named.
+//! They are text here, not the enums of `record`, so that a line of a newer version with a new
+//! outcome or flag is still counted.
 
 use std::borrow::Cow;
 

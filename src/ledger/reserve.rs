@@ -25,8 +25,8 @@ fn path(data_dir: &Path) -> PathBuf {
     data_dir.join("reserve")
 }
 
-/// Makes the reserve where there is none: real zeros, on the disk before it counts. It is held open,
-/// so that taking it needs no new file descriptor.
+/// Makes the reserve where there is none: real zeros, on the disk before it counts. It is held
+/// open, so that taking it needs no new file descriptor.
 pub(super) fn make(data_dir: &Path) -> io::Result<File> {
     let path = path(data_dir);
     let length = fs::metadata(&path).map(|metadata| metadata.len());

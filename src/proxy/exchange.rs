@@ -58,7 +58,9 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
     headers::strip_hop_by_hop(&mut head.headers);
     let request = Request::from_parts(head, collected.body);
     let sent = tokio::select! {
-        sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => sent,
+        sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => {
+            sent
+        }
         () = reply.departed() => {
             let mut ending = Ending::without_response(Outcome::ClientLeft);
             ending.flags.extend(call.usage_unknown());

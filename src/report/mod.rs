@@ -1,7 +1,8 @@
 //! Rows as text: table, CSV, JSON. Pure.
 //!
-//! [`Tally`] adds up exchanges by [`Dimension`]; [`Report`] is what came of it, and [`render`] turns
-//! it into text. [`exchange`] and [`session`] do the same for single exchanges and for sessions.
+//! [`Tally`] adds up exchanges by [`Dimension`]; [`Report`] is what came of it, and [`render`]
+//! turns it into text. [`exchange`] and [`session`] do the same for single exchanges and for
+//! sessions.
 
 pub mod dimension;
 pub mod exchange;

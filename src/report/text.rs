@@ -31,8 +31,8 @@ fn is_active(character: char) -> bool {
             | '\u{2060}'..='\u{2069}' | '\u{feff}' | '\u{e0000}'..='\u{e007f}')
 }
 
-/// A text field of CSV (RFC 4180). A spreadsheet takes a leading `=`, `+`, `-` or `@` for a formula:
-/// an apostrophe before it keeps it text.
+/// A text field of CSV (RFC 4180). A spreadsheet takes a leading `=`, `+`, `-` or `@` for a
+/// formula: an apostrophe before it keeps it text.
 #[must_use]
 pub fn csv_field(text: &str) -> String {
     let guard = matches!(text.chars().next(), Some('=' | '+' | '-' | '@' | '\t' | '\r'));
