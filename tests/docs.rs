@@ -242,13 +242,17 @@ fn every_command_and_flag_exists() {
             let command = r"(?:^|[ (])weighbridge ((?:keys )?[a-z]+)([^|&#;]*)";
             for found in groups(command, &line) {
                 let name = found[0].to_owned();
-                let help = helps.entry(name.clone()).or_insert_with(|| {
-                    output(weighbridge().args(name.split(' ')).arg("--help"))
-                });
+                let help = helps
+                    .entry(name.clone())
+                    .or_insert_with(|| output(weighbridge().args(name.split(' ')).arg("--help")));
                 // After `--` stands somebody else's command.
                 let own = found[1].split(" -- ").next().unwrap_or_default();
                 for flag in groups(r"(?:^| )(--[a-z][a-z-]*)", own) {
-                    assert!(help.contains(flag[0]), "{page}: weighbridge {name} has no {}", flag[0]);
+                    assert!(
+                        help.contains(flag[0]),
+                        "{page}: weighbridge {name} has no {}",
+                        flag[0]
+                    );
                     flags += 1;
                 }
             }
