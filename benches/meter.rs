@@ -11,9 +11,9 @@ use weighbridge::record::exchange::Endpoint;
 const CHUNK_BYTES: usize = 16 * 1024;
 
 /// Prose, code and escapes as in an agent's context.
-const PARAGRAPH: &str = "The ward's intake list changed on 2026-11-20T08:15:00Z — see ticket 4821.\n\
-    \tfn main() {\n\t\tprintln!(\"line {}\", \"q\\\"uoted\");\n\t}\nThe reviewer read the plan and found \
-    no change since the last run; the next step is to read the file again and compare. ";
+const PARAGRAPH: &str = "The ward's intake list changed on 2026-11-20T08:15:00Z — see it.\n\
+    \tfn main() {\n\t\tprintln!(\"line {}\", \"q\\\"uoted\");\n\t}\nThe reviewer read the plan and \
+    found no change since the last run; the next step is to read the file again and compare. ";
 
 /// A request like a coding agent's, of about `bytes` bytes.
 fn request(bytes: usize) -> Vec<u8> {

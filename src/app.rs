@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -38,6 +38,8 @@ use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::Recorder;
 
+/// Mode of a data directory that is made here: nobody but the owner.
+const DATA_DIR_MODE: u32 = 0o700;
 /// How often a running sidecar looks whether its keys file changed, and shows that it is alive.
 const TICK: Duration = Duration::from_secs(1);
 /// A `command:` secret must come within this time.
@@ -84,7 +86,10 @@ pub struct App {
 pub async fn start(config: &Config) -> Result<App> {
     let clock = Clock::start();
     let dir = &config.ledger.dir;
-    fs::create_dir_all(dir)
+    fs::DirBuilder::new()
+        .recursive(true)
+        .mode(DATA_DIR_MODE)
+        .create(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let prices = price_book(config)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };

@@ -3,18 +3,19 @@
 //!
 //! # The map
 //!
-//! A file may import from its own folder and from *lower* layers only (`tests/tidy.rs` checks it).
+//! A file may import from its own folder, from *lower* layers, and from modules that stand before
+//! its own in its layer's row (`tests/tidy.rs` checks it).
 //! Layers L0 and L1 are pure: no I/O, no clock, no randomness, no async. Time, random bytes and
 //! file contents come in as arguments.
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | L5 wiring | [`cli`], `app` | arguments, start order, drain order |
+//! | L5 wiring | `app`, [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`proxy`], [`admin`] | HTTP |
 //! | L3 the one door | `recorder` | what "recorded" means: ledger first, then memory |
 //! | L2 state | [`ledger`], [`index`], `metrics`, `keys`, `clock` | files, SQLite, Prometheus, wall time |
 //! | L1 facts and formats | `config`, [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
-//! | L0 meaning | [`accounting`], [`agent`], [`privacy`], [`audit`] | tokens, money, who pays, identifiers, hashes |
+//! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
 //!
 //! # Two rules
 //!

@@ -5,7 +5,7 @@
 //! float only when somebody scrapes.
 
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use prometheus::core::{Collector, Desc};
 use prometheus::proto::{LabelPair, Metric, MetricFamily, MetricType};
@@ -14,7 +14,8 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::accounting::{Flag, Money};
+use crate::accounting::{Flag, Money, TokenKind};
+use crate::privacy::Identifier;
 use crate::record::{Closing, Opening};
 
 /// Most values one label can take before the rest is counted as [`OTHER`].
@@ -62,9 +63,22 @@ pub struct Metrics {
     state: Mutex<State>,
 }
 
+/// The children of one team and one model.
+struct Series {
+    team: String,
+    model: String,
+    succeeded: IntCounter,
+    duration: Histogram,
+    first_token: Histogram,
+    /// In the order of [`TokenKind::ALL`].
+    tokens: [IntCounter; 5],
+}
+
 /// What is behind one short lock.
 #[derive(Default)]
 struct State {
+    /// By team, then model; bounded because their names are.
+    series: HashMap<String, HashMap<String, Arc<Series>>>,
     teams: BTreeSet<String>,
     models: BTreeSet<String>,
     errors: BTreeSet<String>,
@@ -74,7 +88,8 @@ struct State {
 /// The exact sums behind `claude_cost_usd_total`.
 #[derive(Clone)]
 struct MoneyCollector {
-    sums: std::sync::Arc<Mutex<BTreeMap<(String, String), Money>>>,
+    /// By team, then model.
+    sums: Arc<Mutex<BTreeMap<String, BTreeMap<String, Money>>>>,
     description: Desc,
 }
 
@@ -92,7 +107,10 @@ impl Collector for MoneyCollector {
         family.set_name(self.description.fq_name.clone());
         family.set_help(self.description.help.clone());
         family.set_field_type(MetricType::COUNTER);
-        for ((team, model), money) in sums.iter() {
+        let all = sums.iter().flat_map(|(team, models)| {
+            models.iter().map(move |(model, money)| (team, model, money))
+        });
+        for (team, model, money) in all {
             let pair = |name: &str, value: &str| {
                 let mut label = LabelPair::default();
                 label.set_name(name.to_owned());
@@ -121,11 +139,12 @@ impl Metrics {
     /// # Errors
     ///
     /// Two families of one name: a mistake in this file.
+    #[expect(clippy::too_many_lines, reason = "one list of all families, read top to bottom")]
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new();
         let build = Build { registry: &registry };
         let money = MoneyCollector {
-            sums: std::sync::Arc::default(),
+            sums: Arc::default(),
             description: Desc::new(
                 "claude_cost_usd_total".to_owned(),
                 "List cost of completed calls in US dollars, from the exact ledger amounts."
@@ -233,35 +252,63 @@ impl Metrics {
         }
         let asked = closing.model.as_ref().or(opening.model.as_ref());
         let model = asked.map_or("unknown", |model| model.as_str());
-        let [team, model, error] = {
-            let mut state = lock(&self.state);
-            let State { teams, models, errors, .. } = &mut *state;
-            let error = closing.error_type.as_ref().map_or("", |error| error.as_str());
-            [
-                self.bounded(teams, &opening.team),
-                self.bounded(models, model),
-                if error.is_empty() { String::new() } else { self.bounded(errors, error) },
-            ]
-        };
-        let (team, model) = (team.as_str(), model.as_str());
-        let status = closing.status.map_or_else(|| "none".to_owned(), |status| status.to_string());
-        self.requests.with_label_values(&[model, team, &status, &error]).inc();
-        self.duration.with_label_values(&[model]).observe(seconds(closing.duration_us));
+        let series = self.series(&opening.team, model);
+        match (closing.status, &closing.error_type) {
+            (Some(200), None) => series.succeeded.inc(),
+            (status, error) => self.count_failure(&series, status, error.as_ref()),
+        }
+        series.duration.observe(seconds(closing.duration_us));
         if let Some(first) = closing.first_token_us {
-            self.first_token.with_label_values(&[model]).observe(seconds(first));
+            series.first_token.observe(seconds(first));
         }
         if let Some(usage) = &closing.usage {
             for (kind, count) in usage.tokens() {
-                self.tokens.with_label_values(&[model, team, kind.name()]).inc_by(count);
+                series.tokens[kind as usize].inc_by(count);
             }
         }
         if let Some(usd) = closing.charge.as_ref().and_then(|charge| charge.usd) {
             let mut sums = lock(&self.money.sums);
-            let sum = sums.entry((team.to_owned(), model.to_owned())).or_default();
+            let models = sums.entry(series.team.clone()).or_default();
+            let sum = models.entry(series.model.clone()).or_default();
             *sum = sum.saturating_add(usd);
         } else if closing.flags.contains(&Flag::Unpriced) {
-            self.unpriced.with_label_values(&[model, team]).inc();
+            self.unpriced.with_label_values(&[&*series.model, &*series.team]).inc();
         }
+    }
+
+    /// Anything but a plain 200: rare enough to be looked up by its labels.
+    fn count_failure(&self, series: &Series, status: Option<u16>, error: Option<&Identifier>) {
+        let status = status.map_or_else(|| "none".to_owned(), |status| status.to_string());
+        let error = error.map_or_else(String::new, |error| {
+            self.bounded(&mut lock(&self.state).errors, error.as_str())
+        });
+        let labels = [&*series.model, &*series.team, &status, &error];
+        self.requests.with_label_values(&labels).inc();
+    }
+
+    /// The families' children for a team and a model, looked up once and kept.
+    fn series(&self, team: &str, model: &str) -> Arc<Series> {
+        let mut state = lock(&self.state);
+        if let Some(series) = state.series.get(team).and_then(|models| models.get(model)) {
+            return Arc::clone(series);
+        }
+        let State { teams, models, series, .. } = &mut *state;
+        let (team, model) = (self.bounded(teams, team), self.bounded(models, model));
+        let known = series.entry(team.clone()).or_default();
+        let made = known.entry(model.clone()).or_insert_with(|| {
+            let labels = [model.as_str(), team.as_str()];
+            Arc::new(Series {
+                succeeded: self.requests.with_label_values(&[labels[0], labels[1], "200", ""]),
+                duration: self.duration.with_label_values(&labels[..1]),
+                first_token: self.first_token.with_label_values(&labels[..1]),
+                tokens: TokenKind::ALL.map(|kind| {
+                    self.tokens.with_label_values(&[labels[0], labels[1], kind.name()])
+                }),
+                team: team.clone(),
+                model: model.clone(),
+            })
+        });
+        Arc::clone(made)
     }
 
     fn bounded(&self, known: &mut BTreeSet<String>, value: &str) -> String {
@@ -363,7 +410,7 @@ mod tests {
         let tenth: Money = "0.1".parse().unwrap();
         for _ in 0..3 {
             let mut sums = lock(&metrics.money.sums);
-            let sum = sums.entry(("t".into(), "m".into())).or_default();
+            let sum = sums.entry("t".into()).or_default().entry("m".into()).or_default();
             *sum = sum.saturating_add(tenth);
         }
         let text = metrics.expose(0).unwrap();

@@ -58,10 +58,10 @@ pub struct Ending {
 }
 
 impl Ending {
-    /// An ending without a response.
+    /// An ending without a response. Boxed, because it is handed on several times in every call.
     #[must_use]
-    pub fn without_response(outcome: Outcome) -> Ending {
-        Ending {
+    pub fn without_response(outcome: Outcome) -> Box<Ending> {
+        Box::new(Ending {
             outcome,
             status: None,
             metered: Metered::default(),
@@ -70,7 +70,7 @@ impl Ending {
             response_bytes: 0,
             first_token_ns: None,
             flags: Vec::new(),
-        }
+        })
     }
 }
 
@@ -185,9 +185,9 @@ impl OpenExchange {
     ///
     /// A client is never cut off because our disk is full: a closing that cannot be written is
     /// counted and printed whole to standard error, the one exception to R2.
-    pub async fn close(mut self, ending: Ending) {
+    pub async fn close(mut self, ending: Box<Ending>) {
         let Some(open) = self.open.take() else { return };
-        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, ending)));
+        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, *ending)));
         if open.recorded {
             if let Err(error) = self.recorder.append(&entry, Purpose::Running).await {
                 self.recorder.lost(&entry, &error);
@@ -203,8 +203,9 @@ impl Drop for OpenExchange {
     /// A panic or a forced stop: the record is closed all the same, without waiting.
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
-        let ending = Ending::without_response(Outcome::Interrupted);
-        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, ending)));
+        let mut ending = Ending::without_response(Outcome::Interrupted);
+        ending.flags.push(Flag::UsageUnknown);
+        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, *ending)));
         if open.recorded {
             let stamp = self.recorder.clock.stamp();
             if let Err(error) = self.recorder.ledger.append_now(&entry, stamp, Purpose::Running) {

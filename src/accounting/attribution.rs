@@ -64,7 +64,12 @@ impl CredentialHash {
     /// Credentials are random and long, so the hash cannot be turned back.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        self.to_hex().chars().take(16).collect()
+        self.0.iter().take(8).fold(String::with_capacity(16), |mut text, byte| {
+            for digit in [byte >> 4, byte & 15] {
+                text.extend(char::from_digit(u32::from(digit), 16));
+            }
+            text
+        })
     }
 
     /// Where the hash stands in the map. It is a part of a hash of a secret, so a lookup by it

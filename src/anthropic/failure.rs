@@ -35,6 +35,8 @@ pub enum Refusal {
     Stopping,
     /// No connection to the upstream.
     UpstreamUnreachable,
+    /// The upstream took the request and broke off before its head.
+    UpstreamBrokeOff,
     /// The upstream gave no head, or fell silent, within the bound.
     UpstreamTimedOut,
 }
@@ -64,6 +66,7 @@ impl Refusal {
             Refusal::LedgerUnavailable => "ledger_unavailable",
             Refusal::Stopping => "stopping",
             Refusal::UpstreamUnreachable => "upstream_unreachable",
+            Refusal::UpstreamBrokeOff => "upstream_broke_off",
             Refusal::UpstreamTimedOut => "upstream_timed_out",
         }
     }
@@ -79,7 +82,7 @@ impl Refusal {
             Refusal::RequestTimedOut => 408,
             Refusal::BodyTooLarge { .. } => 413,
             Refusal::HeadersTooLarge => 431,
-            Refusal::UpstreamUnreachable => 502,
+            Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => 502,
             Refusal::LedgerUnavailable | Refusal::Stopping => 503,
             Refusal::UpstreamTimedOut => 504,
             Refusal::Overloaded => 529,
@@ -101,9 +104,10 @@ impl Refusal {
             Refusal::NoUpstreamKey => "permission_error",
             Refusal::Overloaded => "overloaded_error",
             Refusal::RequestTimedOut | Refusal::UpstreamTimedOut => "timeout_error",
-            Refusal::LedgerUnavailable | Refusal::Stopping | Refusal::UpstreamUnreachable => {
-                "api_error"
-            }
+            Refusal::LedgerUnavailable
+            | Refusal::Stopping
+            | Refusal::UpstreamUnreachable
+            | Refusal::UpstreamBrokeOff => "api_error",
         }
     }
 
@@ -127,8 +131,8 @@ impl Refusal {
                  headers."
             }
             Refusal::UnknownKey => {
-                "This Weighbridge key is not known. Check it for typing errors, or ask the operator \
-                 for a new one."
+                "This Weighbridge key is not known. Check it for typing errors, or ask the \
+                 operator for a new one."
             }
             Refusal::RevokedKey => {
                 "This Weighbridge key was revoked. Ask the operator for a new one."
@@ -154,6 +158,10 @@ impl Refusal {
                 "Weighbridge cannot reach the API. Retry; the operator can check the upstream \
                  address, DNS and egress."
             }
+            Refusal::UpstreamBrokeOff => {
+                "The API closed the connection without an answer. It may still bill the request; \
+                 retry."
+            }
             Refusal::UpstreamTimedOut => {
                 "The API did not answer in time. It may still bill the request; retry with care."
             }
@@ -177,8 +185,10 @@ impl Refusal {
     pub const fn should_retry(self) -> Option<bool> {
         match self {
             Refusal::LedgerUnavailable | Refusal::Stopping | Refusal::Overloaded => Some(true),
-            Refusal::UpstreamUnreachable | Refusal::UpstreamTimedOut => None,
-            Refusal::RequestTimedOut => None,
+            Refusal::UpstreamUnreachable
+            | Refusal::UpstreamBrokeOff
+            | Refusal::UpstreamTimedOut
+            | Refusal::RequestTimedOut => None,
             _ => Some(false),
         }
     }
@@ -198,7 +208,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 15] = [
+    const ALL: [Refusal; 16] = [
         Refusal::BadRequest("the target is not a path"),
         Refusal::MissingHost,
         Refusal::MethodNotAllowed,
@@ -213,6 +223,7 @@ mod tests {
         Refusal::LedgerUnavailable,
         Refusal::Stopping,
         Refusal::UpstreamUnreachable,
+        Refusal::UpstreamBrokeOff,
         Refusal::UpstreamTimedOut,
     ];
 

@@ -9,7 +9,8 @@ use memchr::memchr;
 use serde_json::Value;
 use xxhash_rust::xxh3::Xxh3;
 
-/// The longest key that is compared, in raw bytes with its quotes: `max_tokens` all in `\u` escapes.
+/// The longest key that is compared, in raw bytes with its quotes: `max_tokens` all in
+/// `\u` escapes.
 const KEY_BYTES_MAX: usize = 64;
 
 /// The longest `model` that is kept, in raw bytes with its quotes.

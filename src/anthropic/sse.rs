@@ -50,7 +50,15 @@ impl Sse {
             self.after_cr = false;
             rest = rest.strip_prefix(b"\n").unwrap_or(rest);
         }
-        while let Some(end) = memchr2(b'\n', b'\r', rest) {
+        loop {
+            // A third of all lines are blank: no search for them.
+            let end = match rest.first() {
+                Some(b'\n' | b'\r') => 0,
+                _ => match memchr2(b'\n', b'\r', rest) {
+                    Some(end) => end,
+                    None => break,
+                },
+            };
             let (line, after) = rest.split_at(end);
             self.end_line(line, reading);
             rest = &after[1..];
@@ -157,8 +165,10 @@ impl Sse {
         self.kind = None;
         self.has_data = false;
         self.truncated = false;
-        self.data.clear();
-        self.data.shrink_to(BUFFER_BYTES_KEPT);
+        if !self.data.is_empty() {
+            self.data.clear();
+            self.data.shrink_to(BUFFER_BYTES_KEPT);
+        }
     }
 }
 

@@ -162,19 +162,18 @@ fn map(dir: &Path, fingerprint: &str, centre: CostCentre, now: String) -> Result
 }
 
 fn rotate(dir: &Path, fingerprint: &str, now: String) -> Result<String, CliError> {
-    let result = keys::edit(dir, |file| {
+    keys::edit(dir, |file| {
         let old = live_key(file, fingerprint)?;
         old.revoked = Some(now.clone());
         let (secret, stored) = new_key(old.centre.clone(), now);
         let text = shown_once(&secret, &stored.fingerprint, &stored.centre);
         file.keys.push(stored);
         Ok(text)
-    })?;
-    result
+    })?
 }
 
 fn revoke(dir: &Path, fingerprint: &str, now: String) -> Result<String, CliError> {
-    let result = keys::edit(dir, |file| {
+    keys::edit(dir, |file| {
         let before = file.fingerprints.len();
         file.fingerprints.retain(|mapped| mapped.fingerprint != fingerprint);
         if file.fingerprints.len() < before {
@@ -182,8 +181,7 @@ fn revoke(dir: &Path, fingerprint: &str, now: String) -> Result<String, CliError
         }
         live_key(file, fingerprint)?.revoked = Some(now);
         Ok(format!("{fingerprint} is revoked; a running sidecar refuses it within a second\n"))
-    })?;
-    result
+    })?
 }
 
 fn live_key<'a>(file: &'a mut KeyFile, fingerprint: &str) -> Result<&'a mut StoredKey, CliError> {

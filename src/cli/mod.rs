@@ -4,12 +4,12 @@
 mod check;
 mod demo;
 mod error;
-mod exchanges;
+pub mod exchanges;
 mod keys;
-mod report;
+pub mod report;
 mod run;
 mod serve;
-mod sessions;
+pub mod sessions;
 mod source;
 mod summary;
 

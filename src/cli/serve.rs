@@ -3,7 +3,6 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
-use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -12,6 +11,7 @@ use super::{CliError, Surroundings, failed, runtime, summary};
 use crate::app::{self, App, Ready};
 use crate::config::{Config, Layer};
 use crate::ledger::Previous;
+use crate::recorder::Recorder;
 
 /// Where the sidecar stands; shared by `serve` and `run`.
 #[derive(Clone, Debug, Args)]
@@ -109,9 +109,10 @@ impl ServeArgs {
             app::write_private(path, app.ready.json().as_bytes())?;
         }
         greet(config, &app)?;
-        let first_call = tokio::task::spawn(first_call(Arc::clone(&app.recorder)));
-        signals.stop().await;
-        first_call.abort();
+        tokio::select! {
+            () = signals.stop() => {}
+            () = first_call(&app.recorder) => signals.stop().await,
+        }
         tracing::info!("stopping: running calls may finish, a second signal forces the end");
         app.stop(signals.stop()).await?;
         Ok(())
@@ -197,7 +198,7 @@ fn greet(config: &Config, app: &App) -> io::Result<()> {
 }
 
 /// Says when the first call came and what it cost: the moment a newcomer knows that it works.
-async fn first_call(recorder: Arc<crate::recorder::Recorder>) {
+async fn first_call(recorder: &Recorder) {
     let Some(first) = recorder.first_closing().await else { return };
     let line = summary::first_call(&first);
     if io::stdout().is_terminal() {

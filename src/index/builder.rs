@@ -211,7 +211,7 @@ fn write_rows(
 }
 
 /// Keeps the index up with the ledger until `stop` says so or the ledger's doorbell is gone. Blocks:
-/// give it a thread of its own. The doorbell holds the number of entries in the ledger.
+/// give it a thread of its own. `indexed` tells others how far it got. The doorbell holds the number of entries in the ledger.
 pub fn follow(
     mut builder: Builder,
     doorbell: watch::Receiver<u64>,

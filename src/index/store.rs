@@ -109,7 +109,11 @@ impl Store {
         connection.pragma_update(None, "synchronous", "NORMAL")?;
         connection.pragma_update(None, "cache_size", -CACHE_KIB)?;
         connection.pragma_update(None, "wal_autocheckpoint", CHECKPOINT_PAGES)?;
-        connection.pragma_update(None, "journal_size_limit", CHECKPOINT_PAGES * 8192)?;
+        connection.pragma_update(
+            None,
+            "journal_size_limit",
+            CHECKPOINT_PAGES * i64::from(PAGE_BYTES),
+        )?;
         let metadata = fs::metadata(&path)
             .map_err(|source| IndexError::File { path: path.clone(), source })?;
         Ok(Store { connection, state: State::default(), file: Some((path, metadata.ino())) })

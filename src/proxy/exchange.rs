@@ -32,8 +32,8 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         return gate.refuse_unrecorded(refusal, reply);
     }
     let route = classify(head.method.as_str(), head.uri.path());
-    let payer = gate.payer(headers::credential(&head.headers));
-    let caller = headers::take_caller(&mut head.headers);
+    let (payer, key) = gate.payer(headers::credential(&head.headers));
+    let caller = headers::take_caller(&mut head.headers, key);
     let centre = gate.admit(payer, &mut head.headers);
 
     let collected = match collect::body(&gate, &route, &head, body).await {
@@ -43,7 +43,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
     };
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
     let payer = centre.as_ref().map_or_else(|_| CostCentre::unattributed(), Clone::clone);
-    let opening = opening(&gate, &head.method, caller, &call, &collected.facts, payer);
+    let opening = call.opening(&gate, caller, &collected.facts, payer);
     let open = match gate.recorder.open(opening, started_ns).await {
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
@@ -52,7 +52,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         }
     };
     if let Err(refusal) = centre {
-        return gate.refuse(refusal, Outcome::Refused, &call, open, reply).await;
+        return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
     }
 
     headers::strip_hop_by_hop(&mut head.headers);
@@ -60,19 +60,25 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
     let sent = tokio::select! {
         sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => sent,
         () = reply.departed() => {
-            return gate.close(Ending::without_response(Outcome::ClientLeft), &call, open).await;
+            let mut ending = Ending::without_response(Outcome::ClientLeft);
+            ending.flags.extend(call.usage_unknown());
+            return gate.close(ending, &call, open).await;
         }
     };
     let response = match sent {
         Ok(Ok(response)) => response,
         Ok(Err(error)) => {
             tracing::warn!(error = %root_cause(&error), "the upstream did not answer");
-            let refusal = Refusal::UpstreamUnreachable;
-            return gate.refuse(refusal, Outcome::UpstreamError, &call, open, reply).await;
+            let refusal = if error.is_connect() {
+                Refusal::UpstreamUnreachable
+            } else {
+                Refusal::UpstreamBrokeOff
+            };
+            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
         }
         Err(_) => {
             let refusal = Refusal::UpstreamTimedOut;
-            return gate.refuse(refusal, Outcome::TimedOut, &call, open, reply).await;
+            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
         }
     };
     let (ending, rest) = relay::run(response, reply, &call.asked(&gate)).await;
@@ -103,7 +109,7 @@ pub(super) struct Call {
     id: String,
     route: Route,
     streamed: bool,
-    head_only: bool,
+    method: Method,
     flags: Vec<Flag>,
     /// The call's first attempt, and which attempt this is.
     first: String,
@@ -138,11 +144,56 @@ impl Call {
             attempt,
             group,
             streamed: route.streamed.unwrap_or(facts.as_ref().is_some_and(|facts| facts.stream)),
-            head_only: *method == Method::HEAD,
+            method: method.clone(),
             flags: if probe { vec![Flag::Probe] } else { Vec::new() },
             route,
             id,
         }
+    }
+
+    fn opening(
+        &self,
+        gate: &Gate,
+        caller: Caller,
+        facts: &Option<RequestFacts>,
+        centre: CostCentre,
+    ) -> Opening {
+        let name = |text: &[u8]| gate.recorder.identifier(text);
+        let keep = |text: Option<Vec<u8>>| text.map(|text| name(&text));
+        let read = facts.as_ref();
+        let asserted = read.and_then(|facts| facts.user_id.as_deref());
+        let mut tags: std::collections::BTreeMap<_, _> =
+            caller.tags.into_iter().map(|(tag, value)| (tag, name(&value))).collect();
+        let session = caller.session.or_else(|| read?.session.clone().map(String::into_bytes));
+        if let Some(user) = asserted {
+            tags.insert("user_id".to_owned(), name(user.as_bytes()));
+        }
+        let model = self.route.model.as_deref().or_else(|| read?.model.as_deref());
+        Opening {
+            agent: keep(caller.agent),
+            attempt: self.attempt,
+            call: self.first.clone(),
+            endpoint: self.route.endpoint,
+            exchange: self.id.clone(),
+            key: caller.key.map(|key| key.fingerprint()),
+            max_tokens: read.and_then(|facts| facts.max_tokens),
+            method: name(self.method.as_str().as_bytes()),
+            model: model.map(|model| name(model.as_bytes())),
+            parent_agent: keep(caller.parent_agent),
+            project: centre.project,
+            request_bytes: read.map(|facts| facts.bytes),
+            session: keep(session),
+            streamed: u8::from(self.streamed),
+            tags,
+            team: centre.team,
+            traceparent: keep(caller.traceparent),
+            user: centre.user,
+        }
+    }
+
+    /// The request reached the API and no answer came: it may have been billed.
+    fn usage_unknown(&self) -> Option<Flag> {
+        self.route.endpoint.is_metered().then_some(Flag::UsageUnknown)
     }
 
     fn asked<'a>(&'a self, gate: &Gate) -> Asked<'a> {
@@ -150,7 +201,7 @@ impl Call {
             exchange: &self.id,
             endpoint: self.route.endpoint,
             streamed: self.streamed,
-            head_only: self.head_only,
+            head_only: self.method == Method::HEAD,
             idle_timeout: gate.upstream.idle_timeout,
             clock: gate.recorder.clock(),
         }
@@ -170,47 +221,6 @@ fn group(gate: &Gate, caller: &Caller, facts: &Option<RequestFacts>) -> Option<u
         }
     }
     Some(hasher.finish())
-}
-
-fn opening(
-    gate: &Gate,
-    method: &Method,
-    caller: Caller,
-    call: &Call,
-    facts: &Option<RequestFacts>,
-    centre: CostCentre,
-) -> Opening {
-    let name = |text: &[u8]| gate.recorder.identifier(text);
-    let keep = |text: Option<Vec<u8>>| text.map(|text| name(&text));
-    let read = facts.as_ref();
-    let asserted = read.and_then(|facts| facts.user_id.as_deref());
-    let mut tags: std::collections::BTreeMap<_, _> =
-        caller.tags.into_iter().map(|(tag, value)| (tag, name(&value))).collect();
-    let session = caller.session.or_else(|| read?.session.clone().map(String::into_bytes));
-    if let Some(user) = asserted {
-        tags.insert("user_id".to_owned(), name(user.as_bytes()));
-    }
-    let model = call.route.model.as_deref().or_else(|| read?.model.as_deref());
-    Opening {
-        agent: keep(caller.agent),
-        attempt: call.attempt,
-        call: call.first.clone(),
-        endpoint: call.route.endpoint,
-        exchange: call.id.clone(),
-        key: caller.key.map(|key| key.fingerprint()),
-        max_tokens: read.and_then(|facts| facts.max_tokens),
-        method: name(method.as_str().as_bytes()),
-        model: model.map(|model| name(model.as_bytes())),
-        parent_agent: keep(caller.parent_agent),
-        project: centre.project,
-        request_bytes: read.map(|facts| facts.bytes),
-        session: keep(session),
-        streamed: u8::from(call.streamed),
-        tags,
-        team: centre.team,
-        traceparent: keep(caller.traceparent),
-        user: centre.user,
-    }
 }
 
 impl Gate {
@@ -237,24 +247,24 @@ impl Gate {
     }
 
     /// Answers instead of the API, on the record.
-    async fn refuse(
-        &self,
-        refusal: Refusal,
-        outcome: Outcome,
-        call: &Call,
-        open: OpenExchange,
-        reply: Reply,
-    ) {
+    async fn refuse(&self, refusal: Refusal, call: &Call, open: OpenExchange, reply: Reply) {
         self.count_refusal(refusal);
         let response = refuse(refusal, Some(&call.id));
-        let mut ending = Ending::without_response(outcome);
+        let mut ending = Ending::without_response(match refusal {
+            Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => Outcome::UpstreamError,
+            Refusal::UpstreamTimedOut => Outcome::TimedOut,
+            _ => Outcome::Refused,
+        });
         ending.status = Some(refusal.status());
         ending.error_type = Some(refusal.error_type());
+        if matches!(refusal, Refusal::UpstreamBrokeOff | Refusal::UpstreamTimedOut) {
+            ending.flags.extend(call.usage_unknown());
+        }
         self.close(ending, call, open).await;
         Rest::Response(Box::new(response), reply).release().await;
     }
 
-    async fn close(&self, mut ending: Ending, call: &Call, open: OpenExchange) {
+    async fn close(&self, mut ending: Box<Ending>, call: &Call, open: OpenExchange) {
         if let Some(group) = call.group {
             let failed = may_be_repeated(&ending);
             let now = self.recorder.clock().mono_ns();

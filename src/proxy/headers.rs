@@ -73,11 +73,11 @@ pub fn credential(headers: &HeaderMap) -> Option<&[u8]> {
     found.or_else(|| both.iter().flatten().next()).copied()
 }
 
-/// Reads the caller and takes our own headers off.
-pub fn take_caller(headers: &mut HeaderMap) -> Caller {
+/// Reads the caller and takes our own headers off. `key` is the credential's hash.
+pub fn take_caller(headers: &mut HeaderMap, key: Option<CredentialHash>) -> Caller {
     let copy = |name: &str| headers.get(name).map(|value| value.as_bytes().to_vec());
     let mut caller = Caller {
-        key: credential(headers).map(CredentialHash::of),
+        key,
         session: copy(SESSION),
         agent: copy(AGENT),
         parent_agent: copy(PARENT_AGENT),
@@ -164,7 +164,7 @@ mod tests {
             ("te", "trailers"),
             ("anthropic-beta", "kept"),
         ]);
-        let caller = take_caller(&mut map);
+        let caller = take_caller(&mut map, None);
         strip_hop_by_hop(&mut map);
         let kept: Vec<&str> = map.keys().map(HeaderName::as_str).collect();
         assert_eq!(kept, ["anthropic-beta"]);

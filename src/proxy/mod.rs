@@ -72,18 +72,18 @@ pub struct Gate {
 impl Gate {
     /// Who pays for a credential. A virtual key nobody knows may have been made this moment, so
     /// the keys file is looked at once more before it is called unknown.
-    fn payer(&self, credential: Option<&[u8]>) -> Payer {
-        let Some(credential) = credential else { return Payer::Unknown };
+    fn payer(&self, credential: Option<&[u8]>) -> (Payer, Option<CredentialHash>) {
+        let Some(credential) = credential else { return (Payer::Unknown, None) };
         let hash = CredentialHash::of(credential);
-        let payer = self.keys.current().resolve(credential, &hash);
+        let mut payer = self.keys.current().resolve(credential, &hash);
         if payer == Payer::InvalidKey && credential.len() > VIRTUAL_KEY_PREFIX.len() {
             match self.keys.refresh() {
-                Ok(true) => return self.keys.current().resolve(credential, &hash),
+                Ok(true) => payer = self.keys.current().resolve(credential, &hash),
                 Ok(false) => {}
                 Err(error) => tracing::error!(%error, "the keys file was not read"),
             }
         }
-        payer
+        (payer, Some(hash))
     }
 }
 
@@ -163,6 +163,7 @@ async fn answer(
 ) -> Result<Response<ReplyBody>, NoAnswer> {
     let (reply, response) = Reply::channel();
     let tasks = gate.tasks.clone();
-    tasks.spawn(exchange::run(gate, request, reply));
+    // On the heap before it is spawned: the runtime would copy the large future several times.
+    tasks.spawn(Box::pin(exchange::run(gate, request, reply)));
     response.await.map_err(|_| NoAnswer)
 }

@@ -48,8 +48,8 @@ pub(super) enum Rest {
     Response(Box<Response<ReplyBody>>, Reply),
     /// The end of a body, then whatever the upstream may still send.
     End { held: Vec<Piece>, client: Client, upstream: Option<Incoming> },
-    /// The upstream broke off: so does the client's connection.
-    BrokenOff(Client),
+    /// The upstream broke off: so does the client's connection, after the bytes that came.
+    BrokenOff { held: Vec<Piece>, client: Client },
     /// Nobody is there any more.
     Nobody,
 }
@@ -86,7 +86,7 @@ pub(super) async fn run(
     response: Response<Incoming>,
     reply: Reply,
     asked: &Asked<'_>,
-) -> (Ending, Rest) {
+) -> (Box<Ending>, Rest) {
     let (mut head, mut body) = response.into_parts();
     let meter = Meter::new(&ResponseHead {
         endpoint: asked.endpoint,
@@ -132,7 +132,7 @@ pub(super) async fn run(
         clock: asked.clock,
         ending,
     };
-    stream.relay(first).await
+    Box::pin(stream.relay(first)).await
 }
 
 /// The whole body came with the head: one piece, held as a whole.
@@ -140,8 +140,8 @@ fn relay_whole(
     response: Response<Bytes>,
     reply: Reply,
     mut meter: Meter,
-    (mut ending, clock): (Ending, Clock),
-) -> (Ending, Rest) {
+    (mut ending, clock): (Box<Ending>, Clock),
+) -> (Box<Ending>, Rest) {
     meter.observe(response.body());
     ending.first_token_ns = Some(clock.mono_ns());
     ending.response_bytes = response.body().len() as u64;
@@ -184,7 +184,7 @@ struct Stream {
     held: Vec<Piece>,
     held_bytes: usize,
     clock: Clock,
-    ending: Ending,
+    ending: Box<Ending>,
 }
 
 /// What comes next.
@@ -195,7 +195,10 @@ enum Event {
 }
 
 impl Stream {
-    async fn relay(mut self, first: Option<Result<Frame<Bytes>, hyper::Error>>) -> (Ending, Rest) {
+    async fn relay(
+        mut self,
+        first: Option<Result<Frame<Bytes>, hyper::Error>>,
+    ) -> (Box<Ending>, Rest) {
         let idle_timeout = self.client.idle_timeout;
         let silence = sleep_until(Instant::now() + idle_timeout);
         tokio::pin!(silence);
@@ -279,7 +282,7 @@ impl Stream {
     }
 
     /// The upstream has said all it will say, or broke off.
-    fn finish(mut self, outcome: Outcome, broken: bool) -> (Ending, Rest) {
+    fn finish(mut self, outcome: Outcome, broken: bool) -> (Box<Ending>, Rest) {
         let is_stream = self.hold == Hold::StreamEnd;
         self.ending.metered = self.meter.finish();
         let metered = &self.ending.metered;
@@ -287,7 +290,7 @@ impl Stream {
         let failed_inside = outcome == Outcome::Completed && cut_short;
         self.ending.outcome = if failed_inside { Outcome::UpstreamError } else { outcome };
         let rest = if broken {
-            Rest::BrokenOff(self.client)
+            Rest::BrokenOff { held: self.held, client: self.client }
         } else {
             Rest::End { held: self.held, client: self.client, upstream: Some(self.body) }
         };
@@ -295,12 +298,12 @@ impl Stream {
     }
 
     /// The client is gone; dropping the body cancels the request upstream.
-    fn leave(mut self, outcome: Outcome) -> (Ending, Rest) {
+    fn leave(mut self, outcome: Outcome) -> (Box<Ending>, Rest) {
         drop(self.body);
         self.ending.metered = self.meter.finish();
         self.ending.outcome = outcome;
         let rest = match outcome {
-            Outcome::TimedOut => Rest::BrokenOff(self.client),
+            Outcome::TimedOut => Rest::BrokenOff { held: Vec::new(), client: self.client },
             _ => Rest::Nobody,
         };
         (self.ending, rest)
@@ -313,7 +316,12 @@ impl Rest {
         match self {
             Rest::Nobody => {}
             Rest::Response(response, reply) => drop(reply.send(*response)),
-            Rest::BrokenOff(client) => {
+            Rest::BrokenOff { held, client } => {
+                for piece in held {
+                    if client.send(piece).await.is_err() {
+                        return;
+                    }
+                }
                 let sending = client.pieces.send(Err(BrokenOff));
                 let _ = tokio::time::timeout(client.idle_timeout, sending).await;
             }

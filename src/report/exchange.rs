@@ -147,7 +147,8 @@ impl Exchange<'_> {
         line("in the log", Some(format!("opened at {}, closed at {closing}", self.sequence)));
         line("flags", own(self.flags));
         line("tags", own(self.tags));
-        line("usage", Some(self.usage.unwrap_or("unknown").to_owned()));
+        let unknown = self.flags.is_some_and(|flags| flags.contains("\"usage_unknown\""));
+        line("usage", own(self.usage.or(unknown.then_some("unknown"))));
         line("pricing", own(self.pricing));
         line("usd", Some(self.exact()));
         self.write_items(&mut page);

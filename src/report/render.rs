@@ -39,7 +39,7 @@ const TOKEN_FIGURES: [&str; TokenKind::ALL.len()] = [
 #[must_use]
 pub fn table(header: &[String], rows: &[Vec<String>], text_columns: usize, fancy: bool) -> String {
     let mut table = Table::new();
-    table.load_style(if fancy { presets::UTF8_HORIZONTAL_ONLY } else { presets::NOTHING });
+    table.load_style(if fancy { presets::UTF8_FULL_CONDENSED } else { presets::NOTHING });
     table.force_no_tty();
     table.set_header(header);
     table.add_rows(rows.iter().map(|row| row.iter()));

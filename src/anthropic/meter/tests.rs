@@ -158,6 +158,13 @@ fn the_first_token_and_the_end_are_seen_in_their_chunk() {
     let (_, first, end) = run(&SSE, [wire!("cut_early.sse").as_slice()]);
     assert_eq!((first, end), (Some(0), None));
 
+    // A type that is not in a line's head is known when the event is whole, however it is cut.
+    let line = format!("data: {{{}\"type\":\"message_stop\"}}\n", " ".repeat(130));
+    let (_, _, end) = run(&SSE, [line.as_bytes(), b"\n"]);
+    assert_eq!(end, Some(1));
+    let (_, _, end) = run(&SSE, line.as_bytes().chunks(1).chain([b"\n".as_slice()]));
+    assert_eq!(end, Some(line.len()));
+
     let body: &[u8] = wire!("tool_use.eventstream");
     let (_, first, end) = run(&BEDROCK, body.chunks(1));
     assert_eq!(end, Some(body.len() - 1));
@@ -246,6 +253,13 @@ fn bounds_hold() {
     let (long, _, end) = run(&SSE, body.as_bytes().chunks(9_000));
     assert_eq!(long.flags, [Flag::InspectionTruncated, Flag::UsageUnknown]);
     assert!(long.complete && end.is_some());
+    // The event after an overlong one is read, in whatever pieces both came.
+    let next =
+        format!("{body}data: {{\"type\":\"message_delta\",\"usage\":{{\"output_tokens\":5}}}}\n\n");
+    for size in [9_000, next.len()] {
+        let usage = run(&SSE, next.as_bytes().chunks(size)).0.usage.unwrap();
+        assert_eq!(usage.output_tokens, Some(5), "{size}");
+    }
 
     let document = json!({"content": huge.repeat(3), "usage": {"input_tokens": 1}}).to_string();
     let long = metered(&JSON, document.as_bytes());

@@ -97,6 +97,7 @@ fn the_hash_tells_messages_apart_and_nothing_else() {
     assert!(one.is_some());
     assert_eq!(one, hash(r#"{"messages":[{"role":"user"}],"stream":false,"max_tokens":9}"#));
     assert_ne!(one, hash(r#"{"messages":[{"role":"User"}]}"#));
+    assert_eq!(one, hash(r#"{"messages":["first"],"messages":[{"role":"user"}]}"#));
     let mut seeded = RequestScanner::new(8);
     seeded.observe(br#"{"messages":[{"role":"user"}]}"#);
     assert_ne!(one, seeded.finish().messages_hash);

@@ -1,0 +1,55 @@
+# `make test` is the whole check, also in continuous integration (.ci/run).
+SHELL := bash
+.SHELLFLAGS := -eu -o pipefail -c
+.DEFAULT_GOAL := test
+
+TOOLS := .tools
+CRASH_ROUNDS ?= 100
+
+.PHONY: test tools check soak bench demo
+
+## Everything: format, lints, documentation, unit tests, black-box tests, the real clients.
+test: tools check
+	@cargo test --doc --locked --quiet
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  cargo nextest run --locked --features real-clients; \
+	else \
+	  cargo test --locked --features real-clients --all-targets; \
+	fi
+
+## Format and lints; licences and advisories where cargo-deny is installed.
+check:
+	@cargo fmt --all -- --check
+	@cargo clippy --locked --all-targets --features real-clients -- -D warnings
+	@if [ -f deny.toml ] && command -v cargo-deny >/dev/null; then \
+	  cargo deny --offline check licenses bans sources; \
+	fi
+
+## The real clients that tests/clients.rs runs, at the versions of the lock files.
+tools: $(TOOLS)/npm.installed $(TOOLS)/python.installed
+
+$(TOOLS)/npm.installed: tests/clients/package.json tests/clients/package-lock.json
+	@mkdir -p $(TOOLS)
+	@cp $^ $(TOOLS)/
+	@cd $(TOOLS) && npm ci --ignore-scripts --no-fund --no-audit --loglevel=error
+	@touch $@
+
+$(TOOLS)/python.installed: tests/clients/requirements.lock
+	@python3 -m venv $(TOOLS)/venv
+	@$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
+	@touch $@
+
+## Long runs: `kill -9` under load, $(CRASH_ROUNDS) times.
+soak:
+	@if cargo nextest --version >/dev/null 2>&1; then \
+	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo nextest run --locked --profile soak --test crash; \
+	else \
+	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test crash; \
+	fi
+
+bench:
+	@cargo bench --locked
+
+## A simulated API, simulated teams and real proxied traffic, then the report.
+demo:
+	@cargo run --locked --quiet -- demo
