@@ -6,7 +6,7 @@
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -27,7 +27,7 @@ use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityName, LedgerModeName, SecretRef};
 use crate::index;
-use crate::keys::LiveKeys;
+use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
 use crate::metrics::Metrics;
 use crate::privacy::identifier::HashKey;
@@ -38,10 +38,10 @@ use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::Recorder;
 
-/// Mode of a data directory that is made here: nobody but the owner.
-const DATA_DIR_MODE: u32 = 0o700;
 /// How often a running sidecar looks whether its keys file changed, and shows that it is alive.
 const TICK: Duration = Duration::from_secs(1);
+/// How long dropped tasks may take to wind up.
+const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A `command:` secret must come within this time.
 const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
@@ -70,6 +70,7 @@ pub struct App {
     pub recovery: Recovery,
     operator: Arc<Operator>,
     tasks: TaskTracker,
+    force: CancellationToken,
     operator_tasks: TaskTracker,
     stop_accepting: CancellationToken,
     stop_operators: CancellationToken,
@@ -86,10 +87,7 @@ pub struct App {
 pub async fn start(config: &Config) -> Result<App> {
     let clock = Clock::start();
     let dir = &config.ledger.dir;
-    fs::DirBuilder::new()
-        .recursive(true)
-        .mode(DATA_DIR_MODE)
-        .create(dir)
+    keys::make_private_dir(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let prices = price_book(config)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
@@ -113,7 +111,8 @@ pub async fn start(config: &Config) -> Result<App> {
     let operator_tasks = TaskTracker::new();
     let (stop_accepting, stop_operators) = (CancellationToken::new(), CancellationToken::new());
     let listeners = Listeners::bind(config).await?;
-    let gate = gate(config, &recorder, &tasks)?;
+    let force = CancellationToken::new();
+    let gate = gate(config, &recorder, &tasks, &force)?;
     let ready = Ready {
         api: listeners.api_url(config),
         admin: listeners.admin_url(),
@@ -149,6 +148,7 @@ pub async fn start(config: &Config) -> Result<App> {
         recovery,
         operator,
         tasks,
+        force,
         operator_tasks,
         stop_accepting,
         stop_operators,
@@ -170,13 +170,14 @@ impl App {
             () = tokio::time::sleep(self.drain_timeout) => {}
             () = force => {}
         }
-        let open = self.recorder.ledger().health().open_exchanges;
+        // What still runs is dropped and closes itself as interrupted.
+        let open_exchanges = self.recorder.ledger().health().open_exchanges;
+        self.force.cancel();
+        let _ = tokio::time::timeout(FORCE_TIMEOUT, self.tasks.wait()).await;
         self.stop_operators.cancel();
         self.operator_tasks.close();
-        let _ = tokio::time::timeout(TICK, self.operator_tasks.wait()).await;
-        if open == 0 {
-            self.recorder.record(&Entry::Stopped(Stopped { open_exchanges: 0 })).await?;
-        }
+        let _ = tokio::time::timeout(FORCE_TIMEOUT, self.operator_tasks.wait()).await;
+        self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await?;
         self.stop_follower.store(true, Ordering::Relaxed);
         let follower = self.follower;
         let ledger = self.recorder.ledger().clone();
@@ -275,7 +276,12 @@ fn follow(
     Ok(thread.spawn(running)?)
 }
 
-fn gate(config: &Config, recorder: &Arc<Recorder>, tasks: &TaskTracker) -> Result<Arc<Gate>> {
+fn gate(
+    config: &Config,
+    recorder: &Arc<Recorder>,
+    tasks: &TaskTracker,
+    force: &CancellationToken,
+) -> Result<Arc<Gate>> {
     let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
     let authorities = match &config.upstream.ca_file {
         None => None,
@@ -291,6 +297,7 @@ fn gate(config: &Config, recorder: &Arc<Recorder>, tasks: &TaskTracker) -> Resul
         require_key: config.listen.require_key,
         body_bytes_max: config.listen.body_bytes_max,
         tasks: tasks.clone(),
+        force: force.clone(),
         attempts: Mutex::new(Attempts::default()),
         hashes: std::hash::RandomState::new(),
         seed: random_seed(),

@@ -4,9 +4,9 @@
 //! running sidecar when it changes. No key is stored: a virtual key as its SHA-256, any other
 //! credential as its fingerprint.
 
-use std::fs::{self, File, OpenOptions};
+use std::fs::{self, OpenOptions};
 use std::io::{self, Write};
-use std::os::unix::fs::OpenOptionsExt;
+use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -107,6 +107,11 @@ pub fn read(path: &Path) -> Result<KeyFile, KeysError> {
     Ok(file)
 }
 
+/// Makes a data directory that only its owner can enter. One that exists is left as it is.
+pub fn make_private_dir(path: &Path) -> io::Result<()> {
+    fs::DirBuilder::new().recursive(true).mode(0o700).create(path)
+}
+
 /// Changes the file under a lock, so that two commands at once lose nothing.
 pub fn edit<T>(data_dir: &Path, change: impl FnOnce(&mut KeyFile) -> T) -> Result<T, KeysError> {
     let path = path_in(data_dir);
@@ -114,9 +119,11 @@ pub fn edit<T>(data_dir: &Path, change: impl FnOnce(&mut KeyFile) -> T) -> Resul
         let path = path.to_owned();
         move |source| KeysError::Io { path, source }
     };
-    fs::create_dir_all(data_dir).map_err(io(data_dir))?;
+    make_private_dir(data_dir).map_err(io(data_dir))?;
     let lock_path = data_dir.join("keys.lock");
-    let lock = File::create(&lock_path).map_err(io(&lock_path))?;
+    let mut private = OpenOptions::new();
+    private.write(true).create(true).truncate(false).mode(0o600);
+    let lock = private.open(&lock_path).map_err(io(&lock_path))?;
     lock.lock().map_err(io(&lock_path))?;
     let mut file = read(&path)?;
     let result = change(&mut file);
@@ -235,7 +242,7 @@ mod tests {
         assert!(matches!(payer(&live), Payer::Virtual(centre) if centre.team == "a"));
         edit(dir.path(), |file| file.keys[0].revoked = Some("now".into())).unwrap();
         assert!(live.refresh().unwrap() && !live.refresh().unwrap());
-        assert_eq!(payer(&live), Payer::RevokedKey);
+        assert!(matches!(payer(&live), Payer::RevokedKey(_)));
         let text = fs::read_to_string(path_in(dir.path())).unwrap();
         assert!(!text.contains("wbk_one"), "no key is stored");
     }

@@ -147,7 +147,7 @@ impl Metrics {
             sums: Arc::default(),
             description: Desc::new(
                 "claude_cost_usd_total".to_owned(),
-                "List cost of completed calls in US dollars, from the exact ledger amounts."
+                "List cost of closed calls with a known price, in US dollars, from exact amounts."
                     .to_owned(),
                 vec!["model".to_owned(), "team".to_owned()],
                 HashMap::new(),
@@ -163,7 +163,7 @@ impl Metrics {
         Ok(Metrics {
             requests: build.counters(
                 "claude_requests_total",
-                "Calls to the Messages API, every attempt, by the status the client got.",
+                "Metered calls (Messages, Bedrock, Vertex), every attempt, by the status sent.",
                 &["model", "team", "status", "error_type"],
             )?,
             duration: build.histograms(

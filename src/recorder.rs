@@ -7,7 +7,8 @@
 //! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
 //! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
 
-use std::sync::Arc;
+use std::collections::HashMap;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
@@ -25,6 +26,11 @@ use crate::privacy::identifier::HashKey;
 use crate::record::exchange::Endpoint;
 use crate::record::{ChargeRecord, Closing, Entry, LineRecord, Opening, Outcome};
 
+/// Names whose hash is remembered, at most.
+const HASHED_MAX: usize = 1024;
+/// The longest name whose hash is remembered.
+const HASHED_BYTES_MAX: usize = 1024;
+
 /// Everything that recording needs; shared by all exchanges.
 pub struct Recorder {
     ledger: Ledger,
@@ -32,6 +38,9 @@ pub struct Recorder {
     clock: Clock,
     prices: ArcSwap<PriceBook>,
     identifiers: HashKey,
+    /// Hashes of names that may not be kept: clients send the same `metadata.user_id` in every
+    /// call, and hashing it anew costs as much as parsing the request.
+    hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
     /// The first metered call of this process that closed, for whoever greets.
     first: watch::Sender<Option<Arc<Closing>>>,
 }
@@ -86,7 +95,8 @@ impl Recorder {
     ) -> Recorder {
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
-        Recorder { ledger, metrics, clock, prices, identifiers, first }
+        let hashed = Mutex::default();
+        Recorder { ledger, metrics, clock, prices, identifiers, hashed, first }
     }
 
     /// The clock that stamps entries.
@@ -110,7 +120,21 @@ impl Recorder {
     /// A name from outside, as it may be written down.
     #[must_use]
     pub fn identifier(&self, text: &[u8]) -> Identifier {
-        Identifier::from_outside(text, &self.identifiers)
+        if let Some(plain) = Identifier::plain(text) {
+            return plain;
+        }
+        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = hashed.get(text) {
+            return known.clone();
+        }
+        if hashed.len() >= HASHED_MAX {
+            hashed.clear();
+        }
+        let identifier = Identifier::from_outside(text, &self.identifiers);
+        if text.len() <= HASHED_BYTES_MAX {
+            hashed.insert(text.to_vec(), identifier.clone());
+        }
+        identifier
     }
 
     /// Records that an exchange opens (R1). `started_ns` is the monotonic moment of its first byte.

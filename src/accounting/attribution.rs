@@ -101,8 +101,8 @@ pub enum Payer {
     Unknown,
     /// A virtual key that never existed here.
     InvalidKey,
-    /// A virtual key that was taken back.
-    RevokedKey,
+    /// A virtual key that was taken back, and who had it.
+    RevokedKey(CostCentre),
 }
 
 /// The rules from credential to cost centre.
@@ -137,7 +137,7 @@ impl Attribution {
         match self.virtual_keys.get(&hash.slot()) {
             Some(key) if verify_slices_are_equal(&key.hash.0, &hash.0).is_ok() => {
                 if key.revoked {
-                    Payer::RevokedKey
+                    Payer::RevokedKey(key.centre.clone())
                 } else {
                     Payer::Virtual(key.centre.clone())
                 }
@@ -171,7 +171,7 @@ mod tests {
         let mapped = (CredentialHash::of(b"sk-ant-1").fingerprint(), centre("radiology"));
         let attribution = Attribution::new([live, gone], [mapped]);
         assert_eq!(resolve(&attribution, b"wbk_live"), Payer::Virtual(centre("cardiology")));
-        assert_eq!(resolve(&attribution, b"wbk_gone"), Payer::RevokedKey);
+        assert_eq!(resolve(&attribution, b"wbk_gone"), Payer::RevokedKey(centre("cardiology")));
         assert_eq!(resolve(&attribution, b"wbk_liv"), Payer::InvalidKey);
         assert_eq!(resolve(&attribution, b"sk-ant-1"), Payer::Direct(centre("radiology")));
         assert_eq!(resolve(&attribution, b"sk-ant-2"), Payer::Unknown);

@@ -102,7 +102,8 @@ impl Money {
     }
 }
 
-/// Exact, with no trailing zeros: `0.0123`, `-1.5`, `0`.
+/// Exact, with no trailing zeros: `0.0123`, `-1.5`, `0`. On the path of every call, several times:
+/// the digits are written without an allocation.
 impl fmt::Display for Money {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let magnitude = self.0.unsigned_abs();
@@ -111,11 +112,24 @@ impl fmt::Display for Money {
         if self.0 < 0 {
             f.write_str("-")?;
         }
-        if fraction == 0 {
-            return write!(f, "{dollars}");
+        match u64::try_from(dollars) {
+            Ok(dollars) => fmt::Display::fmt(&dollars, f)?,
+            Err(_) => fmt::Display::fmt(&dollars, f)?,
         }
-        let digits = format!("{fraction:018}");
-        write!(f, "{dollars}.{}", digits.trim_end_matches('0'))
+        // Below 10¹⁸, so it fits.
+        let mut rest = u64::try_from(fraction).unwrap_or_default();
+        if rest == 0 {
+            return Ok(());
+        }
+        let mut text = [b'0'; DECIMALS as usize + 1];
+        text[0] = b'.';
+        for digit in text.iter_mut().skip(1).rev() {
+            *digit = b'0'.saturating_add(u8::try_from(rest.rem_euclid(10)).unwrap_or_default());
+            rest = rest.div_euclid(10);
+        }
+        let end = text.iter().rposition(|digit| *digit != b'0').unwrap_or_default();
+        let shown = text.get(..=end).and_then(|digits| std::str::from_utf8(digits).ok());
+        f.write_str(shown.unwrap_or_default())
     }
 }
 

@@ -173,10 +173,11 @@ impl Operator {
         if !self.accepting.load(Ordering::Relaxed) {
             return Err("starting or draining");
         }
-        match self.recorder.ledger().health().state {
-            State::Normal | State::Reserve => Ok(()),
-            State::Full => Err("the disk is full and the ledger's reserve is used up"),
+        let health = self.recorder.ledger().health();
+        match health.state {
+            _ if health.takes_new_calls => Ok(()),
             State::Poisoned => Err("the ledger cannot be written; see the log"),
+            _ => Err("the disk is full: running calls end, new ones are refused"),
         }
     }
 

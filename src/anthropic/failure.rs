@@ -27,12 +27,8 @@ pub enum Refusal {
     NoUpstreamKey,
     /// The client sent its request too slowly.
     RequestTimedOut,
-    /// As many exchanges are open as the configuration allows.
-    Overloaded,
     /// The ledger cannot take an entry, so nothing may be sent upstream (R1).
     LedgerUnavailable,
-    /// The sidecar is stopping.
-    Stopping,
     /// No connection to the upstream.
     UpstreamUnreachable,
     /// The upstream took the request and broke off before its head.
@@ -43,9 +39,6 @@ pub enum Refusal {
 
 /// Seconds to wait before asking again where the ledger cannot write: an operator must act.
 const LEDGER_RETRY_AFTER_S: u32 = 5;
-
-/// Seconds to wait where the sidecar is full or about to be replaced.
-const BUSY_RETRY_AFTER_S: u32 = 1;
 
 impl Refusal {
     /// The name counted in `weighbridge_refusals_total`.
@@ -62,9 +55,7 @@ impl Refusal {
             Refusal::KeyRequired => "key_required",
             Refusal::NoUpstreamKey => "no_upstream_key",
             Refusal::RequestTimedOut => "request_timed_out",
-            Refusal::Overloaded => "overloaded",
             Refusal::LedgerUnavailable => "ledger_unavailable",
-            Refusal::Stopping => "stopping",
             Refusal::UpstreamUnreachable => "upstream_unreachable",
             Refusal::UpstreamBrokeOff => "upstream_broke_off",
             Refusal::UpstreamTimedOut => "upstream_timed_out",
@@ -83,9 +74,8 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => 413,
             Refusal::HeadersTooLarge => 431,
             Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => 502,
-            Refusal::LedgerUnavailable | Refusal::Stopping => 503,
+            Refusal::LedgerUnavailable => 503,
             Refusal::UpstreamTimedOut => 504,
-            Refusal::Overloaded => 529,
         }
     }
 
@@ -102,10 +92,8 @@ impl Refusal {
                 "authentication_error"
             }
             Refusal::NoUpstreamKey => "permission_error",
-            Refusal::Overloaded => "overloaded_error",
             Refusal::RequestTimedOut | Refusal::UpstreamTimedOut => "timeout_error",
             Refusal::LedgerUnavailable
-            | Refusal::Stopping
             | Refusal::UpstreamUnreachable
             | Refusal::UpstreamBrokeOff => "api_error",
         }
@@ -148,12 +136,10 @@ impl Refusal {
             Refusal::RequestTimedOut => {
                 "The request did not arrive in time. Send it again over a faster connection."
             }
-            Refusal::Overloaded => "Weighbridge has as many open requests as it may. Retry later.",
             Refusal::LedgerUnavailable => {
                 "Weighbridge cannot write its ledger, so nothing was sent to the API. The operator \
                  must free disk space or repair the volume; then retry."
             }
-            Refusal::Stopping => "Weighbridge is restarting. Nothing was sent to the API; retry.",
             Refusal::UpstreamUnreachable => {
                 "Weighbridge cannot reach the API. Retry; the operator can check the upstream \
                  address, DNS and egress."
@@ -184,7 +170,7 @@ impl Refusal {
     #[must_use]
     pub const fn should_retry(self) -> Option<bool> {
         match self {
-            Refusal::LedgerUnavailable | Refusal::Stopping | Refusal::Overloaded => Some(true),
+            Refusal::LedgerUnavailable => Some(true),
             Refusal::UpstreamUnreachable
             | Refusal::UpstreamBrokeOff
             | Refusal::UpstreamTimedOut
@@ -198,7 +184,6 @@ impl Refusal {
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
             Refusal::LedgerUnavailable => Some(LEDGER_RETRY_AFTER_S),
-            Refusal::Stopping | Refusal::Overloaded => Some(BUSY_RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -208,7 +193,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 14] = [
         Refusal::BadRequest("the target is not a path"),
         Refusal::MissingHost,
         Refusal::MethodNotAllowed,
@@ -219,9 +204,7 @@ mod tests {
         Refusal::KeyRequired,
         Refusal::NoUpstreamKey,
         Refusal::RequestTimedOut,
-        Refusal::Overloaded,
         Refusal::LedgerUnavailable,
-        Refusal::Stopping,
         Refusal::UpstreamUnreachable,
         Refusal::UpstreamBrokeOff,
         Refusal::UpstreamTimedOut,

@@ -27,26 +27,31 @@ pub struct KeysArgs {
 #[derive(Debug, Subcommand)]
 enum Action {
     /// Make a virtual key; it is shown once
+    #[command(after_help = "Example:\n  weighbridge keys add --team cardiology --user ada")]
     Add(CentreArgs),
     /// Say who pays for a credential that passes through
+    #[command(after_help = "Example:\n  weighbridge keys map 1f8a0c2d3e4b5a69 --team radiology")]
     Map {
-        /// As `exchanges` and `report --by key` show it
+        /// As `report --by key` shows it
         fingerprint: String,
         #[command(flatten)]
         centre: CentreArgs,
     },
     /// All keys, without the secrets: they are not stored
+    #[command(after_help = "Example:\n  weighbridge keys list --format json")]
     List {
         /// table or json
         #[arg(long, default_value = "table")]
         format: String,
     },
     /// Replace a virtual key by a new one for the same team; the old one ends at once
+    #[command(after_help = "Example:\n  weighbridge keys rotate 1f8a0c2d3e4b5a69")]
     Rotate {
         /// The key's fingerprint
         fingerprint: String,
     },
     /// End a virtual key or a mapping
+    #[command(after_help = "Example:\n  weighbridge keys revoke 1f8a0c2d3e4b5a69")]
     Revoke {
         /// The key's fingerprint
         fingerprint: String,
@@ -96,11 +101,7 @@ impl KeysArgs {
         output: &mut dyn Write,
         surroundings: &Surroundings,
     ) -> Result<(), CliError> {
-        let dir = self.data_dir.clone().unwrap_or_else(|| {
-            surroundings
-                .get("WEIGHBRIDGE_LEDGER_DIR")
-                .map_or_else(|| surroundings.state_dir(), PathBuf::from)
-        });
+        let dir = self.data_dir.clone().unwrap_or_else(|| surroundings.data_dir());
         let now = now();
         let text = match &self.action {
             Action::Add(centre) => add(&dir, centre.centre()?, now)?,
@@ -148,8 +149,8 @@ fn map(dir: &Path, fingerprint: &str, centre: CostCentre, now: String) -> Result
     let hex = |b: u8| b.is_ascii_digit() || (b'a'..=b'f').contains(&b);
     if fingerprint.len() != 16 || !fingerprint.bytes().all(hex) {
         return Err(CliError::Usage(format!(
-            "{fingerprint:?} is not a fingerprint: give the 16 digits that `exchanges` or \
-             `report --by key` show, never the key itself"
+            "{fingerprint:?} is not a fingerprint: give the 16 digits that `report --by key` \
+             shows, never the key itself"
         )));
     }
     let text = format!("{fingerprint} is paid by team {}\n", centre.team);

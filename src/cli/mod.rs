@@ -91,11 +91,15 @@ impl Surroundings {
         }
     }
 
+    /// The default data directory: `WEIGHBRIDGE_LEDGER_DIR`, else the state directory.
+    fn data_dir(&self) -> PathBuf {
+        self.get("WEIGHBRIDGE_LEDGER_DIR").map_or_else(|| self.state_dir(), PathBuf::from)
+    }
+
     /// Where commands look that only read: the data directory of `serve`, and those of every
     /// `weighbridge run` beside it.
     fn reading_dirs(&self) -> Vec<PathBuf> {
-        let dir =
-            self.get("WEIGHBRIDGE_LEDGER_DIR").map_or_else(|| self.state_dir(), PathBuf::from);
+        let dir = self.data_dir();
         let runs = std::fs::read_dir(dir.join(run::RUNS)).into_iter().flatten().flatten();
         let mut dirs: Vec<PathBuf> = runs.map(|entry| entry.path()).collect();
         dirs.sort();

@@ -29,7 +29,7 @@ pub struct ReportArgs {
     /// Write to a file instead of standard output
     #[arg(long, value_name = "FILE")]
     out: Option<PathBuf>,
-    /// Data directories to add up
+    /// Data directories to add up [default: that of `serve` and of all runs]
     #[arg(long, value_name = "DIR", num_args = 1..)]
     data_dir: Vec<PathBuf>,
 }

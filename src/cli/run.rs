@@ -22,12 +22,14 @@ pub(super) const RUNS: &str = "runs";
 
 /// Arguments of `run`.
 #[derive(Debug, Args)]
-#[command(after_help = "Example:\n  weighbridge run --report cost.md -- claude -p 'fix the tests'")]
+#[command(after_help = "The sidecar takes free ports and a data directory of its own unless told \
+                        otherwise.\n\nExample:\n  \
+                        weighbridge run --report cost.md -- claude -p 'fix the tests'")]
 pub struct RunArgs {
     #[command(flatten)]
     stand: StandArgs,
     /// Stop at a cost limit (not delivered yet)
-    #[arg(long, value_name = "USD")]
+    #[arg(long, value_name = "USD", hide = true)]
     budget: Option<String>,
     /// Write the cost as .json, .md or .xml (JUnit); may be given several times
     #[arg(long, value_name = "FILE")]
@@ -46,10 +48,17 @@ impl RunArgs {
         for path in &self.report {
             form(path)?;
         }
-        let dir = surroundings.state_dir().join(RUNS).join(uuid::Uuid::now_v7().to_string());
-        let config = self.stand.config(surroundings, &StandArgs::ephemeral(dir))?;
-        let status = runtime()?.block_on(self.around(&config)).map_err(|error| failed(&error))?;
+        let own = surroundings.data_dir().join(RUNS).join(uuid::Uuid::now_v7().to_string());
+        let config = self.stand.config(surroundings, &StandArgs::ephemeral(own.clone()))?;
+        let status = runtime()?.block_on(self.around(&config)).map_err(|error| failed(&error));
+        if status.is_err() && config.ledger.dir == own {
+            let _ = std::fs::remove_dir_all(&own);
+        }
+        let status = status?;
         let run = summary(&config.ledger.dir)?;
+        if config.ledger.dir == own {
+            tidy_up(&own, run.1.exchanges);
+        }
         let _ = std::io::stderr().write_all(run.1.text().as_bytes());
         let code = exit_code(status);
         for path in &self.report {
@@ -81,6 +90,16 @@ impl RunArgs {
         app.stop(std::future::pending()).await?;
         status
     }
+}
+
+/// A finished run keeps its ledger, not the space that was held for a full disk; one without a
+/// call keeps nothing.
+fn tidy_up(dir: &Path, exchanges: u64) {
+    let _ = if exchanges == 0 {
+        std::fs::remove_dir_all(dir)
+    } else {
+        std::fs::remove_file(dir.join("reserve"))
+    };
 }
 
 /// Waits for the command and hands signals on to it.

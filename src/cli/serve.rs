@@ -22,10 +22,10 @@ pub(super) struct StandArgs {
     /// Where calls go [default: https://api.anthropic.com]
     #[arg(long, value_name = "URL")]
     upstream: Option<String>,
-    /// Where clients call; port 0 picks a free one [default: 127.0.0.1:8484]
+    /// Where clients call; port 0 picks a free one [default: 127.0.0.1:8484, of a run: a free one]
     #[arg(long, value_name = "ADDR")]
     listen: Option<String>,
-    /// The operator's HTTP, loopback only [default: 127.0.0.1:8485]
+    /// The operator's HTTP, loopback only [default: 127.0.0.1:8485, of a run: a free one]
     #[arg(long, value_name = "ADDR")]
     admin: Option<String>,
     /// Metrics and health for a scraper, on any address [default: none]

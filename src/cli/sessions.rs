@@ -27,7 +27,7 @@ pub struct SessionsArgs {
     /// table or json
     #[arg(long, default_value = "table")]
     format: String,
-    /// A data directory; can be given again
+    /// A data directory; can be given again [default: that of `serve` and of all runs]
     #[arg(long, value_name = "DIR")]
     data_dir: Vec<PathBuf>,
 }

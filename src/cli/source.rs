@@ -24,8 +24,8 @@ pub(super) fn directories(
     for directory in &directories {
         if !directory.join(SEGMENTS).is_dir() {
             return Err(CliError::Usage(format!(
-                "--data-dir {directory:?} holds no ledger; name the directory `weighbridge serve` \
-                 records to"
+                "{directory:?} holds no ledger yet: start `weighbridge serve`, or name the directory it \
+                 records to with --data-dir"
             )));
         }
     }
@@ -62,7 +62,7 @@ pub(super) fn open(directories: &[PathBuf]) -> Result<Vec<Index>, CliError> {
     if damaged > 0 {
         let _ = writeln!(
             io::stderr(),
-            "note: {damaged} lines of the ledger cannot be read; run `weighbridge audit verify`"
+            "note: {damaged} lines of the ledger cannot be read; `weighbridge serve` names them when it starts"
         );
     }
     Ok(indexes)

@@ -78,8 +78,10 @@ impl Run {
     /// A Markdown job summary.
     pub(super) fn markdown(&self) -> String {
         let mut text = format!(
-            "## Claude usage\n\n**${}** over {} calls\n\n| model | calls | USD |\n|---|--:|--:|\n",
-            self.usd, self.exchanges
+            "## Claude usage\n\n**${}** over {} {}\n\n| model | calls | USD |\n|---|--:|--:|\n",
+            self.usd,
+            self.exchanges,
+            if self.exchanges == 1 { "call" } else { "calls" }
         );
         for (model, calls, usd) in &self.models {
             text.push_str(&format!("| {} | {calls} | {usd} |\n", model.replace('|', "\\|")));

@@ -145,7 +145,7 @@ pub fn environment_layer(
         let Some(section) = SECTIONS.into_iter().find(|section| rest.starts_with(section)) else {
             continue;
         };
-        let key = rest.trim_start_matches(section).to_ascii_lowercase();
+        let key = rest.strip_prefix(section).unwrap_or(rest).to_ascii_lowercase();
         let section = section.trim_end_matches('_').to_ascii_lowercase();
         let typed = match (value.parse::<bool>(), value.parse::<i64>()) {
             (Ok(truth), _) => toml::Value::Boolean(truth),

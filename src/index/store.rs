@@ -1,7 +1,7 @@
 //! The index's file: opened, created, made anew.
 
 use std::fs;
-use std::os::unix::fs::MetadataExt as _;
+use std::os::unix::fs::{MetadataExt as _, OpenOptionsExt as _};
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
@@ -101,6 +101,10 @@ impl Store {
 
     fn connect(data_dir: &Path) -> Result<Store, IndexError> {
         let path = data_dir.join(FILE);
+        // SQLite gives its side files the mode of the file itself.
+        let mut private = fs::OpenOptions::new();
+        private.write(true).create(true).truncate(false).mode(0o600);
+        private.open(&path).map_err(|source| IndexError::File { path: path.clone(), source })?;
         let connection = Connection::open(&path)?;
         connection.busy_timeout(BUSY_TIMEOUT)?;
         connection.pragma_update(None, "page_size", PAGE_BYTES)?;

@@ -10,7 +10,7 @@ use super::segment::{Segment, Start};
 use super::{LedgerError, Mode, Options, Purpose, State, reserve};
 use crate::audit::merkle::{Frontier, Hash, leaf_hash};
 use crate::record::Entry;
-use crate::record::encoding::{Draft, Origin, Stamp};
+use crate::record::encoding::{Draft, LINE_BYTES_MAX, Origin, Stamp};
 use crate::record::entry::{Gap, Reserve};
 
 /// Sealed segments that may wait for their sync before an append does it itself.
@@ -262,14 +262,29 @@ impl Book {
     }
 
     /// Running calls may use all of the reserve; a new one only what the running do not need.
+    /// Whether a new call would be taken now, or go on unrecorded as [`Mode::Observe`] says.
+    pub(super) fn takes_new_calls(&self) -> bool {
+        match self.state {
+            _ if self.mode == Mode::Observe => true,
+            State::Normal => true,
+            State::Reserve => self.reserve_takes_new_call(LINE_BYTES_MAX as u64),
+            State::Full | State::Poisoned => false,
+        }
+    }
+
+    /// Whether the reserve keeps room for all closings after one more opening.
+    fn reserve_takes_new_call(&self, line_bytes: u64) -> bool {
+        // One for this call's own closing, one for `stopped`.
+        let closings = self.open.len() as u64 + 2;
+        let kept = closings.saturating_mul(reserve::CLOSING_BYTES_MAX);
+        let fits = line_bytes.saturating_add(kept) <= self.segment.room();
+        fits && self.mode != Mode::Strict && !self.new_calls_stopped
+    }
+
     fn may_use_reserve(&mut self, line_bytes: u64, purpose: Purpose) -> Result<(), LedgerError> {
         let room = self.segment.room();
         if purpose == Purpose::NewCall {
-            // One for this call's own closing, one for `stopped`.
-            let closings = self.open.len() as u64 + 2;
-            let kept = closings.saturating_mul(reserve::CLOSING_BYTES_MAX);
-            let fits = line_bytes.saturating_add(kept) <= room && self.mode != Mode::Strict;
-            self.new_calls_stopped |= !fits;
+            self.new_calls_stopped |= !self.reserve_takes_new_call(line_bytes);
             if self.new_calls_stopped {
                 return Err(LedgerError::Full);
             }

@@ -147,6 +147,7 @@ impl Ledger {
         let book = self.writer.shared.book();
         Health {
             state: book.state,
+            takes_new_calls: book.takes_new_calls(),
             reason: book.reason.clone(),
             entries: book.tree.size(),
             synced_upto: synced.tree.size(),

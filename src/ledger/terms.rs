@@ -128,6 +128,8 @@ impl State {
 pub struct Health {
     /// Whether it can be written.
     pub state: State,
+    /// Whether a new call would be taken now.
+    pub takes_new_calls: bool,
     /// Why it is poisoned.
     pub reason: Option<String>,
     /// Entries in the ledger.

@@ -47,11 +47,15 @@ impl Identifier {
     /// Keeps `text` where it looks like an identifier, else its keyed hash.
     #[must_use]
     pub fn from_outside(text: &[u8], key: &HashKey) -> Identifier {
-        if (1..=IDENTIFIER_BYTES_MAX).contains(&text.len()) && text.iter().copied().all(is_plain) {
-            Identifier(String::from_utf8_lossy(text).into_owned())
-        } else {
-            Identifier(key.hash(text))
-        }
+        Identifier::plain(text).unwrap_or_else(|| Identifier(key.hash(text)))
+    }
+
+    /// Keeps `text` where it looks like an identifier.
+    #[must_use]
+    pub fn plain(text: &[u8]) -> Option<Identifier> {
+        let fits = (1..=IDENTIFIER_BYTES_MAX).contains(&text.len());
+        let text = std::str::from_utf8(text).ok()?;
+        (fits && text.bytes().all(is_plain)).then(|| Identifier(text.to_owned()))
     }
 
     /// A name from our own source code.

@@ -34,7 +34,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
     let route = classify(head.method.as_str(), head.uri.path());
     let (payer, key) = gate.payer(headers::credential(&head.headers));
     let caller = headers::take_caller(&mut head.headers, key);
-    let centre = gate.admit(payer, &mut head.headers);
+    let (centre, refusal) = gate.admit(payer, &mut head.headers);
 
     let collected = match collect::body(&gate, &route, &head, body).await {
         Ok(collected) => collected,
@@ -42,8 +42,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         Err(None) => return,
     };
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
-    let payer = centre.as_ref().map_or_else(|_| CostCentre::unattributed(), Clone::clone);
-    let opening = call.opening(&gate, caller, &collected.facts, payer);
+    let opening = call.opening(&gate, caller, &collected.facts, centre);
     let open = match gate.recorder.open(opening, started_ns).await {
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
@@ -51,7 +50,7 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
             return gate.refuse_unrecorded(Refusal::LedgerUnavailable, reply);
         }
     };
-    if let Err(refusal) = centre {
+    if let Some(refusal) = refusal {
         return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
     }
 
@@ -226,19 +225,23 @@ fn group(gate: &Gate, caller: &Caller, facts: &Option<RequestFacts>) -> Option<u
 }
 
 impl Gate {
-    /// Who pays for a credential, and what happens to it on its way upstream.
-    fn admit(&self, payer: Payer, headers: &mut HeaderMap) -> Result<CostCentre, Refusal> {
+    /// Who pays, and why the call is refused all the same. A virtual key is replaced on the way.
+    fn admit(&self, payer: Payer, headers: &mut HeaderMap) -> (CostCentre, Option<Refusal>) {
         match payer {
-            Payer::Virtual(centre) => {
-                let key = self.upstream.key().ok_or(Refusal::NoUpstreamKey)?;
-                headers::replace_credential(headers, key);
-                Ok(centre)
+            Payer::Virtual(centre) => match self.upstream.key() {
+                Some(key) => {
+                    headers::replace_credential(headers, key);
+                    (centre, None)
+                }
+                None => (centre, Some(Refusal::NoUpstreamKey)),
+            },
+            Payer::Direct(centre) => (centre, None),
+            Payer::Unknown => {
+                let refusal = self.require_key.then_some(Refusal::KeyRequired);
+                (CostCentre::unattributed(), refusal)
             }
-            Payer::Direct(centre) => Ok(centre),
-            Payer::Unknown if self.require_key => Err(Refusal::KeyRequired),
-            Payer::Unknown => Ok(CostCentre::unattributed()),
-            Payer::InvalidKey => Err(Refusal::UnknownKey),
-            Payer::RevokedKey => Err(Refusal::RevokedKey),
+            Payer::InvalidKey => (CostCentre::unattributed(), Some(Refusal::UnknownKey)),
+            Payer::RevokedKey(centre) => (centre, Some(Refusal::RevokedKey)),
         }
     }
 

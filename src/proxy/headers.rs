@@ -9,6 +9,8 @@ use crate::accounting::attribution::CredentialHash;
 pub const HEADER_BYTES_MAX: usize = 64 * 1024;
 /// Most asserted tags kept of one request.
 pub const TAGS_MAX: usize = 16;
+/// The longest name of a tag.
+const TAG_NAME_BYTES_MAX: usize = 64;
 /// Our own request headers: asserted facts, taken off before anything goes upstream.
 const OURS: &str = "x-weighbridge-";
 /// Names the exchange in every response.
@@ -97,7 +99,12 @@ pub fn take_caller(headers: &mut HeaderMap, key: Option<CredentialHash>) -> Call
             "project" | "task" => Some(asserted),
             _ => asserted.strip_prefix("tag-"),
         };
-        if let Some(tag) = tag.filter(|tag| (1..=64).contains(&tag.len()))
+        // A name that is no identifier cannot be kept, and its hash would say nothing.
+        let plain = |tag: &&str| {
+            let is_plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+            (1..=TAG_NAME_BYTES_MAX).contains(&tag.len()) && tag.bytes().all(is_plain)
+        };
+        if let Some(tag) = tag.filter(plain)
             && caller.tags.len() < TAGS_MAX
         {
             caller.tags.push((tag.to_owned(), value.as_bytes().to_vec()));

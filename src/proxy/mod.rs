@@ -61,6 +61,8 @@ pub struct Gate {
     pub body_bytes_max: usize,
     /// Every exchange's task; shutdown waits for it.
     pub tasks: TaskTracker,
+    /// Drops every running exchange: the drain is over.
+    pub force: CancellationToken,
     /// Attempts that may be repeated.
     pub attempts: Mutex<Attempts>,
     /// Random at every start: keys of the attempts' map cannot be chosen from outside.
@@ -163,7 +165,15 @@ async fn answer(
 ) -> Result<Response<ReplyBody>, NoAnswer> {
     let (reply, response) = Reply::channel();
     let tasks = gate.tasks.clone();
+    let force = gate.force.clone();
     // On the heap before it is spawned: the runtime would copy the large future several times.
-    tasks.spawn(Box::pin(exchange::run(gate, request, reply)));
+    let mut exchange = Box::pin(exchange::run(gate, request, reply));
+    tasks.spawn(async move {
+        tokio::select! {
+            biased;
+            () = exchange.as_mut() => {}
+            () = force.cancelled() => {}
+        }
+    });
     response.await.map_err(|_| NoAnswer)
 }

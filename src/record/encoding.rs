@@ -72,14 +72,20 @@ impl Draft {
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
         head.extend_from_slice(b"\",\"i\":");
-        let middle = format!(
-            ",\"instance\":\"{}\",\"kind\":\"{}\",\"mono\":{},\"prev\":\"",
-            origin.instance,
-            entry.kind(),
-            stamp.mono_ns
-        );
-        let tail = format!("\",\"t\":{},\"v\":{FORMAT_VERSION}}}\n", stamp.wall_ns);
-        Ok(Draft { head, middle: middle.into_bytes(), tail: tail.into_bytes() })
+        let mut middle = Vec::with_capacity(128);
+        for part in [",\"instance\":\"", &origin.instance, "\",\"kind\":\"", entry.kind()] {
+            middle.extend_from_slice(part.as_bytes());
+        }
+        middle.extend_from_slice(b"\",\"mono\":");
+        serde_json::to_writer(&mut middle, &stamp.mono_ns)?;
+        middle.extend_from_slice(b",\"prev\":\"");
+        let mut tail = Vec::with_capacity(64);
+        tail.extend_from_slice(b"\",\"t\":");
+        serde_json::to_writer(&mut tail, &stamp.wall_ns)?;
+        tail.extend_from_slice(b",\"v\":");
+        serde_json::to_writer(&mut tail, &FORMAT_VERSION)?;
+        tail.extend_from_slice(b"}\n");
+        Ok(Draft { head, middle, tail })
     }
 
     /// The whole line, newline included.
@@ -87,7 +93,7 @@ impl Draft {
         let length = self.head.len() + self.middle.len() + self.tail.len() + 20 + 64;
         let mut line = Vec::with_capacity(length);
         line.extend_from_slice(&self.head);
-        line.extend_from_slice(index.to_string().as_bytes());
+        serde_json::to_writer(&mut line, &index)?;
         line.extend_from_slice(&self.middle);
         line.extend_from_slice(&previous.to_hex());
         line.extend_from_slice(&self.tail);

@@ -196,7 +196,7 @@ impl Exchange<'_> {
     fn exact(&self) -> String {
         match self.usd {
             Some(usd) => usd.to_string(),
-            None if self.unpriced => "unknown: the model has no rate".to_owned(),
+            None if self.unpriced => "unknown: no rate is known for it".to_owned(),
             None => NOTHING.to_owned(),
         }
     }
