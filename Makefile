@@ -47,8 +47,12 @@ soak:
 	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test crash; \
 	fi
 
+## Criterion for meter, charge and append; then the release binary beside a bare pass-through and
+## nginx, in one interleaved run that writes docs/performance.md.
 bench:
-	@cargo bench --locked
+	@cargo bench --locked --bench meter --bench charge --bench append
+	@cargo build --release --locked
+	@WEIGHBRIDGE_BIN=target/release/weighbridge cargo bench --locked --bench gate -- --write-docs
 
 ## A simulated API, simulated teams and real proxied traffic, then the report.
 demo:

@@ -27,11 +27,13 @@ const LINES_MAX: usize = 4 * 1024;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Under load transactions are made this often, so that they are large.
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// With fewer new entries than this there is no load, and the next look comes soon: a question to
-/// a quiet sidecar does not wait.
+/// With fewer new entries than this there is no load, and the next transaction comes soon.
 const QUIET_ENTRIES: u64 = 500;
+/// How soon: a question to a quiet sidecar waits no longer, and a transaction of a few entries
+/// costs a quarter of a millisecond.
+const QUIET_INTERVAL: Duration = Duration::from_millis(300);
 /// How often the doorbell is looked at.
-const DOORBELL_INTERVAL: Duration = Duration::from_millis(50);
+const DOORBELL_INTERVAL: Duration = Duration::from_millis(100);
 
 /// Writes the index of one data directory.
 #[derive(Debug)]
@@ -246,6 +248,6 @@ pub fn follow(
             }
         }
         let is_quiet = builder.indexed_upto().saturating_sub(before) < QUIET_ENTRIES;
-        pause = if is_quiet && !failing { DOORBELL_INTERVAL } else { COMMIT_INTERVAL };
+        pause = if is_quiet && !failing { QUIET_INTERVAL } else { COMMIT_INTERVAL };
     }
 }

@@ -11,6 +11,7 @@ mod reply;
 pub mod upstream;
 
 use std::hash::RandomState;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -34,9 +35,9 @@ use crate::agent::attempt::Attempts;
 use crate::keys::LiveKeys;
 use crate::recorder::Recorder;
 
-/// How long a connection may wait for the next request's head: idle keep-alive connections and
-/// clients that send their headers a byte at a time alike.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(120);
+/// How long a connection may wait for the next request's head, at least, and at most twice that:
+/// idle keep-alive connections and clients that send their headers a byte at a time alike.
+const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (no file descriptors left), so that the loop does not spin.
@@ -147,22 +148,45 @@ async fn connection<S>(gate: Arc<Gate>, stream: S, stop: CancellationToken)
 where
     S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
 {
-    let service = service_fn(move |request| answer(Arc::clone(&gate), request));
+    let activity = Arc::new(Activity::default());
+    let seen = Arc::clone(&activity);
+    let service = service_fn(move |request| answer(Arc::clone(&gate), request, Arc::clone(&seen)));
     let mut builder = http1::Builder::new();
-    builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT).auto_date_header(false);
+    // The library's own timeout sets a timer up for every request; one for the connection will do.
+    builder.timer(TokioTimer::new()).header_read_timeout(None).auto_date_header(false);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
-    tokio::select! {
-        _ = serving.as_mut() => return,
-        () = stop.cancelled() => serving.as_mut().graceful_shutdown(),
+    let mut requests = 0;
+    loop {
+        tokio::select! {
+            _ = serving.as_mut() => return,
+            () = stop.cancelled() => break,
+            () = tokio::time::sleep(HEAD_TIMEOUT) => {}
+        }
+        let now = activity.requests.load(Ordering::Relaxed);
+        if now == requests && activity.running.load(Ordering::Relaxed) == 0 {
+            return;
+        }
+        requests = now;
     }
+    serving.as_mut().graceful_shutdown();
     let _ = serving.await;
+}
+
+/// What a connection has done: tells a busy one from one that only sits there.
+#[derive(Default)]
+struct Activity {
+    requests: AtomicU64,
+    running: AtomicU64,
 }
 
 async fn answer(
     gate: Arc<Gate>,
     request: Request<Incoming>,
+    activity: Arc<Activity>,
 ) -> Result<Response<ReplyBody>, NoAnswer> {
+    activity.requests.fetch_add(1, Ordering::Relaxed);
+    activity.running.fetch_add(1, Ordering::Relaxed);
     let (reply, response) = Reply::channel();
     let tasks = gate.tasks.clone();
     let force = gate.force.clone();
@@ -174,6 +198,7 @@ async fn answer(
             () = exchange.as_mut() => {}
             () = force.cancelled() => {}
         }
+        activity.running.fetch_sub(1, Ordering::Relaxed);
     });
     response.await.map_err(|_| NoAnswer)
 }
