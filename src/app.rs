@@ -128,8 +128,7 @@ pub async fn start(config: &Config) -> Result<App> {
     ));
     let Listeners { api, admin, telemetry } = listeners;
     let operators = [(Listener::Admin, Some(admin)), (Listener::Telemetry, telemetry)];
-    for (kind, listener) in operators {
-        let Some(listener) = listener else { continue };
+    for (kind, listener) in operators.into_iter().filter_map(|(k, l)| Some((k, l?))) {
         let serving = admin::serve(
             Arc::clone(&operator),
             kind,

@@ -230,15 +230,15 @@ async fn a_lost_index_changes_no_figure() {
     sidecar.stop();
 }
 
-/// A small file system, or nothing where this user may not mount. A new reserve of 10 MiB must fit
-/// beside the one in use before the ledger calls itself normal again.
+/// A small file system, or nothing where this user may not mount. It has no room for two reserves
+/// of 10 MiB: to leave the one in use, the ledger must give its rest back first.
 struct SmallDisk(PathBuf);
 
 impl SmallDisk {
     fn mount(folder: &Path) -> Option<SmallDisk> {
         fs::create_dir_all(folder).unwrap();
         let mut command = Command::new("mount");
-        command.args(["-t", "tmpfs", "-o", "size=32m,mode=0700", "tmpfs"]).arg(folder);
+        command.args(["-t", "tmpfs", "-o", "size=16m,mode=0700", "tmpfs"]).arg(folder);
         let mounted = command.output().is_ok_and(|output| output.status.success());
         mounted.then(|| SmallDisk(folder.to_owned()))
     }

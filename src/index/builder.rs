@@ -6,7 +6,7 @@
 
 use std::borrow::Cow;
 use std::collections::HashMap;
-use std::fs::{File, OpenOptions, TryLockError};
+use std::fs::{self, File, OpenOptions, TryLockError};
 use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::time::Duration;
@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::row::{Row, RowWriter};
 use super::store::{self, State, Store};
 use super::wire::{Fact, LineParser};
-use super::{IndexError, LOCK};
+use super::{IndexError, LOCK, WANTED};
 use crate::audit::merkle::leaf_hash;
 use crate::ledger::reader::{Batch, Reader};
 
@@ -25,13 +25,9 @@ use crate::ledger::reader::{Batch, Reader};
 const LINES_MAX: usize = 4 * 1024;
 /// The most bytes of lines in one transaction.
 const BATCH_BYTES: usize = 1024 * 1024;
-/// Under load transactions are made this often, so that they are large.
+/// Transactions are made this often, so that they are large and few; a question does not wait
+/// for the next one ([`super::WANTED`]).
 const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
-/// With fewer new entries than this there is no load, and the next transaction comes soon.
-const QUIET_ENTRIES: u64 = 500;
-/// How soon: a question to a quiet sidecar waits no longer, and a transaction of a few entries
-/// costs a quarter of a millisecond.
-const QUIET_INTERVAL: Duration = Duration::from_millis(300);
 /// How often the doorbell is looked at.
 const DOORBELL_INTERVAL: Duration = Duration::from_millis(100);
 
@@ -113,6 +109,11 @@ impl Builder {
             }
         }
         Ok(self.indexed_upto())
+    }
+
+    /// Whether somebody has asked a question since the last call and waits for the answer.
+    fn is_wanted(&self) -> bool {
+        fs::remove_file(self.data_dir.join(WANTED)).is_ok()
     }
 
     /// Starts again from nothing.
@@ -229,12 +230,14 @@ pub fn follow(
     while !stop() && doorbell.has_changed().is_ok() {
         let end = *doorbell.borrow();
         let idle = end <= builder.indexed_upto() && builder.store.is_in_place();
+        if builder.is_wanted() {
+            pause = Duration::ZERO;
+        }
         if idle || !pause.is_zero() {
             std::thread::sleep(DOORBELL_INTERVAL);
             pause = pause.saturating_sub(DOORBELL_INTERVAL);
             continue;
         }
-        let before = builder.indexed_upto();
         match builder.catch_up(Some(end), &mut |_| ()) {
             Ok(_) => {
                 indexed.store(builder.indexed_upto(), Ordering::Relaxed);
@@ -247,7 +250,6 @@ pub fn follow(
                 failing = true;
             }
         }
-        let is_quiet = builder.indexed_upto().saturating_sub(before) < QUIET_ENTRIES;
-        pause = if is_quiet && !failing { QUIET_INTERVAL } else { COMMIT_INTERVAL };
+        pause = COMMIT_INTERVAL;
     }
 }

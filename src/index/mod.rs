@@ -32,6 +32,8 @@ pub use reading::Index;
 pub const FILE: &str = "index.sqlite";
 /// Held by the one process that writes the index.
 pub const LOCK: &str = "index.lock";
+/// Made by a command that waits for the process that writes the index, and taken away by it.
+pub const WANTED: &str = "index.wanted";
 /// SQLite before 3.51.3 can damage a WAL database when a checkpoint races with a reset.
 pub const SQLITE_VERSION_MIN: i32 = 3_051_003;
 

@@ -1,11 +1,12 @@
 //! An index that is at the end of the ledger, for questions.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::time::Duration;
 
 use rusqlite::{Connection, OpenFlags};
 
-use super::{Builder, FILE, IndexError, check_sqlite_version, indexed_upto, remove};
+use super::{Builder, FILE, IndexError, WANTED, check_sqlite_version, indexed_upto, remove};
 use crate::ledger::reader;
 
 /// How often a waiting reader looks how far the index is.
@@ -58,6 +59,8 @@ impl Index {
             if let Some(index) = index.filter(|_| at >= end) {
                 return Ok(index);
             }
+            // Where it cannot be made, the next transaction comes by itself.
+            let _ = fs::File::create(data_dir.join(WANTED));
             if at == seen {
                 stood += POLL_INTERVAL;
             } else {

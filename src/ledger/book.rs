@@ -2,6 +2,7 @@
 
 use std::collections::HashMap;
 use std::fs::File;
+use std::io;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -289,11 +290,22 @@ impl Book {
                 return Err(LedgerError::Full);
             }
         }
-        if line_bytes > room {
+        // A reserve that was given back grows like any file: only the disk says when it is full.
+        if self.segment.capacity.is_some() && line_bytes > room {
             self.state = State::Full;
             return Err(LedgerError::Full);
         }
         Ok(())
+    }
+
+    /// What the reserve in use has left.
+    pub(super) fn unused_reserve_bytes(&self) -> u64 {
+        if self.segment.capacity.is_some() { self.segment.room() } else { 0 }
+    }
+
+    /// Gives back what the reserve in use has left; it then grows like any segment.
+    pub(super) fn give_back_reserve(&mut self) -> io::Result<()> {
+        self.segment.shrink()
     }
 
     /// Goes back to normal segments once there is a new reserve.

@@ -34,8 +34,7 @@ pub(super) fn make(data_dir: &Path) -> io::Result<File> {
         Ok(RESERVE_BYTES) => {}
         Err(error) if error.kind() != io::ErrorKind::NotFound => return Err(error),
         _ => {
-            let disk = rustix::fs::statvfs(data_dir)?;
-            if disk.f_bavail.saturating_mul(disk.f_frsize) < RESERVE_BYTES + MARGIN_BYTES {
+            if !fits(data_dir, 0)? {
                 return Err(io::ErrorKind::StorageFull.into());
             }
             let temporary = path.with_extension("new");
@@ -47,6 +46,13 @@ pub(super) fn make(data_dir: &Path) -> io::Result<File> {
         }
     }
     OpenOptions::new().read(true).write(true).open(&path)
+}
+
+/// Whether there is space for a reserve once `given_back` more bytes are free.
+pub(super) fn fits(data_dir: &Path, given_back: u64) -> io::Result<bool> {
+    let disk = rustix::fs::statvfs(data_dir)?;
+    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
+    Ok(free.saturating_add(given_back) >= RESERVE_BYTES + MARGIN_BYTES)
 }
 
 fn fill(path: &Path) -> io::Result<()> {

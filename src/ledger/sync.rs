@@ -5,6 +5,7 @@
 
 use std::fs::File;
 use std::io;
+use std::path::Path;
 use std::sync::{Condvar, Mutex, MutexGuard, PoisonError};
 use std::time::Duration;
 
@@ -179,6 +180,16 @@ impl Shared {
         self.synced.send_modify(|synced| synced.failed = true);
     }
 
+    /// Makes a new reserve. On a small volume it fits only once the rest of the one in use is given
+    /// back; new calls stay refused until it is there.
+    fn new_reserve(&self, dir: &Path) -> io::Result<File> {
+        let unused = self.book().unused_reserve_bytes();
+        if unused > 0 && !reserve::fits(dir, 0)? && reserve::fits(dir, unused)? {
+            self.book().give_back_reserve()?;
+        }
+        reserve::make(dir)
+    }
+
     /// Leaves the reserve where there is space again, and writes down what happened.
     fn resume(&self) {
         let (state, has_notes, dir) = {
@@ -192,7 +203,7 @@ impl Shared {
             State::Poisoned => return,
             State::Normal if !has_notes => return,
             State::Normal => None,
-            State::Reserve | State::Full => match reserve::make(&dir) {
+            State::Reserve | State::Full => match self.new_reserve(&dir) {
                 Ok(reserve) => Some(reserve),
                 Err(_) => return,
             },

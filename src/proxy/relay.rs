@@ -18,7 +18,7 @@ use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Response, StatusCode};
 use tokio::sync::mpsc;
-use tokio::time::{Instant, Sleep, sleep_until};
+use tokio::time::{Instant, sleep_until};
 
 use super::body::{BrokenOff, FRAMES_AHEAD_MAX, Piece, ReplyBody};
 use super::headers::{self, EXCHANGE_HEADER};
@@ -195,18 +195,28 @@ enum Event {
 }
 
 impl Stream {
+    /// Waits for the upstream, and for the client's departure at the same time, so that a silent
+    /// upstream does not hide a client that has left.
     async fn relay(
         mut self,
         first: Option<Result<Frame<Bytes>, hyper::Error>>,
     ) -> (Box<Ending>, Rest) {
         let idle_timeout = self.client.idle_timeout;
         let silence = sleep_until(Instant::now() + idle_timeout);
-        tokio::pin!(silence);
+        // Waiting for the departure is set up once for the stream, not once for each frame.
+        let pieces = self.client.pieces.clone();
+        let departed = pieces.closed();
+        tokio::pin!(silence, departed);
         let mut next = first.map(|frame| Event::Frame(Some(frame)));
         loop {
             let event = match next.take() {
                 Some(event) => event,
-                None => self.next(silence.as_mut()).await,
+                None => tokio::select! {
+                    biased;
+                    frame = self.body.frame() => Event::Frame(frame),
+                    () = departed.as_mut() => Event::ClientLeft,
+                    () = silence.as_mut() => Event::Silence,
+                },
             };
             let frame = match event {
                 Event::Frame(Some(Ok(frame))) => frame,
@@ -222,18 +232,6 @@ impl Stream {
                 Err(Unsent::Departed) => return self.leave(Outcome::ClientLeft),
                 Err(Unsent::NotTaken) => return self.leave(Outcome::TimedOut),
             }
-        }
-    }
-
-    /// Waits for the upstream, and for the client's departure at the same time, so that a silent
-    /// upstream does not hide a client that has left.
-    async fn next(&mut self, silence: Pin<&mut Sleep>) -> Event {
-        let Stream { body, client, .. } = self;
-        tokio::select! {
-            biased;
-            frame = body.frame() => Event::Frame(frame),
-            () = client.pieces.closed() => Event::ClientLeft,
-            () = silence => Event::Silence,
         }
     }
 

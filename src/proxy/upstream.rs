@@ -28,8 +28,9 @@ use crate::config::UpstreamConfig;
 /// Connections kept open and unused, at most: enough for a burst of agents on one machine.
 const IDLE_CONNECTIONS_MAX: usize = 256;
 /// How long an unused connection is kept; below the usual 60 to 75 s of load balancers, so that
-/// the far end is seldom the first to close.
-const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(55);
+/// the far end is seldom the first to close, and short enough that a burst's buffers are given
+/// back within a minute.
+const IDLE_CONNECTION_TIMEOUT: Duration = Duration::from_secs(45);
 
 type Direct = HttpsConnector<HttpConnector>;
 type Tunnelled = HttpsConnector<Tunnel<HttpConnector>>;

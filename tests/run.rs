@@ -1,0 +1,95 @@
+//! `weighbridge run`: a command behind a sidecar of its own.
+#![cfg(test)]
+
+mod support;
+
+use std::process::Stdio;
+
+use rustix::process::{Pid, Signal, kill_process};
+use serde_json::Value;
+use support::api::Fake;
+use support::sidecar::Site;
+
+/// A client in the shell: one call to where the environment points, then this exit code.
+const CLIENT: &str = r#"
+address=${ANTHROPIC_BASE_URL#http://}
+body='{"model":"claude-opus-5-5","max_tokens":64,"messages":[{"role":"user","content":"hi"}]}'
+exec 3<>"/dev/tcp/${address%:*}/${address#*:}"
+printf 'POST /v1/messages HTTP/1.1\r\nhost: x\r\nconnection: close\r\nx-api-key: sk-ant-fake\r\ncontent-type: application/json\r\ncontent-length: %d\r\n\r\n%s' ${#body} "$body" >&3
+cat <&3
+cat
+exit 7
+"#;
+
+#[tokio::test(flavor = "multi_thread")]
+async fn the_command_runs_unchanged_and_its_cost_is_told() {
+    let (site, fake) = (Site::new(), Fake::start("plain").await);
+    let reports = ["cost.json", "cost.md", "cost.xml"];
+    let mut arguments = vec!["run", "--upstream", &fake.url];
+    for report in reports {
+        arguments.extend(["--report", report]);
+    }
+    arguments.extend(["--", "bash", "-c", CLIENT]);
+    let mut command = site.command(&arguments);
+    let input = site.file("input", "from standard input\n");
+    command.stdin(std::fs::File::open(input).unwrap()).env("PATH", "/usr/bin:/bin");
+    let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+    let (said, told) =
+        (String::from_utf8_lossy(&output.stdout), String::from_utf8_lossy(&output.stderr));
+    assert_eq!(output.status.code(), Some(7), "{told}");
+    assert!(said.starts_with("HTTP/1.1 200") && said.contains("\"usage\""), "{said}");
+    assert!(said.ends_with("from standard input\n"), "{said}");
+
+    let cost = fake.billed().list_cost();
+    let report: Value =
+        serde_json::from_slice(&std::fs::read(site.path("cost.json")).unwrap()).unwrap();
+    let usd = report["total"]["usd"].as_str().unwrap();
+    assert_eq!(support::message::atto(&report["total"]["usd"]), cost);
+    assert!(told.contains(&format!("1 call, ${usd}")), "{told}");
+    let markdown = std::fs::read_to_string(site.path("cost.md")).unwrap();
+    assert!(markdown.contains(&format!("| claude-opus-5-5 | 1 | {usd} |")), "{markdown}");
+    let junit = std::fs::read_to_string(site.path("cost.xml")).unwrap();
+    assert!(junit.contains(&format!("name=\"usd\" value=\"{usd}\"")), "{junit}");
+    assert!(junit.contains("failure message=\"exit code 7\""), "{junit}");
+
+    // The run is in the reports of everything that is recorded at home, and holds no reserve.
+    let output = site.run(&["report", "--by", "model", "--format", "json"]);
+    let all: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!(all["total"]["usd"], usd);
+    let mut kept = Vec::new();
+    support::sidecar::files(&site.path("home"), &mut kept);
+    assert!(kept.iter().any(|path| path.ends_with("index.sqlite")));
+    assert!(!kept.iter().any(|path| path.ends_with("reserve")));
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_signal_goes_on_to_the_command() {
+    let (site, fake) = (Site::new(), Fake::start("plain").await);
+    let script = "trap 'echo ended; exit 3' TERM; echo running; while :; do sleep 0.05; done";
+    let mut command = site.command(&["run", "--upstream", &fake.url, "--", "bash", "-c", script]);
+    let mut child = command.env("PATH", "/usr/bin:/bin").stdout(Stdio::piped()).spawn().unwrap();
+    let mut lines = std::io::BufRead::lines(std::io::BufReader::new(child.stdout.take().unwrap()));
+    assert_eq!(lines.next().unwrap().unwrap(), "running");
+    let pid = Pid::from_raw(i32::try_from(child.id()).unwrap()).unwrap();
+    kill_process(pid, Signal::TERM).unwrap();
+    assert_eq!(lines.next().unwrap().unwrap(), "ended");
+    assert_eq!(child.wait().unwrap().code(), Some(3));
+}
+
+#[test]
+fn what_cannot_run_leaves_nothing_behind() {
+    let site = Site::new();
+    for (arguments, code) in [
+        (["run", "--", "no-such-command-here", ""].as_slice(), 1),
+        (&["run", "--budget", "5", "--", "true"], 2),
+        (&["run", "--report", "cost.html", "--", "true"], 2),
+        (&["run"], 2),
+    ] {
+        let output = site.run(arguments);
+        assert_eq!(output.status.code(), Some(code), "{arguments:?}");
+        assert!(!output.stderr.is_empty(), "{arguments:?} says why");
+    }
+    let mut kept = Vec::new();
+    support::sidecar::files(&site.path("home"), &mut kept);
+    assert!(kept.is_empty(), "{kept:?}");
+}
