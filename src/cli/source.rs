@@ -24,8 +24,8 @@ pub(super) fn directories(
     for directory in &directories {
         if !directory.join(SEGMENTS).is_dir() {
             return Err(CliError::Usage(format!(
-                "{directory:?} holds no ledger yet: start `weighbridge serve`, or name the directory it \
-                 records to with --data-dir"
+                "--data-dir {directory:?} holds no ledger yet: start `weighbridge serve`, or name the \
+                 directory it records to"
             )));
         }
     }

@@ -304,6 +304,6 @@ impl Metrics {
 
 fn socket(url: &Value) -> SocketAddr {
     let text = url.as_str().unwrap_or_else(|| panic!("not a URL: {url}"));
-    let host = text.trim_start_matches("http://").trim_end_matches('/');
+    let host = text.split("://").last().unwrap_or(text).trim_end_matches('/');
     host.parse().unwrap_or_else(|_| panic!("not an address: {text}"))
 }
