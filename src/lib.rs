@@ -10,11 +10,11 @@
 //!
 //! | layer | modules | what they know |
 //! |---|---|---|
-//! | L5 wiring | `app`, [`cli`] | start order, drain order, arguments |
+//! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`proxy`], [`admin`] | HTTP |
-//! | L3 the one door | `recorder` | what "recorded" means: ledger first, then memory |
-//! | L2 state | [`ledger`], [`index`], `metrics`, `keys`, `clock` | files, SQLite, Prometheus, wall time |
-//! | L1 facts and formats | `config`, [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
+//! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
+//! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`clock`] | files, SQLite, Prometheus, wall time |
+//! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
 //! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
 //!
 //! # Two rules
@@ -22,7 +22,7 @@
 //! * **R1**: nothing is sent upstream before the exchange's `opened` entry is in the ledger.
 //! * **R2**: the end of a response is not released before its `closed` entry is in the ledger.
 //!
-//! Read `proxy::exchange`, `recorder` and [`ledger`] to understand the whole.
+//! Read [`proxy::exchange`], [`recorder`] and [`ledger`] to understand the whole.
 
 pub mod accounting;
 pub mod admin;

@@ -31,7 +31,8 @@ pub struct RequestFacts {
     pub malformed: bool,
     /// `max_tokens`.
     pub max_tokens: Option<u64>,
-    /// Seeded hash of the raw bytes of `messages`; groups retries in memory, never written down.
+    /// Seeded hash of both ends and the length of the raw `messages`; groups retries in memory,
+    /// never written down.
     pub messages_hash: Option<u64>,
     /// `model`.
     pub model: Option<String>,
