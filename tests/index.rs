@@ -97,12 +97,19 @@ fn opening(id: &str) -> Opening {
 
 fn closing(id: &str, usd: Option<&str>) -> Closing {
     let usd: Option<Money> = usd.map(|text| text.parse().unwrap());
-    let lines = usd.map(|usd| LineRecord { kind: "input".into(), model: None, quantity: 10, usd });
+    let lines = usd.map(|usd| LineRecord {
+        kind: "input".into(),
+        list_usd: None,
+        model: None,
+        quantity: 10,
+        usd,
+    });
     Closing {
         charge: Some(ChargeRecord {
             lines: lines.into_iter().collect(),
             pricing: "2026-11:abc".to_owned(),
             usd,
+            ..ChargeRecord::default()
         }),
         duration_us: 1_500_000,
         error_type: None,
@@ -197,8 +204,9 @@ fn a_report_has_the_shape_and_the_sums() {
         serde_json::json!({"team": team, "day": day, "exchanges": exchanges,
             "input_tokens": 10 * billed, "output_tokens": 2 * billed,
             "cache_read_tokens": 3 * billed, "cache_write_5m_tokens": 4 * billed,
-            "cache_write_1h_tokens": 5 * billed, "usd": usd, "list_usd": usd,
-            "estimated_usd": "0", "unpriced": unpriced})
+            "cache_write_1h_tokens": 5 * billed, "usd": usd, "usd_max": usd,
+            "list_usd": usd, "estimated_usd": "0", "estimated_max_usd": "0",
+            "notional_usd": "0", "unpriced": unpriced})
     };
     let mut total = row("", "", 5, "1.2500000055", 1, 3);
     total.as_object_mut().unwrap().retain(|key, _| key != "team" && key != "day");
@@ -213,7 +221,7 @@ fn a_report_has_the_shape_and_the_sums() {
     assert!(table.contains("note: 1 exchange unpriced"), "{table}");
     assert!(table.contains("note: 1 exchange still open"), "{table}");
     let csv = run(&[dir.path()], "report --by user,outcome --format csv").unwrap();
-    assert!(csv.contains("\r\n,refused,1,0,0,0,0,0,0,0,0,0\r\n"), "{csv}");
+    assert!(csv.contains("\r\n,refused,1,0,0,0,0,0,0,0,0,0,0,0,0\r\n"), "{csv}");
 }
 
 #[test]
@@ -321,7 +329,7 @@ fn sessions_are_summed_and_shown_call_by_call() {
     let expected = serde_json::json!({"sessions": [{"session": "session-1", "team": "search",
         "models": ["claude-opus-5-5-20261101", "claude-opus-5-5"],
         "first": "2026-11-20T00:00:00Z", "last": "2026-11-21T01:00:00Z", "exchanges": 4,
-        "tokens": 72, "usd": "1.2500000055", "unpriced": 1}]});
+        "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1}]});
     assert_eq!(sessions, expected);
     let one = json(&[dir.path()], "sessions session-1 --format json");
     assert_eq!(one["timeline"].as_array().unwrap().len(), 4);

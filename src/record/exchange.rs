@@ -180,16 +180,35 @@ pub struct Closing {
 }
 
 /// A charge as it is written down: amounts, and the table that gave the rates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRecord {
+    /// What the cache saved: the uncached input price of what was read and written, minus what
+    /// reads and writes cost. Negative where writes cost more than reads saved.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_savings_usd: Option<Money>,
+    /// The upper end of `estimated_usd`, where that is a range.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_max_usd: Option<Money>,
+    /// What a cut stream may have cost beyond `usd`; never part of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_usd: Option<Money>,
     /// The line items with a quantity above zero; their sum is `usd`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineRecord>,
+    /// At list prices, where that is not `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_usd: Option<Money>,
+    /// 1 where a subscription paid: the amounts are what the API would have cost, nobody is billed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub notional: Option<u8>,
     /// The pricing table's version and content hash.
     pub pricing: String,
-    /// The exact sum; absent means unpriced.
+    /// The exact sum at contracted prices; absent means unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Money>,
+    /// The upper end where the truth is a range; `usd` is its lower end.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_max: Option<Money>,
 }
 
 /// One line of a charge.
@@ -197,12 +216,15 @@ pub struct ChargeRecord {
 pub struct LineRecord {
     /// A token kind's name or a server tool's (`web_search`).
     pub kind: String,
+    /// At list price, where that is not `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_usd: Option<Money>,
     /// Model of this line where it is not the exchange's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Identifier>,
     /// How many.
     pub quantity: u64,
-    /// Exact amount.
+    /// Exact amount at the contracted price.
     pub usd: Money,
 }
 

@@ -9,6 +9,7 @@ pub mod exchange;
 pub mod period;
 pub mod render;
 pub mod session;
+pub mod sums;
 pub mod tally;
 pub mod text;
 
@@ -16,4 +17,5 @@ pub use dimension::Dimension;
 pub use exchange::Exchange;
 pub use period::Period;
 pub use session::Sessions;
-pub use tally::{Facts, Report, ReportRow, Sums, Tally};
+pub use sums::{Facts, Sums};
+pub use tally::{Report, ReportRow, Tally};
