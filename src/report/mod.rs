@@ -12,6 +12,7 @@ pub mod session;
 pub mod sums;
 pub mod tally;
 pub mod text;
+pub mod waste;
 
 pub use dimension::Dimension;
 pub use exchange::Exchange;
