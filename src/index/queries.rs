@@ -131,6 +131,14 @@ impl Index {
         Ok(())
     }
 
+    /// When the first exchange was opened, nanoseconds since 1970 (UTC).
+    pub fn first_opened(&self) -> Result<Option<i64>, IndexError> {
+        let sql = "SELECT opened_at FROM exchanges ORDER BY sequence LIMIT 1";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        Ok(rows.next()?.and_then(|row| integer(row, 0)))
+    }
+
     /// Shows each selected exchange to `visit`, which stops the scan with an error of its own.
     pub fn exchanges<E: From<IndexError>>(
         &self,
