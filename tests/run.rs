@@ -82,7 +82,7 @@ fn what_cannot_run_leaves_nothing_behind() {
     for (arguments, code) in [
         (["run", "--", "no-such-command-here", ""].as_slice(), 1),
         (&["run", "--budget", "5", "--", "true"], 2),
-        (&["run", "--report", "cost.html", "--", "true"], 2),
+        (&["run", "--report", "cost.pdf", "--", "true"], 2),
         (&["run"], 2),
     ] {
         let output = site.run(arguments);

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 use super::{CliError, source};
 use crate::clock::Clock;
 use crate::index::{Filter, Index, IndexError, Selection};
-use crate::report::period::Moment;
+use crate::report::period::{Moment, NS_PER_DAY};
 use crate::report::{
     Before, Dimension, Focus, Frame, Period, Report, Statement, StatementBuilder, Tally,
 };
@@ -200,6 +200,7 @@ fn before(indexes: &[Index], from: i64, end: i64) -> Result<Before, IndexError> 
     for index in indexes {
         first = [first, index.first_opened()?].into_iter().flatten().min();
     }
-    let cut = first.is_some_and(|first| first > start);
-    Ok(Before { from: start, to: from, sums, cut })
+    // The first day is a whole one for whoever began on it.
+    let began = first.filter(|first| first.div_euclid(NS_PER_DAY) > start.div_euclid(NS_PER_DAY));
+    Ok(Before { from: start, to: from, sums, began })
 }

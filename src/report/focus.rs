@@ -325,6 +325,3 @@ fn price(entry: &Entry<'_>) -> Option<Price> {
 fn instant(ns: i64) -> String {
     period::hour(ns.div_euclid(NS_PER_HOUR))
 }
-
-#[cfg(test)]
-mod tests;

@@ -23,6 +23,8 @@ struct Bar {
     quantity: u64,
     usd: Money,
     list: Money,
+    /// No amount is known at all.
+    unpriced: bool,
 }
 
 impl Statement {
@@ -68,29 +70,26 @@ impl Statement {
 
     fn headline(&self, page: &mut String) {
         let total = &self.total;
-        let arrow = match &self.frame.before {
-            Some(before) if before.sums.exchanges > 0 => {
-                match Change::between(before.sums.usd, total.usd) {
-                    Change::Up(_) => "<span class=\"arrow\">▲</span> ",
-                    Change::Down(_) => "<span class=\"arrow\">▼</span> ",
-                    Change::Same | Change::New => "",
-                }
-            }
+        let arrow = match self.change() {
+            Some(Change::Up(_)) => "<span class=\"arrow\">▲</span> ",
+            Some(Change::Down(_)) => "<span class=\"arrow\">▼</span> ",
             _ => "",
         };
         let _ = write!(
             page,
             "<header>\n<p class=\"kicker\">Usage statement</p>\n<h1>Claude API spend</h1>\n\
              <p class=\"period\">{} <span class=\"muted\">(UTC)</span></p>\n\
-             <div class=\"total\"><p class=\"figure\">{}</p>\n<p class=\"change\">{arrow}{}</p></div>\n",
+             <div class=\"total\"><p class=\"figure\">{}</p>\n<div><p class=\"change\">{arrow}{}</p>\n\
+             <p class=\"beside\">{}</p></div></div>\n",
             escaped(&self.period_text()),
             self.amount(total.usd),
-            escaped(&self.change_text())
+            escaped(&self.change_text()),
+            escaped(&self.beside())
         );
         let discount = total.list.checked_sub(total.usd).unwrap_or(Money::ZERO);
         let list_note = match discount {
-            Money::ZERO => "contracted prices are list prices".to_owned(),
-            _ => format!("{} less contracted", self.amount(discount)),
+            Money::ZERO => "no discount".to_owned(),
+            _ => format!("{} discount", self.amount(discount)),
         };
         let waste = self.waste.usd();
         let tokens = total.tokens.iter().fold(0, |all: u64, count| all.saturating_add(*count));
@@ -98,8 +97,8 @@ impl Statement {
         for (name, figure, note) in [
             ("Calls", thousands(total.exchanges), format!("{} tokens", short_count(tokens))),
             ("At list prices", self.amount(total.list), list_note),
-            ("Cache saved", self.amount(self.savings), "against uncached input".to_owned()),
-            ("Cache waste", self.amount(waste), "writes that did not pay".to_owned()),
+            ("Cache saved", self.amount(self.savings), "vs plain input".to_owned()),
+            ("Cache waste", self.amount(waste), "writes in vain".to_owned()),
         ] {
             let _ = writeln!(
                 page,
@@ -125,6 +124,7 @@ impl Statement {
             quantity: tokens_of(sums),
             usd: sums.usd,
             list: sums.list,
+            unpriced: sums.unpriced > 0 && sums.usd == Money::ZERO,
         });
         let of = |(name, part): &(String, Share), code: bool| Bar {
             name: name.clone(),
@@ -133,6 +133,7 @@ impl Statement {
             quantity: part.quantity,
             usd: part.usd,
             list: part.list,
+            unpriced: part.unpriced > 0 && part.usd == Money::ZERO,
         };
         let models = self.models.iter().map(|row| of(row, !row.0.contains(' ')));
         let kinds = self.kinds.iter().map(|row| {
@@ -148,10 +149,13 @@ impl Statement {
     fn bars(&self, title: &str, names: [&str; 2], rows: Vec<Bar>, page: &mut String) {
         let listed = rows.iter().any(|row| row.list != row.usd);
         let list_head = if listed { "<th class=\"n\">List</th>" } else { "" };
+        let list_col = if listed { "<col class=\"c-usd\">" } else { "" };
         let [name, quantity] = names;
         let _ = write!(
             page,
-            "<section>\n<h2>{title}</h2>\n<table class=\"bars\">\n<thead><tr><th>{name}</th>\
+            "<section>\n<h2>{title}</h2>\n<table class=\"bars\">\n<colgroup><col class=\"c-name\">\
+             <col><col class=\"c-n\"><col class=\"c-n\">{list_col}<col class=\"c-usd\">\
+             <col class=\"c-n\"></colgroup>\n<thead><tr><th>{name}</th>\
              <th class=\"wide\" aria-hidden=\"true\"></th><th class=\"n\">Calls</th>\
              <th class=\"n\">{quantity}</th>{list_head}<th class=\"n\">Spend</th>\
              <th class=\"n\">Share</th></tr></thead>\n<tbody>\n"
@@ -159,10 +163,13 @@ impl Statement {
         let most = rows.iter().map(|row| row.usd.max(row.list)).max().unwrap_or(Money::ZERO);
         for row in &rows {
             let class = if row.code { "name code" } else { "name" };
-            let list = if listed {
-                format!("<td class=\"n\">{}</td>", self.amount(row.list))
-            } else {
-                String::new()
+            let amount = |usd: Money| match row.unpriced {
+                true => "<span class=\"muted\">unpriced</span>".to_owned(),
+                false => self.amount(usd),
+            };
+            let list = match listed {
+                true => format!("<td class=\"n\">{}</td>", amount(row.list)),
+                false => String::new(),
             };
             let _ = writeln!(
                 page,
@@ -173,8 +180,12 @@ impl Statement {
                 chart::bar(row.usd, row.list, most),
                 thousands(row.exchanges),
                 count_cell(row.quantity),
-                self.amount(row.usd),
-                escaped(&share(row.usd, self.total.usd))
+                amount(row.usd),
+                escaped(&if row.unpriced {
+                    NOTHING.to_owned()
+                } else {
+                    share(row.usd, self.total.usd)
+                })
             );
         }
         let list = if listed {
@@ -182,17 +193,21 @@ impl Statement {
         } else {
             String::new()
         };
+        let key = match listed {
+            true => "<p class=\"muted small\">Paler: what list prices would add.</p>\n",
+            false => "",
+        };
         let _ = write!(
             page,
             "</tbody>\n<tfoot><tr><th scope=\"row\">Total</th><td class=\"wide\"></td><td></td>\
              <td></td>{list}<td class=\"n strong\">{}</td><td></td></tr></tfoot>\n</table>\n\
-             </section>\n",
+             {key}</section>\n",
             self.amount(self.total.usd)
         );
     }
 
     fn sessions_section(&self, page: &mut String) {
-        page.push_str("<section>\n<h2>Dearest sessions</h2>\n");
+        page.push_str("<section>\n<h2>Top sessions</h2>\n");
         if self.sessions.is_empty() {
             page.push_str("<p class=\"muted\">No call of this period named its session.</p>\n");
         } else {
@@ -236,7 +251,8 @@ impl Statement {
         let unknown = waste.never_read.unpriced.saturating_add(waste.rewritten.unpriced);
         let mut doubt = String::new();
         if self.savings_unknown > 0 {
-            let _ = write!(doubt, " {} do not say what the cache saved.", calls(self.savings_unknown));
+            let _ =
+                write!(doubt, " {} do not say what the cache saved.", calls(self.savings_unknown));
         }
         if unknown > 0 {
             let tokens = thousands(unknown);
@@ -294,14 +310,17 @@ impl Statement {
             let amount = amount.map_or_else(
                 || "<span class=\"muted\">unknown</span>".to_owned(),
                 |(low, high)| {
-                    let exact = if low == high { format!("${low}") } else { format!("${low} to ${high}") };
+                    let exact =
+                        if low == high { format!("${low}") } else { format!("${low} to ${high}") };
                     let shown = escaped(&self.range(low, high));
                     format!("<span class=\"usd\" title=\"{exact} exactly\">{shown}</span>")
                 },
             );
             let named: Vec<String> = names
                 .iter()
-                .map(|(name, count)| format!("<code>{}</code> {}×", escaped(name), thousands(*count)))
+                .map(|(name, count)| {
+                    format!("<code>{}</code> {}×", escaped(name), thousands(*count))
+                })
                 .collect();
             let _ = writeln!(
                 page,
@@ -322,7 +341,9 @@ impl Statement {
         for name in &names {
             let _ = write!(page, "<th>{name}</th>");
         }
-        page.push_str("<th class=\"n\">Calls</th><th class=\"n\">Spend</th></tr></thead>\n<tbody>\n");
+        page.push_str(
+            "<th class=\"n\">Calls</th><th class=\"n\">Spend</th></tr></thead>\n<tbody>\n",
+        );
         for row in report.rows.iter().take(BREAKDOWN_MAX) {
             page.push_str("<tr>");
             for value in &row.values {
@@ -330,7 +351,10 @@ impl Statement {
                 let _ = write!(page, "<td class=\"name\">{shown}</td>");
             }
             let (count, usd) = (thousands(row.sums.exchanges), self.amount(row.sums.usd));
-            let _ = writeln!(page, "<td class=\"n\">{count}</td><td class=\"n strong\">{usd}</td></tr>");
+            let _ = writeln!(
+                page,
+                "<td class=\"n\">{count}</td><td class=\"n strong\">{usd}</td></tr>"
+            );
         }
         page.push_str("</tbody>\n</table>\n");
         if let Some(rest) = report.rows.get(BREAKDOWN_MAX..).filter(|rest| !rest.is_empty()) {
@@ -351,13 +375,17 @@ impl Statement {
         if used.is_empty() {
             return;
         }
-        page.push_str("<section class=\"loose\">\n<h2>Exact amounts over time</h2>\n<ul class=\"days\">\n");
+        page.push_str(
+            "<section class=\"loose\">\n<h2>Exact amounts over time</h2>\n<ul class=\"days\">\n",
+        );
         for bucket in used {
+            // Aligned at the decimal point.
+            let usd = bucket.usd.to_string();
+            let (whole, fraction) = usd.split_at(usd.find('.').unwrap_or(usd.len()));
             let _ = writeln!(
                 page,
-                "<li><span>{}</span><span class=\"n\">${}</span></li>",
-                escaped(&bucket.short),
-                bucket.usd
+                "<li><span>{}</span><span class=\"whole\">${whole}</span><span>{fraction}</span></li>",
+                escaped(&bucket.short)
             );
         }
         page.push_str("</ul>\n</section>\n");
@@ -366,7 +394,8 @@ impl Statement {
     fn method_section(&self, page: &mut String) {
         page.push_str("<section class=\"method\">\n<h2>How to read this</h2>\n<dl>\n");
         for paragraph in self.method() {
-            let names = paragraph.names.iter().map(|name| format!("<code>{}</code>", escaped(name)));
+            let names =
+                paragraph.names.iter().map(|name| format!("<code>{}</code>", escaped(name)));
             let _ = writeln!(
                 page,
                 "<div><dt>{}</dt><dd>{} {}</dd></div>",
@@ -398,6 +427,3 @@ fn short_count(count: u64) -> String {
     }
     count.to_string()
 }
-
-#[cfg(test)]
-mod tests;

@@ -30,7 +30,7 @@ impl Statement {
         if total.exchanges == 0 {
             text.push_str("No call was recorded in this period.\n\n");
         } else {
-            let _ = writeln!(text, "{}\n", self.change_text());
+            let _ = writeln!(text, "{} {}\n", self.change_text(), self.beside());
             self.key_figures(&mut text);
             self.shares(&mut text);
             self.days_table(&mut text);
@@ -100,7 +100,12 @@ impl Statement {
                     _ => code_span(name),
                 };
                 let mut cells = vec![name];
-                cells.extend(amounts(part.exchanges, part.quantity, part.usd));
+                let mut figures = amounts(part.exchanges, part.quantity, part.usd);
+                if part.unpriced > 0 && part.usd == Money::ZERO {
+                    "unpriced".clone_into(&mut figures[2]);
+                    NOTHING.clone_into(&mut figures[3]);
+                }
+                cells.extend(figures);
                 cells
             };
             shares.iter().map(row).collect::<Vec<_>>()
@@ -154,7 +159,7 @@ impl Statement {
         };
         let rows: Vec<Vec<String>> = self.sessions.iter().map(row).collect();
         let count = thousands(self.session_count);
-        let _ = writeln!(text, "### Dearest sessions of {count}\n");
+        let _ = writeln!(text, "### Top sessions of {count}\n");
         table(&["session", "team", "began (UTC)", "calls", "USD"], &rows, text);
     }
 
@@ -162,13 +167,14 @@ impl Statement {
         text.push_str("### Not in the total\n\n");
         let apart = self.apart();
         if apart.is_empty() {
-            text.push_str("Nothing: every call of the period is finished, reported and priced.\n\n");
+            text.push_str(
+                "Nothing: every call of the period is finished, reported and priced.\n\n",
+            );
             return;
         }
         let row = |apart: &super::words::Apart| {
-            let amount = apart.amount.map_or("unknown".to_owned(), |(low, high)| {
-                self.range(low, high)
-            });
+            let amount =
+                apart.amount.map_or("unknown".to_owned(), |(low, high)| self.range(low, high));
             let named = apart.names.iter();
             let named = named.map(|(name, count)| format!("{} {}×", code_span(name), count));
             let named = named.collect::<Vec<_>>().join(", ");

@@ -35,6 +35,8 @@ const NOT_BROKEN_DOWN: &str = "not broken down";
 pub struct Share {
     /// Exchanges; for a kind those that have it.
     pub exchanges: u64,
+    /// Those among them that have no known price.
+    pub unpriced: u64,
     /// Tokens, or requests where that is what is billed.
     pub quantity: u64,
     /// Billed at contracted prices.
@@ -52,6 +54,7 @@ impl Share {
 
     fn merge(&mut self, other: &Share) {
         self.exchanges = self.exchanges.saturating_add(other.exchanges);
+        self.unpriced = self.unpriced.saturating_add(other.unpriced);
         self.add(other.quantity, other.usd, other.list);
     }
 }
@@ -78,8 +81,8 @@ pub struct Before {
     pub to: i64,
     /// Its sums.
     pub sums: Sums,
-    /// Recording began only during it: it is not a whole one.
-    pub cut: bool,
+    /// When recording began, where that was during it: then there is nothing whole to compare with.
+    pub began: Option<i64>,
 }
 
 /// What is known beside the exchanges.
@@ -219,7 +222,13 @@ impl StatementBuilder {
         if facts.notional {
             return;
         }
-        self.models.at(model).exchanges += 1;
+        let share = self.models.at(model);
+        share.exchanges += 1;
+        if facts.unpriced {
+            let tokens = facts.tokens.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+            share.unpriced += 1;
+            share.quantity = share.quantity.saturating_add(tokens);
+        }
         let Some(usd) = facts.usd else { return };
         self.add_lines(exchange, model, usd, &facts);
         if let Some(session) = exchange.session {

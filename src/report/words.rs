@@ -146,19 +146,51 @@ impl Statement {
         let Some(before) = &self.frame.before else {
             return "Nothing to compare with: give --from to see the period before.".to_owned();
         };
-        let Before { from, to, sums, cut } = before;
+        let Before { from, to, sums, began } = before;
+        let since = format!("{} before", days(to.saturating_sub(*from)));
+        let usd = self.dollars(sums.usd);
         if sums.exchanges == 0 {
-            let period = period_text(*from, *to);
-            return format!("Nothing was recorded in the period before ({period}).");
+            return format!("Nothing was recorded in the {since}.");
         }
-        let change = Change::between(sums.usd, self.total.usd).text();
-        let than = if change.ends_with("same") { "as" } else { "than" };
-        let cut = if *cut { ", when recording had only begun" } else { "" };
-        let (usd, period) = (self.dollars(sums.usd), period_text(*from, *to));
-        if change == "new" {
-            return format!("New: {usd} in the period before ({period}{cut}).");
+        if let Some(began) = began {
+            let began = period::long_day(*began);
+            return format!("{usd} in the {since}, recorded only from {began} on.");
         }
-        format!("{change} {than} {usd} in the period before ({period}{cut})")
+        match self.change() {
+            Some(Change::New) | None => format!("{usd} in the {since}."),
+            Some(Change::Same) => format!("The same as in the {since}: {usd}."),
+            Some(change) => format!("{} than in the {since}: {usd}.", change.text()),
+        }
+    }
+
+    /// What a reader of the total must know at once.
+    #[must_use]
+    pub fn beside(&self) -> String {
+        let parts: Vec<String> = self
+            .apart()
+            .iter()
+            .map(|Apart { name, amount, exchanges, .. }| match (*name, amount) {
+                ("Still open" | "Unknown usage" | "Unpriced", _) | (_, None) => {
+                    format!("{} {}", calls(*exchanges), name.to_lowercase())
+                }
+                ("Ranges", Some((_, most))) => format!("up to {} of ranges", self.dollars(*most)),
+                (_, Some((low, high))) => {
+                    format!("{} {}", self.range(*low, *high), name.to_lowercase())
+                }
+            })
+            .collect();
+        match parts.is_empty() {
+            true => "All of it reported by the API and priced; nothing is estimated.".to_owned(),
+            false => format!("Not in it: {}.", parts.join(", ")),
+        }
+    }
+
+    /// How the total compares with the same length of time before, where that is fair.
+    #[must_use]
+    pub fn change(&self) -> Option<Change> {
+        let before = self.frame.before.as_ref()?;
+        let whole = before.began.is_none() && before.sums.exchanges > 0;
+        whole.then(|| Change::between(before.sums.usd, self.total.usd))
     }
 
     /// What is not in the total, and every doubt about it.
@@ -303,6 +335,16 @@ fn dollars(amount: Money, decimals: u32) -> String {
 
 fn minus(amount: Money, less: Money) -> Money {
     amount.checked_sub(less).unwrap_or(Money::ZERO)
+}
+
+/// A length of time in days: `day`, `30 days`, `21.9 days`.
+fn days(ns: i64) -> String {
+    let tenths = ns.saturating_add(NS_PER_DAY / 20) / (NS_PER_DAY / 10);
+    match (tenths / 10, tenths % 10) {
+        (1, 0) => "day".to_owned(),
+        (days, 0) => format!("{days} days"),
+        (days, tenth) => format!("{days}.{tenth} days"),
+    }
 }
 
 /// Whole days as days, both ends included; anything else to the second.

@@ -5,7 +5,7 @@ use std::fmt::Write as _;
 use super::{ESTIMATE, NOT_BROKEN_DOWN, Row, Standing, TOKENS_PER_UNIT, instant};
 use crate::accounting::Money;
 use crate::report::period;
-use crate::report::statement::{is_token, kind_name};
+use crate::report::statement::is_token;
 use crate::report::text::csv_field;
 
 /// The columns in their order: those of FOCUS 1.2, then ours with `x_`.
@@ -204,17 +204,16 @@ fn model(row: &Row) -> &str {
 
 fn description(row: &Row) -> String {
     let what = match row.kind.as_str() {
-        ESTIMATE => "estimate beyond the usage that was reported; not billed as far as is known",
-        NOT_BROKEN_DOWN => "not broken down",
-        kind => kind_name(kind),
+        ESTIMATE => "Estimate beyond the reported usage, not billed as far as is known".to_owned(),
+        NOT_BROKEN_DOWN => "Not broken down".to_owned(),
+        _ => meter(row),
     };
-    let tokens = if is_token(&row.kind) { " tokens" } else { "" };
     let standing = match row.standing {
         Standing::Notional => " (paid by a subscription)",
         Standing::Unpriced => " (no rate is known)",
         Standing::Billed | Standing::Estimated => "",
     };
-    format!("{}: {what}{tokens}{standing}", model(row))
+    format!("{}: {what}{standing}", model(row))
 }
 
 fn sku(row: &Row) -> String {

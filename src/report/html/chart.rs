@@ -153,7 +153,11 @@ mod tests {
         ] {
             let axis = Axis::over(most.parse().unwrap());
             let shown: Vec<String> = (0..=axis.lines).map(|line| axis.label(line)).collect();
-            assert_eq!((axis.top().to_string().as_str(), shown), (top, labels.iter().map(|l| (*l).to_owned()).collect()), "{most}");
+            assert_eq!(
+                (axis.top().to_string().as_str(), shown),
+                (top, labels.iter().map(|l| (*l).to_owned()).collect()),
+                "{most}"
+            );
         }
         for most in [0, 1, 7, i128::MAX] {
             let axis = Axis::over(Money::from_atto(most));
