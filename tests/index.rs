@@ -442,11 +442,22 @@ fn a_large_ledger_is_reported_whole() {
         "sessions",
         "exchanges",
         "exchanges --format jsonl",
+        "report --format html",
+        "report --format markdown",
+        "report --format focus",
     ] {
         let (started, cpu) = (Instant::now(), cpu_ns());
         run(&[dir.path()], line).unwrap();
-        println!("{line}: {:?}, {} ms of CPU", started.elapsed(), (cpu_ns() - cpu) / 1_000_000);
+        let (took, cpu) = (started.elapsed(), (cpu_ns() - cpu) / 1_000_000);
+        println!("{line}: {took:?}, {cpu} ms of CPU, {} KiB held", held_kib());
     }
+}
+
+/// The memory this process holds, without what is mapped from files.
+fn held_kib() -> String {
+    let status = fs::read_to_string("/proc/self/status").unwrap();
+    let line = status.lines().find(|line| line.starts_with("RssAnon")).unwrap();
+    line.trim_start_matches("RssAnon:").trim().trim_end_matches(" kB").to_owned()
 }
 
 /// What this thread has used, on a machine that others use too.

@@ -56,8 +56,8 @@ impl Statement {
         }
         self.apart_section(&mut page);
         self.breakdown_section(&mut page);
-        self.days_section(&mut page);
         self.method_section(&mut page);
+        self.days_section(&mut page);
         page.push_str("</main>\n</body>\n</html>\n");
         page
     }
@@ -178,7 +178,8 @@ impl Statement {
                  <td class=\"n muted\">{}</td></tr>",
                 escaped(&row.name),
                 chart::bar(row.usd, row.list, most),
-                thousands(row.exchanges),
+                // A model may have worked only inside the calls of others.
+                if row.exchanges == 0 { NOTHING.to_owned() } else { thousands(row.exchanges) },
                 count_cell(row.quantity),
                 amount(row.usd),
                 escaped(&if row.unpriced {
@@ -193,7 +194,7 @@ impl Statement {
         } else {
             String::new()
         };
-        let key = match listed {
+        let key = match listed && title == "By team" {
             true => "<p class=\"muted small\">Paler: what list prices would add.</p>\n",
             false => "",
         };

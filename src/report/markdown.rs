@@ -78,8 +78,13 @@ impl Statement {
 
     fn shares(&self, text: &mut String) {
         let total = self.total.usd;
-        let amounts = |exchanges: u64, tokens: u64, usd: Money| {
-            vec![thousands(exchanges), thousands(tokens), self.dollars(usd), share(usd, total)]
+        let amounts = |exchanges: u64, tokens: u64, usd: Money, unpriced: u64| {
+            let mut cells = vec![thousands(exchanges), thousands(tokens)];
+            cells.extend(match usd {
+                Money::ZERO if unpriced > 0 => ["unpriced".to_owned(), NOTHING.to_owned()],
+                usd => [self.dollars(usd), share(usd, total)],
+            });
+            cells
         };
         let teams: Vec<Vec<String>> = self
             .teams
@@ -87,7 +92,7 @@ impl Statement {
             .map(|(name, sums)| {
                 let tokens = sums.tokens.iter().fold(0, |all: u64, n| all.saturating_add(*n));
                 let mut cells = vec![code_span(name)];
-                cells.extend(amounts(sums.exchanges, tokens, sums.usd));
+                cells.extend(amounts(sums.exchanges, tokens, sums.usd, sums.unpriced));
                 cells
             })
             .collect();
@@ -100,12 +105,7 @@ impl Statement {
                     _ => code_span(name),
                 };
                 let mut cells = vec![name];
-                let mut figures = amounts(part.exchanges, part.quantity, part.usd);
-                if part.unpriced > 0 && part.usd == Money::ZERO {
-                    "unpriced".clone_into(&mut figures[2]);
-                    NOTHING.clone_into(&mut figures[3]);
-                }
-                cells.extend(figures);
+                cells.extend(amounts(part.exchanges, part.quantity, part.usd, part.unpriced));
                 cells
             };
             shares.iter().map(row).collect::<Vec<_>>()

@@ -118,7 +118,7 @@ impl Statement {
     pub fn decimals(&self) -> u32 {
         let one = Money::from_nano(1_000_000_000, 0);
         let most = self.total.usd.max(self.total.notional).max(self.total.estimated_max);
-        if most < one { 4 } else { 2 }
+        if most > Money::ZERO && most < one { 4 } else { 2 }
     }
 
     /// An amount for people: `$1,234.56`.
