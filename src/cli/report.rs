@@ -78,7 +78,9 @@ impl ReportArgs {
             Format::Csv => self.report(&by, default_dirs)?.csv(),
             Format::Html => self.statement(&by, default_dirs)?.html(),
             Format::Markdown => self.statement(&by, default_dirs)?.markdown(),
-            Format::Focus => self.focus(&by, default_dirs)?.csv(),
+            Format::Focus => {
+                self.focus(&by, default_dirs)?.csv().map_err(|e| CliError::Failed(e.to_string()))?
+            }
         };
         match &self.out {
             Some(path) => fs::write(path, text).map_err(|error| {

@@ -21,10 +21,20 @@ pub use columns::COLUMNS;
 
 /// Tokens in one pricing unit: prices are published per million.
 const TOKENS_PER_UNIT: i128 = 1_000_000;
+/// The most rows of one table: about a gigabyte.
+const ROWS_MAX: usize = 1_000_000;
 /// The kind of a row that holds what a charge does not break down.
 const NOT_BROKEN_DOWN: &str = "not_broken_down";
 /// The kind of a row that holds estimates.
 const ESTIMATE: &str = "estimate";
+
+/// There are more rows than anything could load.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error(
+    "the FOCUS table has more than {ROWS_MAX} rows; name fewer dimensions in --by, or a shorter \
+     period with --from and --to"
+)]
+pub struct TooManyRows;
 
 /// What kind of amount a row holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -113,6 +123,7 @@ pub struct Focus {
     step: i64,
     rows: HashMap<Vec<u8>, Row>,
     key: Vec<u8>,
+    full: bool,
 }
 
 impl Focus {
@@ -124,7 +135,7 @@ impl Focus {
         let known = [Dimension::Team, Dimension::Model, Dimension::Day, Dimension::Hour];
         let by = by.iter().filter(|dimension| !known.contains(dimension)).cloned().collect();
         let step = if hourly { NS_PER_HOUR } else { NS_PER_DAY };
-        Focus { by, step, rows: HashMap::new(), key: Vec::new() }
+        Focus { by, step, rows: HashMap::new(), key: Vec::new(), full: false }
     }
 
     /// Counts one exchange.
@@ -211,6 +222,10 @@ impl Focus {
             self.key.extend_from_slice(part);
         }
         if !self.rows.contains_key(&self.key) {
+            if self.rows.len() >= ROWS_MAX {
+                self.full = true;
+                return;
+            }
             let own = |text: Option<&str>| text.map(str::to_owned);
             let row = Row {
                 start,
@@ -267,8 +282,10 @@ impl Focus {
     }
 
     /// CSV (RFC 4180) with the columns of FOCUS 1.2 and ours; an empty field is null.
-    #[must_use]
-    pub fn csv(self) -> String {
+    pub fn csv(self) -> Result<String, TooManyRows> {
+        if self.full {
+            return Err(TooManyRows);
+        }
         let mut rows: Vec<Row> = self.rows.into_values().collect();
         rows.sort_by(|a, b| order(a).cmp(&order(b)));
         let mut text = COLUMNS.join(",");
@@ -276,7 +293,7 @@ impl Focus {
         for row in &rows {
             columns::write(row, &mut text);
         }
-        text
+        Ok(text)
     }
 }
 

@@ -203,8 +203,8 @@ impl Statement {
                 amount: Some((sums.estimated, sums.estimated_max)),
                 exchanges: sums.guessed,
                 text: "Cut off before the API had reported all of their usage. This is what they \
-                       may have cost beyond the reported part, estimated from this deployment's own \
-                       complete answers. Not in the total.",
+                       may have cost beyond the reported part, estimated from complete answers of \
+                       this deployment. Not in the total.",
                 names: Vec::new(),
             },
             Apart {

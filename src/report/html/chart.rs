@@ -39,10 +39,10 @@ pub(super) fn columns(buckets: &[Bucket], statement: &Statement, page: &mut Stri
     let most = buckets.iter().map(|bucket| bucket.usd).max().unwrap_or(Money::ZERO);
     let axis = Axis::over(most);
     let plot = HEIGHT - TOP - BOTTOM;
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<svg class=\"chart\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-         aria-label=\"Spend over time; the amounts are listed below\">\n"
+         aria-label=\"Spend over time; the amounts are listed below\">"
     );
     for line in 0..=axis.lines {
         let y = TOP + plot - plot * line / axis.lines;
