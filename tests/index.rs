@@ -438,13 +438,14 @@ fn a_large_ledger_is_reported_whole() {
     for line in [
         "report --by team",
         "report --by team,model,day",
+        "report --format html",
+        "report --format markdown",
+        "report --format focus",
+        "report --by session --format csv",
         "report --by session",
         "sessions",
         "exchanges",
         "exchanges --format jsonl",
-        "report --format html",
-        "report --format markdown",
-        "report --format focus",
     ] {
         let (started, cpu) = (Instant::now(), cpu_ns());
         run(&[dir.path()], line).unwrap();

@@ -11,9 +11,9 @@ use proptest::prelude::*;
 use recorded::{DAY, HOUR, Log, closed, closing, json, month, name, opened, opening, run};
 use serde_json::Value;
 use weighbridge::accounting::{Flag, Money};
-use weighbridge::index::{Filter, Index, Selection};
+use weighbridge::index::Index;
 use weighbridge::record::{ChargeRecord, Closing, LineRecord, Opening};
-use weighbridge::report::{Frame, Statement, StatementBuilder};
+use weighbridge::report::{Frame, Period, Statement, StatementBuilder};
 
 /// Leaves a month's ledger where `LEDGER_OUT` says, to look at its reports.
 #[test]
@@ -39,11 +39,7 @@ fn statement(dirs: &[&Path]) -> Statement {
     let mut builder = StatementBuilder::default();
     for dir in dirs {
         let index = Index::open_for_reading(dir, &mut |_, _| ()).unwrap();
-        let visit = |exchange: &weighbridge::report::Exchange<'_>| {
-            builder.add(exchange);
-            Ok::<_, weighbridge::index::IndexError>(())
-        };
-        index.exchanges(&Selection::All(Filter::default()), visit).unwrap();
+        index.charges(Period::default(), false, |exchange| builder.add(exchange)).unwrap();
         builder.end_instance(i64::MAX);
     }
     builder.finish(Frame::default())

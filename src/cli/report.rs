@@ -6,7 +6,7 @@ use std::path::PathBuf;
 
 use super::{CliError, source};
 use crate::clock::Clock;
-use crate::index::{Filter, Index, IndexError, Selection};
+use crate::index::{Index, IndexError};
 use crate::report::period::{Moment, NS_PER_DAY};
 use crate::report::{
     Before, Dimension, Focus, Frame, Period, Report, Statement, StatementBuilder, Tally,
@@ -113,7 +113,7 @@ impl ReportArgs {
         source::ask(&directories, |indexes| {
             let mut focus = Focus::new(by);
             for index in indexes {
-                each(index, period, |exchange| focus.add(exchange))?;
+                index.charges(period, true, |exchange| focus.add(exchange))?;
             }
             Ok(focus)
         })
@@ -154,18 +154,6 @@ fn tally(indexes: &[Index], by: &[Dimension], period: Period) -> Result<Report, 
     Ok(tally.finish(period))
 }
 
-/// Shows every exchange of a period, the oldest first.
-fn each(
-    index: &Index,
-    period: Period,
-    mut visit: impl FnMut(&crate::report::Exchange<'_>),
-) -> Result<(), IndexError> {
-    index.exchanges(&Selection::All(Filter { period, ..Filter::default() }), |exchange| {
-        visit(exchange);
-        Ok(())
-    })
-}
-
 /// One scan for the statement; with it the period before, and the breakdown that it does not have
 /// anyway.
 fn statement(
@@ -177,12 +165,13 @@ fn statement(
     let end = period.to.map_or(made_at, |to| to.0.min(made_at));
     let mut builder = StatementBuilder::default();
     for index in indexes {
-        each(index, period, |exchange| builder.add(exchange))?;
+        index.charges(period, false, |exchange| builder.add(exchange))?;
         builder.end_instance(end);
     }
     let usual = [Dimension::Team, Dimension::Model, Dimension::Day];
     let breakdown = match by {
         [one] if usual.contains(one) => None,
+        _ if builder.span().is_none() => None,
         by => Some(tally(indexes, by, period)?),
     };
     let before = match period.from {

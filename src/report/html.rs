@@ -40,7 +40,9 @@ impl Statement {
             self.sessions_section(&mut page);
             self.cache_section(&mut page);
         }
-        self.apart_section(&mut page);
+        if self.total.exchanges > 0 {
+            self.apart_section(&mut page);
+        }
         self.breakdown_section(&mut page);
         self.method_section(&mut page);
         self.days_section(&mut page);
@@ -70,8 +72,11 @@ impl Statement {
             escaped(&self.period_text()),
             self.amount(total.usd),
             escaped(&self.change_text()),
-            escaped(&self.beside())
+            escaped(&if total.exchanges > 0 { self.beside() } else { String::new() })
         );
+        if total.exchanges == 0 {
+            return page.push_str("</header>\n");
+        }
         let discount = total.list.checked_sub(total.usd).unwrap_or(Money::ZERO);
         let list_note = match discount {
             Money::ZERO => "no discount".to_owned(),

@@ -35,8 +35,8 @@ impl Statement {
             self.shares(&mut text);
             self.days_table(&mut text);
             self.sessions_table(&mut text);
+            self.apart_table(&mut text);
         }
-        self.apart_table(&mut text);
         text.push_str("<details><summary>How to read this</summary>\n\n");
         for paragraph in self.method() {
             let names: Vec<String> = paragraph.names.iter().map(|name| code_span(name)).collect();

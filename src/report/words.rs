@@ -1,7 +1,7 @@
 //! What a statement says in words, for the HTML page and for Markdown alike. Plain text: each form
 //! escapes it for itself.
 
-use super::period::{self, NS_PER_DAY};
+use super::period::{self, NS_PER_DAY, NS_PER_HOUR};
 use super::render::usd_readable;
 use super::statement::{Before, Statement};
 use super::text::{NOTHING, thousands};
@@ -80,9 +80,9 @@ pub fn permille(part: Money, whole: Money) -> u64 {
     if whole <= Money::ZERO || part <= Money::ZERO {
         return 0;
     }
-    // Beyond this, a thousandth of an atto-dollar is not what matters.
+    // Where the product would not fit, a thousand atto-dollars are not what matters.
     let (mut part, mut whole) = (part.atto(), whole.atto());
-    while part > i128::MAX / 4000 {
+    while part.max(whole) > i128::MAX / 4000 {
         (part, whole) = (part / 1000, (whole / 1000).max(1));
     }
     u64::try_from((part * 2000 + whole) / (whole * 2)).unwrap_or(u64::MAX)
@@ -137,17 +137,23 @@ impl Statement {
     /// The period in words.
     #[must_use]
     pub fn period_text(&self) -> String {
-        period_text(self.from, self.to)
+        if self.from < self.to {
+            return period_text(self.from, self.to);
+        }
+        match self.frame.period.from {
+            Some(from) => format!("From {} on", period::long_day(from.0)),
+            None => "All that was recorded".to_owned(),
+        }
     }
 
     /// What the total is compared with, in words.
     #[must_use]
     pub fn change_text(&self) -> String {
         let Some(before) = &self.frame.before else {
-            return "Nothing to compare with: give --from to see the period before.".to_owned();
+            return "No period before to compare with.".to_owned();
         };
         let Before { from, to, sums, began } = before;
-        let since = format!("{} before", days(to.saturating_sub(*from)));
+        let since = format!("{} before", length(to.saturating_sub(*from)));
         let usd = self.dollars(sums.usd);
         if sums.exchanges == 0 {
             return format!("Nothing was recorded in the {since}.");
@@ -204,15 +210,14 @@ impl Statement {
                 exchanges: sums.guessed,
                 text: "Cut off before the API had reported all of their usage. This is what they \
                        may have cost beyond the reported part, estimated from complete answers of \
-                       this deployment. Not in the total.",
+                       this deployment.",
                 names: Vec::new(),
             },
             Apart {
                 name: "Unpriced",
                 amount: None,
                 exchanges: sums.unpriced,
-                text: "No rate is known for the model on the day. Their cost is unknown, not zero. \
-                       Not in the total.",
+                text: "No rate is known for the model on the day. Their cost is unknown, not zero.",
                 names: self.unpriced.clone(),
             },
             Apart {
@@ -220,7 +225,7 @@ impl Statement {
                 amount: Some((sums.notional, sums.notional)),
                 exchanges: sums.subscribed,
                 text: "Made with a subscription login. At the API's prices they would have cost \
-                       this; nobody is billed for them by the token. Not in the total.",
+                       this; nobody is billed for them by the token.",
                 names: Vec::new(),
             },
             Apart {
@@ -337,8 +342,15 @@ fn minus(amount: Money, less: Money) -> Money {
     amount.checked_sub(less).unwrap_or(Money::ZERO)
 }
 
-/// A length of time in days: `day`, `30 days`, `21.9 days`.
-fn days(ns: i64) -> String {
+/// A length of time: `day`, `30 days`, `21.9 days`, `8 hours`, `30 minutes`.
+fn length(ns: i64) -> String {
+    if ns < NS_PER_DAY {
+        let minutes = ns / (NS_PER_HOUR / 60);
+        return match minutes {
+            ..120 => format!("{minutes} minutes"),
+            _ => format!("{} hours", minutes / 60),
+        };
+    }
     let tenths = ns.saturating_add(NS_PER_DAY / 20) / (NS_PER_DAY / 10);
     match (tenths / 10, tenths % 10) {
         (1, 0) => "day".to_owned(),
@@ -350,11 +362,8 @@ fn days(ns: i64) -> String {
 /// Whole days as days, both ends included; anything else to the second.
 fn period_text(from: i64, to: i64) -> String {
     let whole = |at: i64| at.rem_euclid(NS_PER_DAY) == 0;
-    if from >= to {
-        return "no time at all".to_owned();
-    }
     if !whole(from) || !whole(to) {
-        return format!("{} to {} UTC", period::readable(from), period::readable(to));
+        return format!("{} – {}", period::readable(from), period::readable(to));
     }
     let last = to.saturating_sub(NS_PER_DAY);
     if from == last {
@@ -404,6 +413,15 @@ mod tests {
         assert_eq!(period_text(0, day), "1 January 1970");
         assert_eq!(period_text(0, 3 * day), "1 January 1970 – 3 January 1970");
         let odd = period_text(0, day + 1_000_000_000);
-        assert_eq!(odd, "1970-01-01 00:00:00 to 1970-01-02 00:00:01 UTC");
+        for (ns, shown) in [
+            (day, "day"),
+            (30 * day, "30 days"),
+            (day * 219 / 10, "21.9 days"),
+            (8 * NS_PER_HOUR, "8 hours"),
+            (NS_PER_HOUR / 2, "30 minutes"),
+        ] {
+            assert_eq!(length(ns), shown);
+        }
+        assert_eq!(odd, "1970-01-01 00:00:00 – 1970-01-02 00:00:01");
     }
 }
