@@ -248,6 +248,7 @@ impl Exchange<'_> {
     #[must_use]
     pub fn amount(&self) -> String {
         match self.usd {
+            Some(usd) if self.notional => format!("{} notional", usd_readable(usd, 6)),
             Some(usd) => usd_readable(usd, 6),
             None if self.unpriced => "unpriced".to_owned(),
             None => NOTHING.to_owned(),

@@ -24,9 +24,13 @@ const LIVES_NS: [i64; 2] = [60 * MINUTE_NS, 5 * MINUTE_NS];
 /// The kinds of write in the order they stand in a prompt: the longer life first.
 const KINDS: [TokenKind; 2] = [TokenKind::CacheWrite1h, TokenKind::CacheWrite5m];
 /// The most writes of one chain that wait for a reader; the oldest is settled before one more.
-const WAITING_MAX: usize = 64;
+const WAITING_MAX: usize = 16;
 /// Chains are looked through for dead ones when there are this many, and twice what was left.
 const CHAINS_SWEEP: usize = 1024;
+
+/// The most chains that are followed at once. Where more are alive, all are let go and begin anew:
+/// less waste is seen, never more.
+const CHAINS_MAX: usize = 200_000;
 
 /// Tokens that were paid for in vain, and what they cost beyond plain input.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
@@ -179,7 +183,10 @@ impl WasteMeter {
             }
             lives
         });
-        self.sweep_at = self.chains.len().saturating_mul(2);
+        if self.chains.len() >= CHAINS_MAX {
+            self.end_instance(i64::MIN);
+        }
+        self.sweep_at = self.chains.len().saturating_mul(2).min(CHAINS_MAX);
     }
 
     /// Ends one instance: its chains go no further. What lives on at `now` may still be read, and

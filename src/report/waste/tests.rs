@@ -149,6 +149,16 @@ fn memory_holds_the_last_hour_only() {
 }
 
 #[test]
+fn more_chains_than_can_be_followed_are_let_go() {
+    let mut meter = WasteMeter::default();
+    for chain in 0..CHAINS_MAX + 10 {
+        add(&mut meter, &call(0, 0, 0, 1), &chain.to_string());
+        assert!(meter.chains.len() <= CHAINS_MAX);
+    }
+    assert_eq!(finish(meter).never_read.tokens, 10);
+}
+
+#[test]
 fn what_still_lives_is_not_waste_yet() {
     let mut meter = WasteMeter::default();
     add(&mut meter, &call(0, 0, 100, 0), "s");
