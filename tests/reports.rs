@@ -94,6 +94,42 @@ fn assert_sums_agree(dirs: &[&Path]) -> Result<(), TestCaseError> {
 }
 
 #[test]
+fn every_amount_of_a_call_is_found_again() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let amount = |text: &str| Some(text.parse::<Money>().unwrap());
+    let charge = ChargeRecord {
+        cache_savings_usd: amount("-0.25"),
+        estimated_max_usd: amount("0.5"),
+        estimated_usd: amount("0.125"),
+        lines: Vec::new(),
+        list_usd: amount("2.5"),
+        notional: 0,
+        pricing: "p".to_owned(),
+        usd: amount("2.0000000055"),
+        usd_max: amount("3"),
+    };
+    log.put(&opened(opening("e")), DAY);
+    log.put(&closed(Closing { charge: Some(charge), ..closing("e", None) }), DAY + HOUR);
+    log.flush();
+    let shown = json(&[dir.path()], "exchanges e --format jsonl");
+    for (key, value) in [
+        ("usd", "2.0000000055"),
+        ("usd_max", "3"),
+        ("list_usd", "2.5"),
+        ("estimated_usd", "0.125"),
+        ("estimated_max_usd", "0.5"),
+        ("cache_savings_usd", "-0.25"),
+    ] {
+        assert_eq!(shown[key], value, "{key}");
+    }
+    assert_eq!(shown["notional"], false);
+    let table = run(&[dir.path()], "report").unwrap();
+    assert!(table.contains("estimated at 0.1250 to 0.5000 more than reported"), "{table}");
+    assert!(table.contains("usd is the lower end, 3.0000 the upper"), "{table}");
+}
+
+#[test]
 fn a_month_adds_up_in_every_form() {
     let dir = tempfile::tempdir().unwrap();
     month_in(dir.path());
@@ -120,7 +156,7 @@ struct Made {
 }
 
 fn made() -> impl Strategy<Value = Made> {
-    let line = (0_u8..7, any::<bool>(), 1_u64..100_000, 0_i128..10_i128.pow(13), 0_i128..1000);
+    let line = (0_u8..8, any::<bool>(), 1_u64..100_000, 0_i128..10_i128.pow(13), 0_i128..1000);
     let amount = || proptest::option::weighted(0.2, 0_i128..10_i128.pow(18));
     let estimated = amount().prop_map(|low| low.map(|low| (low, low / 3)));
     (
@@ -146,8 +182,16 @@ fn made() -> impl Strategy<Value = Made> {
 }
 
 const NAMES: [&str; 4] = ["plain", "=cmd()|'a", "<script>alert(1)</script>", "a\"&b"];
-const KINDS: [&str; 7] =
-    ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search", "+new"];
+const KINDS: [&str; 8] = [
+    "input",
+    "output",
+    "cache_read",
+    "cache_write_5m",
+    "cache_write_1h",
+    "web_search",
+    "code_execution",
+    "+new",
+];
 
 impl Made {
     fn charge(&self) -> ChargeRecord {
@@ -174,14 +218,15 @@ impl Made {
             estimated_usd: self.estimated.map(|(low, _)| atto(low)),
             lines,
             list_usd: (list != usd).then_some(list),
-            notional: (self.standing == 1).then_some(1),
+            notional: u8::from(self.standing == 1),
             pricing: "2026-11:abc".to_owned(),
             usd: Some(usd),
             usd_max: self.above.map(|above| usd.saturating_add(atto(above))),
         }
     }
 
-    fn put(&self, log: &mut Log, id: &str) {
+    /// Opens the call; returns how it closes, where it does.
+    fn open(&self, log: &mut Log, id: &str) -> Option<(Closing, u64)> {
         let named = |place: u8| NAMES[usize::from(place)];
         let opening = Opening {
             team: named(self.team).to_owned(),
@@ -201,10 +246,10 @@ impl Made {
                 closing.charge = Some(ChargeRecord::default());
             }
             3 => (closing.charge, closing.usage) = (None, None),
-            4 => return,
+            4 => return None,
             _ => {}
         }
-        log.put(&closed(closing), at + HOUR);
+        Some((closing, at + HOUR))
     }
 }
 
@@ -217,11 +262,23 @@ proptest! {
     fn every_form_adds_up(calls in proptest::collection::vec(made(), 0..40)) {
         let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
         let mut logs = [Log::new(one.path(), "i"), Log::new(two.path(), "j")];
+        let dirs = [one.path(), two.path()];
+        let mut late = Vec::new();
         for (n, call) in calls.iter().enumerate() {
-            call.put(&mut logs[n % 2], &format!("e{n}"));
+            let log = &mut logs[n % 2];
+            match call.open(log, &format!("e{n}")) {
+                // Indexed while it is open, closed afterwards.
+                Some(closing) if n % 3 == 0 => late.push((n % 2, closing)),
+                Some((closing, at)) => log.put(&closed(closing), at),
+                None => {}
+            }
         }
         logs.iter_mut().for_each(Log::flush);
-        let dirs = [one.path(), two.path()];
+        run(&dirs, "report").unwrap();
+        for (place, (closing, at)) in late {
+            logs[place].put(&closed(closing), at);
+        }
+        logs.iter_mut().for_each(Log::flush);
         assert_sums_agree(&dirs)?;
         let focus = run(&dirs, "report --by user,tag:t --format focus").unwrap();
         recorded::csv::assert_focus(&focus);

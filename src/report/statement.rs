@@ -37,7 +37,7 @@ pub struct Share {
     pub exchanges: u64,
     /// Those among them that have no known price.
     pub unpriced: u64,
-    /// Tokens, or requests where that is what is billed.
+    /// Tokens, or the requests or seconds that are billed instead.
     pub quantity: u64,
     /// Billed at contracted prices.
     pub usd: Money,
@@ -347,6 +347,7 @@ pub fn kind_name(kind: &str) -> &str {
         "cache_write_5m" => "Cache write, 5 minutes",
         "cache_write_1h" => "Cache write, 1 hour",
         "web_search" => "Web search",
+        "code_execution" => "Code execution, seconds",
         NOT_BROKEN_DOWN => "Not broken down",
         other => other,
     }

@@ -87,14 +87,16 @@ impl Sums {
             return;
         }
         self.usd = self.usd.saturating_add(usd);
-        self.usd_max = self.usd_max.saturating_add(facts.usd_max.unwrap_or(usd));
+        // An upper end without a lower one bounds nothing: the call is unpriced.
+        let most = facts.usd_max.filter(|_| facts.usd.is_some());
+        self.usd_max = self.usd_max.saturating_add(most.unwrap_or(usd));
         self.list = self.list.saturating_add(facts.list.unwrap_or(usd));
-        self.ranges += u64::from(facts.usd_max.is_some());
+        self.ranges += u64::from(most.is_some());
         if let Some(estimated) = facts.estimated {
-            let most = facts.estimated_max.unwrap_or(estimated);
+            let upper = facts.estimated_max.unwrap_or(estimated);
             self.guessed += 1;
             self.estimated = self.estimated.saturating_add(estimated);
-            self.estimated_max = self.estimated_max.saturating_add(most);
+            self.estimated_max = self.estimated_max.saturating_add(upper);
         }
     }
 

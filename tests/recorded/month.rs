@@ -165,7 +165,7 @@ fn put(log: &mut Log, dice: &mut Dice, names: (&str, &str, &str), at: u64, call:
             closing.flags = vec![Flag::Unpriced];
             *charge = ChargeRecord { pricing: charge.pricing.clone(), ..ChargeRecord::default() };
         }
-        2..5 if team == "mobile" => charge.notional = Some(1),
+        2..5 if team == "mobile" => charge.notional = 1,
         5 if call.model == 0 => {
             // An advisor of another model worked on it.
             let usd = "0.0484".parse().unwrap();

@@ -97,7 +97,7 @@ fn figures(row: &Row) -> Figures {
         (Standing::Billed | Standing::Notional, None) => (whole(1), "Units"),
         (Standing::Estimated, _) => (whole(sums.exchanges), "Requests"),
         _ if is_token(&row.kind) => (millions(sums.quantity), "1000000 Tokens"),
-        _ => (whole(sums.quantity), "Requests"),
+        _ => (whole(sums.quantity), consumed_unit(row)),
     };
     let zero = (Money::ZERO, Money::ZERO);
     let (costs, prices) = match row.standing {
@@ -145,7 +145,7 @@ fn value(row: &Row, column: &str) -> Option<String> {
             Standing::Estimated => row.sums.exchanges.to_string(),
             _ => row.sums.quantity.to_string(),
         }),
-        "ConsumedUnit" => fixed(if is_token(&row.kind) { "Tokens" } else { "Requests" }),
+        "ConsumedUnit" => fixed(consumed_unit(row)),
         "BillingAccountId" | "x_Instance" => Some(csv_field(&row.instance)),
         "BillingCurrency" => fixed("USD"),
         "BillingPeriodStart" => Some(instant(period::month(row.start).0)),
@@ -198,6 +198,15 @@ fn own_value(row: &Row, column: &str) -> Option<String> {
     }
 }
 
+/// What a row counts.
+fn consumed_unit(row: &Row) -> &'static str {
+    match row.kind.as_str() {
+        "code_execution" => "Seconds",
+        kind if is_token(kind) => "Tokens",
+        _ => "Requests",
+    }
+}
+
 fn model(row: &Row) -> &str {
     row.model.as_deref().unwrap_or("unknown model")
 }
@@ -228,6 +237,7 @@ fn meter(row: &Row) -> String {
         "cache_write_5m" => "Cache Write Tokens, 5 Minutes".to_owned(),
         "cache_write_1h" => "Cache Write Tokens, 1 Hour".to_owned(),
         "web_search" => "Web Search Requests".to_owned(),
+        "code_execution" => "Code Execution Seconds".to_owned(),
         other => other.to_owned(),
     }
 }
