@@ -287,7 +287,7 @@ impl Recorder {
         let pricing = open.prices.version().to_owned();
         let Ok(charge) = open.prices.charge(model, self.day(open.started_ns), usage) else {
             flags.push(Flag::UsageAnomaly);
-            return Some(ChargeRecord { lines: Vec::new(), pricing, usd: None });
+            return Some(ChargeRecord { pricing, ..ChargeRecord::default() });
         };
         let Charge { lines, total, flags: found } = charge;
         flags.extend(found);
@@ -299,8 +299,10 @@ impl Recorder {
             model: line.model.map(|model| self.identifier(model.as_bytes())),
             quantity: line.quantity,
             usd: line.amount,
+            ..LineRecord::default()
         });
-        Some(ChargeRecord { lines: lines.collect(), pricing, usd: total })
+        let lines = lines.collect();
+        Some(ChargeRecord { lines, pricing, usd: total, ..ChargeRecord::default() })
     }
 
     fn count(&self, opening: &Opening, entry: &Entry) {

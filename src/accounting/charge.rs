@@ -87,7 +87,7 @@ impl PriceBook {
         let (model, platform) = self.find(name).ok_or(Flag::Unpriced)?;
         let period = model.period(day).ok_or(Flag::Unpriced)?;
         if !self.is_one_bill(model, usage) {
-            return Err(Flag::Iterations);
+            return Err(Flag::UnknownIteration);
         }
         let tiers = match usage.speed.as_deref() {
             None | Some("standard") => Some(&period.standard),
@@ -252,7 +252,7 @@ impl CacheWrites {
         let is_reported = total.is_some() || has_split;
         let (split_counts, flag) = match total {
             Some(_) if !has_split => (false, None),
-            Some(_) if sum != total => (false, Some(Flag::StaleTtlSplit)),
+            Some(_) if sum != total => (false, Some(Flag::CacheSplitMismatch)),
             Some(_) => (true, None),
             // Half a split and no total: the other half is unknown.
             None if for_5m.is_some() != for_1h.is_some() => (true, Some(Flag::UsageAnomaly)),

@@ -105,9 +105,9 @@ fn a_stale_split_gives_way_to_the_total() {
         (Some(100), split(None, None), "0.0005", None),
         (Some(100), split(Some(0), Some(100)), "0.0008", None),
         (Some(100), split(None, Some(100)), "0.0008", None),
-        (Some(100), split(Some(0), Some(99)), "0.0005", Some(Flag::StaleTtlSplit)),
-        (Some(0), split(Some(4369), Some(0)), "0", Some(Flag::StaleTtlSplit)),
-        (Some(100), split(Some(u64::MAX), Some(101)), "0.0005", Some(Flag::StaleTtlSplit)),
+        (Some(100), split(Some(0), Some(99)), "0.0005", Some(Flag::CacheSplitMismatch)),
+        (Some(0), split(Some(4369), Some(0)), "0", Some(Flag::CacheSplitMismatch)),
+        (Some(100), split(Some(u64::MAX), Some(101)), "0.0005", Some(Flag::CacheSplitMismatch)),
         (None, split(Some(0), Some(100)), "0.0008", None),
         (None, split(None, Some(100)), "0.0008", Some(Flag::UsageAnomaly)),
         (None, None, "0", None),
@@ -198,7 +198,7 @@ fn iterations_with_a_bill_of_their_own_are_not_priced() {
         &[("message", Some("claude-fable-5"))],
         &[("message", Some("claude-unheard-of"))],
     ] {
-        assert_unknown("claude-opus-5-5", "2026-11-20", &of(parts), Flag::Iterations);
+        assert_unknown("claude-opus-5-5", "2026-11-20", &of(parts), Flag::UnknownIteration);
     }
 }
 
