@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use crate::accounting::charge::Charge;
 use crate::accounting::price_book::PriceBook;
-use crate::accounting::{Flag, Usage};
+use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::Metered;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Purpose};
@@ -285,15 +285,13 @@ impl Recorder {
             return None;
         }
         let pricing = open.prices.version().to_owned();
-        let Ok(charge) = open.prices.charge(model, self.day(open.started_ns), usage) else {
-            flags.push(Flag::UsageAnomaly);
+        let call = Call::new(model, self.day(open.started_ns), usage);
+        let Ok(charge) = open.prices.charge(&call) else {
+            flags.extend([Flag::UsageAnomaly, Flag::Unpriced]);
             return Some(ChargeRecord { pricing, ..ChargeRecord::default() });
         };
-        let Charge { lines, total, flags: found } = charge;
+        let Charge { lines, total, flags: found, .. } = charge;
         flags.extend(found);
-        if total.is_none() {
-            flags.push(Flag::Unpriced);
-        }
         let lines = lines.into_iter().filter(|line| line.quantity > 0).map(|line| LineRecord {
             kind: line.kind.name().to_owned(),
             model: line.model.map(|model| self.identifier(model.as_bytes())),

@@ -239,6 +239,11 @@ pub enum Flag {
     PromptTier,
     /// A price of this model changed on this day; the hour of the change is not published.
     PriceBoundaryDay,
+    /// A counter has no price in the table: what it counts is not in the amount.
+    UnknownMeter,
+    /// Code execution ran, and what is left of the month's free time is not known: a range.
+    #[serde(rename = "code_execution_allowance_unknown")]
+    AllowanceUnknown,
     /// A line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD.
     Rounded,
 }
@@ -271,7 +276,82 @@ impl Flag {
             Flag::AttemptSpeed => "attempt_speed_unknown",
             Flag::PromptTier => "prompt_tier_ambiguous",
             Flag::PriceBoundaryDay => "price_boundary_day",
+            Flag::UnknownMeter => "unknown_meter",
+            Flag::AllowanceUnknown => "code_execution_allowance_unknown",
             Flag::Rounded => "rounded",
+        }
+    }
+
+    /// What it says, in words for whoever reads the amount.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Flag::InspectionTruncated => {
+                "the copy that is looked at was cut at its bound; the client got every byte"
+            }
+            Flag::Unparseable => "the response could not be read as what its content type says",
+            Flag::JsonForStream => {
+                "a stream was asked for and one JSON body came: clients ask again, and both are billed"
+            }
+            Flag::UnknownIteration => {
+                "usage.iterations holds a type without a billing rule: usd leaves it out, usd_max has it at its model's rates"
+            }
+            Flag::Partial => {
+                "the stream ended early: the output count is what had been reported, not the bill"
+            }
+            Flag::Probe => "a cloud client's start-up probe (max_tokens: 1)",
+            Flag::CacheSplitMismatch => {
+                "the time-to-live split does not add up to the total; the total is trusted"
+            }
+            Flag::CacheSplitMissing => {
+                "no time-to-live split came with the cache writes: counted as five-minute writes"
+            }
+            Flag::Unpriced => {
+                "no rate is known for this model on this day: the amount is unknown, not zero"
+            }
+            Flag::UnknownModifier => {
+                "a modifier (tier, geography, speed) is not in the pricing table"
+            }
+            Flag::UsageAnomaly => "a usage field held something that is not a count",
+            Flag::UsageUnknown => "the API billed this or not: no usage was ever seen",
+            Flag::Estimated => {
+                "a cut stream's unreported output was estimated; the estimate is not part of usd"
+            }
+            Flag::NotBilled => {
+                "nothing is billed for it: an error, or a batch item that did not succeed"
+            }
+            Flag::RefusalNotBilled => "refused before any output, in a category that is not billed",
+            Flag::RefusalUnknown => {
+                "refused before any output and it is not known whether that is billed: a range"
+            }
+            Flag::DeclinedUnknown => {
+                "an attempt was declined before any output; whether it is billed depends on a category that the response does not show: a range"
+            }
+            Flag::PriorityTier => {
+                "priority tier: list price; the invoice has the commitment instead"
+            }
+            Flag::FastWithoutRate => {
+                "fast mode without a fast price on this day: priced as standard"
+            }
+            Flag::FastInBatch => "fast mode does not exist in batches: priced as a standard batch",
+            Flag::AttemptSpeed => {
+                "an attempt beside the serving one may have run at another speed: a range"
+            }
+            Flag::PromptTier => {
+                "the price tier differs between the whole prompt and its single iterations: a range"
+            }
+            Flag::PriceBoundaryDay => {
+                "a price of this model changed on this day; the hour of the change is not published"
+            }
+            Flag::UnknownMeter => {
+                "a counter has no price in the table: what it counts is not in the amount"
+            }
+            Flag::AllowanceUnknown => {
+                "code execution ran, and what is left of the month's free time is not known: a range"
+            }
+            Flag::Rounded => {
+                "a line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD"
+            }
         }
     }
 }

@@ -8,6 +8,7 @@ use serde_json::value::RawValue;
 
 use crate::accounting::{Flag, Usage};
 
+use super::json;
 use super::merge::UsageMerge;
 use super::meter::Seen;
 
@@ -245,11 +246,14 @@ impl Reading {
             self.flag(Flag::InspectionTruncated);
             return None;
         }
-        let value = serde_json::from_str(raw);
-        if value.is_err() {
+        let Ok(parsed) = json::parse(raw) else {
             self.flag(Flag::Unparseable);
+            return None;
+        };
+        if parsed.has_duplicate {
+            self.flag(Flag::UsageAnomaly);
         }
-        value.ok()
+        Some(parsed.value)
     }
 }
 
