@@ -90,6 +90,10 @@ pub async fn start(config: &Config) -> Result<App> {
     keys::make_private_dir(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let prices = price_book(&config.pricing)?;
+    if let Some(days) = prices.days_too_old(clock.today()) {
+        let pricing = prices.version();
+        tracing::warn!(days, pricing, "the prices were compared with their sources long ago");
+    }
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;

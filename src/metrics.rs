@@ -39,6 +39,7 @@ pub struct Metrics {
     first_token: HistogramVec,
     tokens: IntCounterVec,
     unpriced: IntCounterVec,
+    anomalies: IntCounterVec,
     active_sessions: IntGauge,
     /// Exchanges running now.
     pub open_exchanges: IntGauge,
@@ -147,7 +148,7 @@ impl Metrics {
             sums: Arc::default(),
             description: Desc::new(
                 "claude_cost_usd_total".to_owned(),
-                "List cost of closed calls with a known price, in US dollars, from exact amounts."
+                "Cost of closed calls with a known price, in US dollars, from exact amounts."
                     .to_owned(),
                 vec!["model".to_owned(), "team".to_owned()],
                 HashMap::new(),
@@ -182,6 +183,11 @@ impl Metrics {
             unpriced: build.counters(
                 "claude_unpriced_requests_total",
                 "Calls with usage but no known rate: their cost is unknown, not zero.",
+                &["model", "team"],
+            )?,
+            anomalies: build.counters(
+                "claude_usage_anomalies_total",
+                "Calls whose usage held something that is not a count, or contradicts itself.",
                 &["model", "team"],
             )?,
             active_sessions: build.gauge(
@@ -266,7 +272,12 @@ impl Metrics {
                 series.tokens[kind as usize].inc_by(count);
             }
         }
-        if let Some(usd) = closing.charge.as_ref().and_then(|charge| charge.usd) {
+        if closing.flags.contains(&Flag::UsageAnomaly) {
+            self.anomalies.with_label_values(&[&*series.model, &*series.team]).inc();
+        }
+        // What a subscription would have cost is nobody's cost.
+        let billed = closing.charge.as_ref().filter(|charge| charge.notional == 0);
+        if let Some(usd) = billed.and_then(|charge| charge.usd) {
             let mut sums = lock(&self.money.sums);
             let models = sums.entry(series.team.clone()).or_default();
             let sum = models.entry(series.model.clone()).or_default();

@@ -3,6 +3,7 @@
 pub mod attribution;
 pub mod call;
 pub mod charge;
+pub mod estimate;
 pub mod explain;
 pub mod money;
 pub mod price_book;
