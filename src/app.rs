@@ -89,11 +89,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let dir = &config.ledger.dir;
     keys::make_private_dir(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
-    let prices = price_book(&config.pricing)?;
-    if let Some(days) = prices.days_too_old(clock.today()) {
-        let pricing = prices.version();
-        tracing::warn!(days, pricing, "the prices were compared with their sources long ago");
-    }
+    let prices = current_prices(config, clock)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
@@ -384,6 +380,16 @@ fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
         .with_single_cert(chain, key)?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
+}
+
+/// The prices to start with; says so where nobody has looked after them for long.
+fn current_prices(config: &Config, clock: Clock) -> Result<PriceBook> {
+    let prices = price_book(&config.pricing)?;
+    if let Some(days) = prices.days_too_old(clock.today()) {
+        let pricing = prices.version();
+        tracing::warn!(days, pricing, "the prices were compared with their sources long ago");
+    }
+    Ok(prices)
 }
 
 /// The prices that a configuration asks for.

@@ -5,6 +5,7 @@ use std::fmt::Write as _;
 
 use crate::accounting::call::Call;
 use crate::accounting::charge::{Agreed, Basis, Charge, LineItem, LineKind, Rating};
+use crate::accounting::money::ATTO_PER_USD;
 use crate::accounting::price_book::{Discount, Modifier, Period, Price, PriceBook, per_million};
 use crate::accounting::{Flag, Money, TokenKind};
 
@@ -59,7 +60,7 @@ pub fn text(book: &PriceBook, call: &Call<'_>, charge: &Charge<'_>, flags: &[Fla
             let _ = writeln!(text, "{}", line.trim_end());
         }
     }
-    let left = what.saturating_add(quantity).saturating_add(rate).saturating_add(10);
+    let left = what.saturating_add(quantity).saturating_add(rate).saturating_add(11);
     text.push('\n');
     for (name, amount) in &sums {
         let line = format!("{name:<left$}{}", point.aligned(amount));
@@ -166,32 +167,46 @@ fn row(line: &LineItem<'_>) -> Row {
 }
 
 fn token_rate(rating: &Rating<'_>, agreed: Agreed<'_>, kind: TokenKind) -> String {
-    let mut text = match agreed {
+    let list = dollars(rating.rates.of(kind));
+    let (rate, discount) = match agreed {
+        Agreed::List => (format!("{list} per million"), None),
+        Agreed::Discount(discount) => (format!("{list} per million"), Some(discount)),
         Agreed::Contract(contract) => match contract.price {
-            Price::Rate(pico) => format!(
-                "{} per million (agreed; list {})",
-                per_million(pico),
-                per_million(rating.rates.of(kind))
-            ),
-            Price::Discount(_) => format!("{} per million", per_million(rating.rates.of(kind))),
+            Price::Discount(discount) => (format!("{list} per million"), Some(discount)),
+            Price::Rate(pico) => {
+                (format!("{} per million (agreed; list {list})", dollars(pico)), None)
+            }
         },
-        _ => format!("{} per million", per_million(rating.rates.of(kind))),
     };
+    let mut text = rate;
     for modifier in [rating.batch, rating.place].into_iter().flatten() {
-        let _ = write!(text, " × {}/{} {}", modifier.num, modifier.den, label(modifier));
+        let factor = factor(modifier.num, modifier.den);
+        let _ = write!(text, " × {factor} {}", label(modifier));
     }
-    let discount = match agreed {
-        Agreed::List => None,
-        Agreed::Discount(discount) => Some(discount),
-        Agreed::Contract(contract) => match contract.price {
-            Price::Discount(discount) => Some(discount),
-            Price::Rate(_) => None,
-        },
-    };
     if let Some(Discount { num, den }) = discount {
-        let _ = write!(text, " × {num}/{den} agreed");
+        let _ = write!(text, " × {} agreed", factor(num, den));
     }
     text
+}
+
+/// A price per million tokens with two decimals at least, as prices are written.
+fn dollars(pico: u64) -> String {
+    let text = per_million(pico);
+    let decimals = text.split_once('.').map_or(0, |(_, fraction)| fraction.len());
+    match decimals {
+        0 => format!("{text}.00"),
+        1 => format!("{text}0"),
+        _ => text,
+    }
+}
+
+/// A factor as a decimal where it has a short one, else as the fraction it is.
+fn factor(num: i128, den: i128) -> String {
+    let atto = num.checked_mul(ATTO_PER_USD);
+    match atto.filter(|atto| atto.checked_rem(den) == Some(0)) {
+        Some(atto) => Money::from_atto(atto.checked_div(den).unwrap_or(0)).to_string(),
+        None => format!("{num}/{den}"),
+    }
 }
 
 fn label(modifier: &Modifier) -> &'static str {
@@ -210,8 +225,8 @@ fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
     let mut facts: BTreeMap<String, String> = BTreeMap::new();
     let read = |ids: &[String]| {
         let texts = ids.iter().filter_map(|id| book.source(id));
-        let texts = texts.map(|source| format!("{} (read {})", source.reference, source.retrieved));
-        texts.collect::<Vec<_>>().join("; ")
+        let texts = texts.map(|source| format!("{}, read {}", source.reference, source.retrieved));
+        texts.collect::<Vec<_>>().join("\n    ")
     };
     for line in &charge.lines {
         match &line.basis {
@@ -222,7 +237,8 @@ fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
                 facts.insert(name, read(sources));
                 for modifier in [rating.batch, rating.place].into_iter().flatten() {
                     let Modifier { num, den, from, sources, .. } = modifier;
-                    let name = format!("{} × {num}/{den}, since {from}", label(modifier));
+                    let name =
+                        format!("{} × {}, since {from}", label(modifier), factor(*num, *den));
                     facts.insert(name, read(sources));
                 }
                 match agreed {

@@ -101,3 +101,88 @@ fn lines(charge: &Charge<'_>, identifier: impl Fn(&str) -> Identifier) -> Vec<Li
     };
     sums.into_iter().map(record).collect()
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::accounting::{Iteration, Usage};
+    use crate::record::encoding::LINE_BYTES_MAX;
+
+    const MODEL: &str = "claude-opus-5-5";
+
+    fn recorded(usage: &Usage, estimated: Option<Range>) -> (ChargeRecord, Vec<Flag>) {
+        let book = PriceBook::embedded().unwrap();
+        let call = Call::new(MODEL, jiff::civil::date(2026, 11, 20), usage);
+        let mut flags = Vec::new();
+        let identifier = |name: &str| Identifier::plain(name.as_bytes()).unwrap();
+        (record(&book, &call, (estimated, false), &mut flags, identifier), flags)
+    }
+
+    fn usage(input: u64, output: u64) -> Usage {
+        Usage { input_tokens: Some(input), output_tokens: Some(output), ..Usage::default() }
+    }
+
+    #[test]
+    fn an_estimate_stands_beside_the_amount_and_is_flagged() {
+        let (record, flags) = recorded(&usage(1000, 3), Some(Range { low: 103, high: 203 }));
+        let text = |usd: Option<Money>| usd.map(|usd| usd.to_string()).unwrap_or_default();
+        assert_eq!(text(record.usd), "0.00406");
+        assert_eq!(
+            (text(record.estimated_usd), text(record.estimated_max_usd)),
+            ("0.002".into(), "0.004".into())
+        );
+        assert_eq!(flags, [Flag::Estimated]);
+        // More was reported than is guessed: nothing is missing.
+        let (record, _) = recorded(&usage(1000, 300), Some(Range { low: 103, high: 203 }));
+        assert_eq!(record.estimated_max_usd, Some(Money::ZERO));
+        let (record, flags) = recorded(&usage(1000, 3), None);
+        assert_eq!((record.estimated_usd, flags.len()), (None, 0));
+    }
+
+    #[test]
+    fn lines_are_one_a_kind_and_model_and_add_up() {
+        let step = |kind: &str, model: Option<&str>| Iteration {
+            kind: kind.to_owned(),
+            model: model.map(str::to_owned),
+            input_tokens: Some(10),
+            output_tokens: Some(1),
+            ..Iteration::default()
+        };
+        let advisor = Some("claude-fable-5-2");
+        let steps =
+            [step("message", None), step("advisor_message", advisor), step("message", None)];
+        let (record, flags) = recorded(&Usage { iterations: steps.to_vec(), ..usage(20, 2) }, None);
+        let lines = record.lines.iter().map(|line| {
+            (line.kind.as_str(), line.model.as_ref().map(Identifier::as_str), line.quantity)
+        });
+        let expected = [
+            ("input", None, 20),
+            ("output", None, 2),
+            ("input", advisor, 10),
+            ("output", advisor, 1),
+        ];
+        assert!(lines.eq(expected), "{:?}", record.lines);
+        assert_eq!(record.lines.iter().map(|line| line.usd).sum::<Money>(), record.usd.unwrap());
+        assert!(flags.is_empty());
+    }
+
+    #[test]
+    fn any_number_of_models_fits_an_entry() {
+        let book = PriceBook::embedded().unwrap();
+        let steps = book.models().map(|model| Iteration {
+            kind: "advisor_message".to_owned(),
+            model: Some(model.to_owned()),
+            cache_read_input_tokens: Some(1 << 62),
+            input_tokens: Some(1 << 62),
+            output_tokens: Some(1 << 62),
+            ..Iteration::default()
+        });
+        let (record, _) = recorded(&Usage { iterations: steps.collect(), ..usage(1, 1) }, None);
+        assert_eq!(
+            (record.lines.len(), record.lines.last().unwrap().kind.as_str()),
+            (LINES_MAX, REST)
+        );
+        assert_eq!(record.lines.iter().map(|line| line.usd).sum::<Money>(), record.usd.unwrap());
+        assert!(serde_json::to_string(&record).unwrap().len() < LINE_BYTES_MAX / 2);
+    }
+}

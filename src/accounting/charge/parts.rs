@@ -96,8 +96,8 @@ fn iterations<'a, 'b>(rules: &'b Rules, call: &Call<'a>, flags: &mut Flags) -> V
         None => call.model,
     };
     let is_attempt = |role: Option<Role>| matches!(role, Some(Role::Attempt | Role::Fallback));
-    let attempts = list.iter().zip(&roles).filter(|(_, role)| is_attempt(**role));
-    let serving = attempts.last().map(|(one, role)| model_of(one, *role));
+    let mut attempts = list.iter().zip(&roles).filter(|(_, role)| is_attempt(**role));
+    let serving = attempts.next_back().map(|(one, role)| model_of(one, *role));
     // With a fallback the last attempts of one model are the answer, else all of them are.
     let mut answers = vec![false; list.len()];
     for ((one, role), answers) in list.iter().zip(&roles).zip(&mut answers).rev() {

@@ -356,7 +356,7 @@ impl Check<'_> {
             let sourced = self.sourced(&modifier.sources, modifier.confidence.as_ref());
             let zero = modifier.num == 0 || modifier.den == 0;
             sourced
-                .and_then(|()| if zero { Err(Problem::Fraction) } else { Ok(()) })
+                .and(if zero { Err(Problem::Fraction) } else { Ok(()) })
                 .map_err(|p| self.error(spanned.span().start, &format!("modifier {name}"), p))?;
             Ok::<Modifier, PriceBookError>(Modifier {
                 name,
