@@ -71,7 +71,10 @@ fn families_in_source() -> Families {
         families.insert(name.to_owned(), (kind, labels));
     }
     let money = ("counter".to_owned(), vec!["model".to_owned(), "team".to_owned()]);
-    families.insert("claude_cost_usd_total".to_owned(), money);
+    families.insert("claude_cost_usd_total".to_owned(), money.clone());
+    // Falls with each write to the cache, so it is no counter.
+    let savings = ("gauge".to_owned(), money.1);
+    families.insert("claude_cache_savings_usd_total".to_owned(), savings);
     for found in groups(r#""((?:claude|weighbridge)_\w+)""#, source) {
         assert!(families.contains_key(found[0]), "{} is made in a way not known here", found[0]);
     }

@@ -9,7 +9,7 @@ use std::process::{Command, Output, Stdio};
 use proptest::prelude::*;
 use serde_json::{Value, json};
 use weighbridge::accounting::price_book::PriceBook;
-use weighbridge::accounting::{Call, Usage};
+use weighbridge::accounting::{Call, Flag, Usage};
 use weighbridge::anthropic::UsageMerge;
 
 fn run(arguments: &[&str], input: &str) -> Output {
@@ -244,7 +244,55 @@ fn any_stream() -> impl Strategy<Value = Vec<Value>> {
     })
 }
 
+/// Anything that may stand where a count should: counts, damage, nothing.
+fn any_field() -> impl Strategy<Value = Option<Value>> {
+    let damaged =
+        [json!(-1), json!(0.5), json!(1e30), json!("7"), json!([1]), json!({}), json!(true)];
+    let count = prop_oneof![0_u64..1_000_000, Just(1 << 63), any::<u64>()];
+    prop_oneof![
+        1 => Just(None),
+        1 => Just(Some(Value::Null)),
+        4 => count.prop_map(|count| Some(json!(count))),
+        2 => proptest::sample::select(damaged.to_vec()).prop_map(Some),
+    ]
+}
+
+fn any_usage() -> impl Strategy<Value = (Value, bool)> {
+    let names =
+        ["input_tokens", "output_tokens", "cache_read_input_tokens", "cache_creation_input_tokens"];
+    proptest::collection::vec(any_field(), names.len()).prop_map(move |fields| {
+        let is_count = |value: &Value| value.as_u64().is_some_and(|count| count <= 1 << 63);
+        let required = fields.iter().take(2);
+        let mut wrong = required.clone().any(|field| field.as_ref().is_none_or(Value::is_null));
+        wrong |= fields.iter().flatten().any(|value| !value.is_null() && !is_count(value));
+        let fields =
+            names.iter().zip(fields).filter_map(|(name, field)| Some(((*name).to_owned(), field?)));
+        (fields.collect::<serde_json::Map<_, _>>().into(), wrong)
+    })
+}
+
 proptest! {
+    /// Whatever stands where counts should: no panic, no silent zero, always a flag.
+    #[test]
+    fn damaged_usage_is_never_silent((usage, wrong) in any_usage(), model in 0_usize..2) {
+        let mut merge = UsageMerge::default();
+        merge.start(&usage);
+        let (usage, mut flags) = merge.finish();
+        let usage = usage.unwrap_or_default();
+        let (book, day) = (PriceBook::embedded().unwrap(), jiff::civil::date(2026, 11, 20));
+        let model = ["claude-haiku-5-5", "claude-fable-5-2"][model];
+        let charge = book.charge(&Call::new(model, day, &usage)).unwrap();
+        flags.extend(&charge.flags);
+        prop_assert_eq!(charge.total.is_none(), flags.contains(&Flag::Unpriced));
+        if wrong {
+            let told = [Flag::UsageAnomaly, Flag::UsageUnknown];
+            prop_assert!(told.iter().any(|flag| flags.contains(flag)), "{:?}", usage);
+        }
+        if charge.total == Some(weighbridge::accounting::Money::ZERO) && flags.is_empty() {
+            prop_assert!(usage.tokens().iter().all(|(_, count)| *count == 0));
+        }
+    }
+
     /// However a stream spreads its counts over deltas, and however often it repeats them, what is
     /// billed is the last value of each.
     #[test]

@@ -13,7 +13,8 @@
 //!    region, never both), on token lines only. Searches and containers have a price of their own.
 //! 4. **Contracted price**: the one negotiated price that is most specific. A negotiated rate takes
 //!    the place of the list rate in step 3; a discount multiplies the list price of step 3.
-//! 5. **Sums** of lines. The lower end of a range is `total`, made of the lines; the upper is `max`.
+//! 5. **Sums** of lines. The lower end of a range is `total`, made of the lines; the upper one is
+//!    `max`.
 //!
 //! All of it in whole atto-dollars with checked multiplication. Nothing is rounded, but for what
 //! has no finite decimal (a container's second costs 0.05/3600): that line is rounded half-even

@@ -16,6 +16,8 @@ const ANSWERS_MAX: usize = 32;
 const ANSWERS_MIN: usize = 5;
 /// Answers shorter than this say little: the fixed tokens around them weigh too much.
 const BYTES_MIN: u64 = 200;
+/// What is learned is no sharper than this part of it, either way: a cut can be anywhere.
+const MARGIN_PART: u64 = 20;
 /// Bytes per token where nothing was learned: from dense code or non-Latin text to plain English.
 const UNLEARNED: [Ratio; 2] = [Ratio { bytes: 3, tokens: 2 }, Ratio { bytes: 5, tokens: 1 }];
 
@@ -95,9 +97,11 @@ impl Answers {
 
     /// The densest and the sparsest tenth are left out.
     fn range(&self, bytes: u64) -> Range {
-        let [dense, sparse] = if self.0.len() < ANSWERS_MIN {
-            UNLEARNED
-        } else {
+        if self.0.len() < ANSWERS_MIN {
+            let [dense, sparse] = UNLEARNED;
+            return Range { low: sparse.tokens(bytes, false), high: dense.tokens(bytes, true) };
+        }
+        let [dense, sparse] = {
             let mut sorted: Vec<Ratio> = self.0.iter().copied().collect();
             let cross = |a: &Ratio, b: &Ratio| u128::from(a.bytes).saturating_mul(b.tokens.into());
             sorted.sort_by(|a, b| cross(a, b).cmp(&cross(b, a)));
@@ -106,7 +110,11 @@ impl Answers {
             let at = |place: usize, or: Ratio| sorted.get(place).copied().unwrap_or(or);
             [at(tenth, UNLEARNED[0]), at(last, UNLEARNED[1])]
         };
-        Range { low: sparse.tokens(bytes, false), high: dense.tokens(bytes, true) }
+        let (low, high) = (sparse.tokens(bytes, false), dense.tokens(bytes, true));
+        Range {
+            low: low.saturating_sub(low.div_ceil(MARGIN_PART)),
+            high: high.saturating_add(high.div_ceil(MARGIN_PART)),
+        }
     }
 }
 
@@ -177,7 +185,7 @@ mod tests {
         for bytes in [2900, 3000, 3000, 3100, 3000] {
             calibration.learn("claude-x", &text(bytes), 1000, None);
         }
-        assert_eq!(calibration.estimate("claude-x", &text(3000)), Range { low: 967, high: 1035 });
+        assert_eq!(calibration.estimate("claude-x", &text(3000)), Range { low: 918, high: 1087 });
         let wide = Range { low: 600, high: 2000 };
         assert_eq!(calibration.estimate("claude-y", &text(3000)), wide);
         let tool = Streamed { tool_input: 3000, ..Streamed::default() };
@@ -195,8 +203,8 @@ mod tests {
         for _ in 0..ANSWERS_MIN {
             calibration.learn("claude-x", &streamed, 1500, Some(500));
         }
-        assert_eq!(calibration.estimate("claude-x", &text(3000)), Range { low: 1000, high: 1000 });
-        assert_eq!(calibration.estimate("claude-x", &streamed), Range { low: 1500, high: 1500 });
+        assert_eq!(calibration.estimate("claude-x", &text(3000)), Range { low: 950, high: 1050 });
+        assert_eq!(calibration.estimate("claude-x", &streamed), Range { low: 1425, high: 1575 });
     }
 
     #[test]
@@ -210,7 +218,7 @@ mod tests {
             calibration.learn("0", &text(900), tokens, None);
         }
         assert_eq!(calibration.models["0"].text.0.len(), ANSWERS_MAX);
-        assert_eq!(calibration.estimate("0", &text(900)), Range { low: 300, high: 300 });
+        assert_eq!(calibration.estimate("0", &text(900)), Range { low: 285, high: 315 });
     }
 
     #[test]

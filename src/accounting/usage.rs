@@ -186,8 +186,8 @@ pub enum Flag {
     Unparseable,
     /// A stream was asked for and one JSON body came: clients ask again, and both are billed.
     JsonForStream,
-    /// `usage.iterations` holds a type without a billing rule: `usd` leaves it out, `usd_max` has it
-    /// at its model's rates.
+    /// `usage.iterations` holds a type without a billing rule: `usd` leaves it out, `usd_max` has
+    /// it at its model's rates.
     #[serde(alias = "iterations")]
     UnknownIteration,
     /// The stream ended early: the output count is what had been reported, not the bill.
