@@ -146,6 +146,13 @@ fn the_working_can_be_read() {
     let shown = said(&["price", "--model", "claude-opus-5-5", "--explain"], batch);
     let line = "cache write, 1 hour  1,010 tokens × 8.00 per million × 0.5 batch × 1.1 US-only";
     assert!(shown.contains(line), "{shown}");
+    let declined = r#"{"input_tokens":412,"output_tokens":264,"iterations":[
+        {"type":"message","model":"claude-fable-5","input_tokens":535,"output_tokens":0},
+        {"type":"fallback_message","input_tokens":412,"output_tokens":264}]}"#;
+    let shown =
+        said(&["price", "--model", "claude-opus-4-8", "--at", "2026-11-20", "--explain"], declined);
+    let line = "Billed or not: Answer, one step: claude-fable-5\n  input, uncached  535 tokens";
+    assert!(shown.contains(line) && shown.contains("Total, at most"), "{shown}");
     let short = said(&["price", "--model", "claude-opus-6"], long);
     assert!(short.starts_with("unpriced\n") && short.contains("the amount is unknown"), "{short}");
 }

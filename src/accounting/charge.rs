@@ -62,6 +62,8 @@ pub struct Charge<'a> {
     pub model: Option<&'a str>,
     /// The exact sum of the lines, contracted; `None` means unknown, never zero.
     pub total: Option<Money>,
+    /// Lines that are billed or not: in `max`, not in `total`.
+    pub unsure: Vec<LineItem<'a>>,
 }
 
 /// Kind × quantity × rate = amount.
@@ -150,6 +152,7 @@ struct Bill<'a> {
     list: Money,
     high: Money,
     savings: Option<Money>,
+    unsure: Vec<LineItem<'a>>,
 }
 
 impl<'a> Bill<'a> {
@@ -183,7 +186,7 @@ impl PriceBook {
             flags.insert(Flag::Unpriced);
             bill = Bill::default();
         }
-        let Bill { lines, low, list, high, savings } = bill;
+        let Bill { lines, low, list, high, savings, unsure } = bill;
         flags.0.sort_unstable();
         Ok(Charge {
             cache_savings: savings,
@@ -193,6 +196,7 @@ impl PriceBook {
             max: (high != low).then_some(high),
             model,
             total: known.is_ok().then_some(low),
+            unsure,
         })
     }
 

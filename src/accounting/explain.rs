@@ -34,14 +34,7 @@ pub fn summary(charge: &Charge<'_>, flags: &[Flag]) -> String {
 pub fn text(book: &PriceBook, call: &Call<'_>, charge: &Charge<'_>, flags: &[Flag]) -> String {
     let model = charge.model.unwrap_or(call.model);
     let mut text = format!("{model} on {} (UTC), in US dollars\n", call.day);
-    let mut groups: Vec<(String, Vec<Row>)> = Vec::new();
-    for line in &charge.lines {
-        let title = title(line);
-        match groups.last_mut() {
-            Some((last, rows)) if *last == title && !restarts(rows, line) => rows.push(row(line)),
-            _ => groups.push((title, vec![row(line)])),
-        }
-    }
+    let groups = groups(charge);
     let rows = || groups.iter().flat_map(|(_, rows)| rows);
     let width = |of: &dyn Fn(&Row) -> usize| rows().map(of).max().unwrap_or(0);
     let (what, quantity) = (width(&|r| r.what.len()), width(&|r| r.quantity.len()));
@@ -70,6 +63,21 @@ pub fn text(book: &PriceBook, call: &Call<'_>, charge: &Charge<'_>, flags: &[Fla
     sources(&mut text, book, charge);
     let _ = writeln!(text, "\nPricing table {}", book.version());
     text
+}
+
+/// Lines in groups, each with its title; what is billed or not comes last.
+fn groups(charge: &Charge<'_>) -> Vec<(String, Vec<Row>)> {
+    let mut groups: Vec<(String, Vec<Row>)> = Vec::new();
+    let sure = charge.lines.iter().map(|line| (title(line), line));
+    let unsure = charge.unsure.iter();
+    let unsure = unsure.map(|line| (format!("Billed or not: {}", title(line)), line));
+    for (title, line) in sure.chain(unsure) {
+        match groups.last_mut() {
+            Some((last, rows)) if *last == title && !restarts(rows, line) => rows.push(row(line)),
+            _ => groups.push((title, vec![row(line)])),
+        }
+    }
+    groups
 }
 
 /// The sums under the lines, by name.
@@ -228,7 +236,7 @@ fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
         let texts = texts.map(|source| format!("{}, read {}", source.reference, source.retrieved));
         texts.collect::<Vec<_>>().join("\n    ")
     };
-    for line in &charge.lines {
+    for line in charge.lines.iter().chain(&charge.unsure) {
         match &line.basis {
             Basis::Tokens(rating, agreed) => {
                 let Period { from, to, sources, .. } = rating.period;

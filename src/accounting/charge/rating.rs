@@ -146,6 +146,8 @@ impl PriceBook {
             for line in low.lines {
                 bill.add_line(line)?;
             }
+        } else {
+            bill.unsure.extend(low.lines);
         }
         Ok(Ok(()))
     }

@@ -23,6 +23,21 @@ const CONTEXT_KEYS: [&str; 10] = [
     "team",
 ];
 
+/// Endpoints of a cloud in one place, beside the names of regions, which have a digit.
+const REGIONS: [&str; 11] = [
+    "regional",
+    "region",
+    "in_region",
+    "multi_region",
+    "geo",
+    "us",
+    "eu",
+    "apac",
+    "au",
+    "jp",
+    "asia",
+];
+
 /// One question, ready to be priced.
 #[derive(Debug)]
 pub(super) struct Question {
@@ -176,7 +191,12 @@ impl Question {
         self.result = result_kind(context)?;
         self.platform = platform(context)?;
         self.team = text(context, "team")?;
-        if let Some(discount) = text(context, "org_discount")? {
+        let discount = match context.get("org_discount") {
+            // The digits are those that were written, as long as there are few.
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => text(context, "org_discount")?,
+        };
+        if let Some(discount) = discount {
             let parsed = discount.parse::<Discount>();
             self.discount = Some(parsed.map_err(|error| format!("context.org_discount: {error}"))?);
         }
@@ -244,8 +264,10 @@ fn result_kind(context: &Value) -> Result<ResultKind, String> {
 }
 
 fn platform(context: &Value) -> Result<Option<Platform>, String> {
-    let endpoint = text(context, "endpoint")?.map(|endpoint| endpoint.replace('-', "_"));
+    let endpoint = text(context, "endpoint")?;
+    let endpoint = endpoint.map(|name| name.to_ascii_lowercase().replace(['-', ' '], "_"));
     let endpoint = endpoint.as_deref();
+    let region = |name: &str| REGIONS.contains(&name) || name.bytes().any(|b| b.is_ascii_digit());
     let wrong = |known: &str| {
         let endpoint = endpoint.unwrap_or_default();
         Err(format!("context.endpoint {endpoint:?}: write {known}"))
@@ -256,18 +278,20 @@ fn platform(context: &Value) -> Result<Option<Platform>, String> {
         Some("bedrock") => match endpoint {
             None => Ok(None),
             Some("global") => Ok(Some(Platform::BedrockGlobal)),
-            Some("regional" | "geo" | "in_region") => Ok(Some(Platform::BedrockRegional)),
-            Some("us_gov" | "gov") => Ok(Some(Platform::BedrockGov)),
-            Some(_) => wrong("global, regional, geo, in_region or us_gov"),
+            Some(gov) if gov == "gov" || gov.starts_with("us_gov") => {
+                Ok(Some(Platform::BedrockGov))
+            }
+            Some(name) if region(name) => Ok(Some(Platform::BedrockRegional)),
+            Some(_) => wrong("global, regional, us_gov or a region"),
         },
         Some("vertex") => match endpoint {
             None | Some("global") => Ok(Some(Platform::Direct)),
-            Some("regional" | "multi_region") => Ok(Some(Platform::VertexRegional)),
-            Some(_) => wrong("global, regional or multi_region"),
+            Some(name) if region(name) => Ok(Some(Platform::VertexRegional)),
+            Some(_) => wrong("global, regional, multi_region or a region"),
         },
         Some("foundry") => match endpoint {
             None | Some("global" | "standard" | "global_standard") => Ok(Some(Platform::Direct)),
-            Some("us_data_zone" | "us_data_zone_standard" | "data_zone" | "us") => {
+            Some(zone) if zone == "us" || zone.contains("data_zone") => {
                 Ok(Some(Platform::FoundryUsDataZone))
             }
             Some(_) => wrong("global or us_data_zone"),
