@@ -101,8 +101,13 @@ impl Statement {
 
     fn over_time(&self, page: &mut String) {
         let by = if self.is_by_month() { "month" } else { "day" };
+        let buckets = self.buckets();
+        // One column says no more than the total.
+        if buckets.len() < 2 {
+            return;
+        }
         let _ = write!(page, "<section>\n<h2>By {by}</h2>\n");
-        chart::columns(&self.buckets(), self, page);
+        chart::columns(&buckets, self, page);
         page.push_str("</section>\n");
     }
 }
