@@ -12,6 +12,7 @@ use hyper_util::rt::{TokioIo, TokioTimer};
 use tokio::io::{AsyncRead, AsyncWrite};
 use tokio_util::sync::CancellationToken;
 
+use super::seldom::Seldom;
 use super::{Gate, exchange};
 
 /// How long a connection may wait for the next request's head, at least, and at most twice that:
@@ -33,31 +34,19 @@ where
     builder.timer(TokioTimer::new()).header_read_timeout(None).auto_date_header(false);
     let serving = builder.serve_connection(TokioIo::new(stream), service);
     tokio::pin!(serving);
-    let mut watch = Watch { gate: &gate, activity: &activity, requests: 0 };
-    let stopped = stop.cancelled();
-    tokio::pin!(stopped);
-    loop {
-        tokio::select! {
-            biased;
-            _ = serving.as_mut() => return,
-            () = stopped.as_mut() => break,
-            () = tokio::time::sleep(watch.interval()) => {}
-        }
-        if watch.gives_up() {
-            return;
-        }
+    let watch = Watch { gate: &gate, activity: &activity };
+    let mut stopped = Seldom::new(Box::pin(watch.until(&stop)));
+    tokio::select! {
+        biased;
+        _ = serving.as_mut() => return,
+        gave_up = &mut stopped => if gave_up { return },
     }
     serving.as_mut().graceful_shutdown();
-    loop {
-        tokio::select! {
-            biased;
-            _ = serving.as_mut() => return,
-            () = gate.force.cancelled() => return,
-            () = tokio::time::sleep(watch.interval()) => {}
-        }
-        if watch.gives_up() {
-            return;
-        }
+    let mut forced = Seldom::new(Box::pin(watch.until(&gate.force)));
+    tokio::select! {
+        biased;
+        _ = serving.as_mut() => {}
+        _ = &mut forced => {}
     }
 }
 
@@ -65,28 +54,35 @@ where
 struct Watch<'a> {
     gate: &'a Gate,
     activity: &'a Activity,
-    /// Requests at the last look.
-    requests: u64,
 }
 
 impl Watch<'_> {
-    fn interval(&self) -> Duration {
-        HEAD_TIMEOUT.min(self.gate.upstream.idle_timeout)
+    /// Waits for `signal`. `true` where the connection is given up before: dropping it ends what
+    /// runs on it.
+    async fn until(&self, signal: &CancellationToken) -> bool {
+        let mut requests = self.activity.requests.load(Ordering::Relaxed);
+        loop {
+            tokio::select! {
+                () = signal.cancelled() => return false,
+                () = tokio::time::sleep(HEAD_TIMEOUT.min(self.gate.upstream.idle_timeout)) => {}
+            }
+            let before =
+                std::mem::replace(&mut requests, self.activity.requests.load(Ordering::Relaxed));
+            let idle = self.activity.running.load(Ordering::Relaxed) == 0;
+            if (idle && before == requests) || self.is_stalled() {
+                return true;
+            }
+        }
     }
 
-    /// Whether nothing has been asked since the last look, or the client takes nothing of what it
-    /// asked for. Dropping the connection ends what runs on it.
-    fn gives_up(&mut self) -> bool {
-        let activity = self.activity;
-        let requests = activity.requests.load(Ordering::Relaxed);
-        let is_idle = requests == self.requests && activity.running.load(Ordering::Relaxed) == 0;
-        self.requests = requests;
-        let given_ns = activity.given_ns.load(Ordering::Relaxed);
+    /// Whether the client takes nothing of what it asked for.
+    fn is_stalled(&self) -> bool {
+        let given_ns = self.activity.given_ns.load(Ordering::Relaxed);
         let untaken = self.gate.recorder.clock().mono_ns().saturating_sub(given_ns);
         let idle_timeout = self.gate.upstream.idle_timeout;
         let stalled = given_ns > 0 && Duration::from_nanos(untaken) >= idle_timeout;
-        activity.stalled.store(stalled, Ordering::Relaxed);
-        is_idle || stalled
+        self.activity.stalled.store(stalled, Ordering::Relaxed);
+        stalled
     }
 }
 

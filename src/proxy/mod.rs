@@ -10,6 +10,7 @@ pub mod exchange;
 mod headers;
 mod refuse;
 mod relay;
+mod seldom;
 pub mod upstream;
 
 use std::hash::RandomState;

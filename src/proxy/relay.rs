@@ -25,6 +25,7 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::body::{BrokenOff, ReplyBody};
 use super::exchange::{Closing, Exchange};
 use super::headers::{self, EXCHANGE_HEADER};
+use super::seldom::Seldom;
 use crate::anthropic::{Form, Meter, ResponseHead};
 use crate::record::Outcome;
 use crate::recorder::Ending;
@@ -83,7 +84,7 @@ pub(super) async fn start(
         held_bytes: 0,
         step: Step::Passing(Box::new(Facts { meter, ending })),
         last_ns: exchange.gate.recorder.clock().mono_ns(),
-        silence: Box::pin(sleep(idle_timeout)),
+        silence: Seldom::new(Box::pin(sleep(idle_timeout))),
         idle_timeout,
         exchange,
     };
@@ -131,7 +132,7 @@ pub(super) struct Relay {
     /// The monotonic moment of the last frame.
     last_ns: u64,
     /// Fires no earlier than the end of the longest silence allowed; set again only when it does.
-    silence: Pin<Box<Sleep>>,
+    silence: Seldom<Pin<Box<Sleep>>>,
     idle_timeout: Duration,
 }
 
@@ -261,14 +262,14 @@ impl Relay {
     /// The timer is not set again with every frame; when it fires, the silence so far is measured.
     fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
         loop {
-            ready!(self.silence.as_mut().poll(context));
+            ready!(Pin::new(&mut self.silence).poll(context));
             let now = self.exchange.gate.recorder.clock().mono_ns();
             let silent = Duration::from_nanos(now.saturating_sub(self.last_ns));
             let Some(rest) = self.idle_timeout.checked_sub(silent).filter(|rest| !rest.is_zero())
             else {
                 return Poll::Ready(Arrived::Silence);
             };
-            self.silence.as_mut().reset(Instant::now() + rest);
+            self.silence.change().as_mut().reset(Instant::now() + rest);
         }
     }
 
