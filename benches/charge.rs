@@ -5,8 +5,8 @@
 use std::hint::black_box;
 
 use criterion::{Criterion, Throughput, criterion_group, criterion_main};
-use weighbridge::accounting::Usage;
 use weighbridge::accounting::price_book::PriceBook;
+use weighbridge::accounting::{Call, Usage};
 
 const PLAIN: &str = r#"{"input_tokens": 1237, "output_tokens": 643}"#;
 const EVERYTHING: &str = r#"{
@@ -30,7 +30,7 @@ fn charges(criterion: &mut Criterion) {
     ] {
         let usage: Usage = serde_json::from_str(text).expect("the usage is valid");
         group.bench_function(name, |bencher| {
-            bencher.iter(|| book.charge(black_box(model), day, black_box(&usage)));
+            bencher.iter(|| book.charge(&Call::new(black_box(model), day, black_box(&usage))));
         });
     }
     group.finish();

@@ -20,12 +20,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::accounting::price_book::PriceBook;
+use crate::accounting::price_book::{PriceBook, PricingFile};
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
-use crate::config::{Config, DurabilityName, LedgerModeName, SecretRef};
+use crate::config::{Config, DurabilityName, LedgerModeName, PricingConfig, SecretRef};
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
@@ -89,7 +89,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let dir = &config.ledger.dir;
     keys::make_private_dir(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
-    let prices = price_book(config)?;
+    let prices = current_prices(config, clock)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
@@ -382,11 +382,29 @@ fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
 
-fn price_book(config: &Config) -> Result<PriceBook> {
-    let Some(path) = &config.pricing.file else { return Ok(PriceBook::embedded()?) };
-    let text = fs::read_to_string(path)
-        .with_context(|| format!("pricing.file {} cannot be read", path.display()))?;
-    PriceBook::parse(&text).with_context(|| format!("pricing.file {}", path.display()))
+/// The prices to start with; says so where nobody has looked after them for long.
+fn current_prices(config: &Config, clock: Clock) -> Result<PriceBook> {
+    let prices = price_book(&config.pricing)?;
+    if let Some(days) = prices.days_too_old(clock.today()) {
+        let pricing = prices.version();
+        tracing::warn!(days, pricing, "the prices were compared with their sources long ago");
+    }
+    Ok(prices)
+}
+
+/// The prices that a configuration asks for.
+///
+/// # Errors
+///
+/// A file cannot be read or does not hold what it should; the message names file and line.
+pub fn price_book(config: &PricingConfig) -> Result<PriceBook> {
+    let read = |path: &PathBuf| {
+        let name = path.display().to_string();
+        let text = fs::read_to_string(path).with_context(|| format!("pricing.files {name}"))?;
+        Ok(PricingFile { name, text })
+    };
+    let files = config.files.iter().map(read).collect::<Result<Vec<_>>>()?;
+    Ok(PriceBook::load(&files, &config.overrides)?)
 }
 
 /// Fetches a secret from where it is kept. It is never shown and never written down.

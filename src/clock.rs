@@ -26,6 +26,13 @@ impl Clock {
         Stamp { wall_ns: nanoseconds(wall), mono_ns: nanoseconds(self.started.elapsed()) }
     }
 
+    /// The UTC day, now.
+    #[must_use]
+    pub fn today(&self) -> jiff::civil::Date {
+        let moment = jiff::Timestamp::from_nanosecond(self.stamp().wall_ns.into());
+        moment.unwrap_or_default().to_zoned(jiff::tz::TimeZone::UTC).date()
+    }
+
     /// Monotonic nanoseconds since the clock was started.
     #[must_use]
     pub fn mono_ns(&self) -> u64 {

@@ -39,6 +39,7 @@ pub struct Metrics {
     first_token: HistogramVec,
     tokens: IntCounterVec,
     unpriced: IntCounterVec,
+    anomalies: IntCounterVec,
     active_sessions: IntGauge,
     /// Exchanges running now.
     pub open_exchanges: IntGauge,
@@ -60,6 +61,7 @@ pub struct Metrics {
     /// Exchanges that went on without a record (`observe`).
     pub unrecorded: IntCounter,
     money: MoneyCollector,
+    savings: MoneyCollector,
     state: Mutex<State>,
 }
 
@@ -85,12 +87,29 @@ struct State {
     sessions: HashMap<String, u64>,
 }
 
-/// The exact sums behind `claude_cost_usd_total`.
+/// The exact sums behind a family of money.
 #[derive(Clone)]
 struct MoneyCollector {
+    /// A gauge where a sum can fall.
+    kind: MetricType,
     /// By team, then model.
     sums: Arc<Mutex<BTreeMap<String, BTreeMap<String, Money>>>>,
     description: Desc,
+}
+
+impl MoneyCollector {
+    fn new(kind: MetricType, name: &str, help: &str) -> Result<MoneyCollector, prometheus::Error> {
+        let labels = vec!["model".to_owned(), "team".to_owned()];
+        let description = Desc::new(name.to_owned(), help.to_owned(), labels, HashMap::new())?;
+        Ok(MoneyCollector { kind, sums: Arc::default(), description })
+    }
+
+    fn add(&self, team: &str, model: &str, usd: Money) {
+        let mut sums = lock(&self.sums);
+        let models = sums.entry(team.to_owned()).or_default();
+        let sum = models.entry(model.to_owned()).or_default();
+        *sum = sum.saturating_add(usd);
+    }
 }
 
 impl Collector for MoneyCollector {
@@ -106,7 +125,7 @@ impl Collector for MoneyCollector {
         let mut family = MetricFamily::default();
         family.set_name(self.description.fq_name.clone());
         family.set_help(self.description.help.clone());
-        family.set_field_type(MetricType::COUNTER);
+        family.set_field_type(self.kind);
         let all = sums.iter().flat_map(|(team, models)| {
             models.iter().map(move |(model, money)| (team, model, money))
         });
@@ -119,10 +138,17 @@ impl Collector for MoneyCollector {
             };
             let mut metric = Metric::default();
             metric.set_label(vec![pair("model", model), pair("team", team)]);
-            let mut counter = prometheus::proto::Counter::default();
             // The nearest float to the exact decimal, digits of every size included.
-            counter.set_value(money.to_string().parse().unwrap_or(f64::MAX));
-            metric.set_counter(counter);
+            let value = money.to_string().parse().unwrap_or(f64::MAX);
+            if self.kind == MetricType::GAUGE {
+                let mut gauge = prometheus::proto::Gauge::default();
+                gauge.set_value(value);
+                metric.set_gauge(gauge);
+            } else {
+                let mut counter = prometheus::proto::Counter::default();
+                counter.set_value(value);
+                metric.set_counter(counter);
+            }
             family.mut_metric().push(metric);
         }
         vec![family]
@@ -143,17 +169,16 @@ impl Metrics {
     pub fn new() -> Result<Metrics, prometheus::Error> {
         let registry = Registry::new();
         let build = Build { registry: &registry };
-        let money = MoneyCollector {
-            sums: Arc::default(),
-            description: Desc::new(
-                "claude_cost_usd_total".to_owned(),
-                "List cost of closed calls with a known price, in US dollars, from exact amounts."
-                    .to_owned(),
-                vec!["model".to_owned(), "team".to_owned()],
-                HashMap::new(),
-            )?,
-        };
-        registry.register(Box::new(money.clone()))?;
+        let money = build.add(MoneyCollector::new(
+            MetricType::COUNTER,
+            "claude_cost_usd_total",
+            "Cost of closed calls with a known price, in US dollars, from exact amounts.",
+        )?)?;
+        let savings = build.add(MoneyCollector::new(
+            MetricType::GAUGE,
+            "claude_cache_savings_usd_total",
+            "What prompt caching saved against uncached input, in US dollars; writes cost first.",
+        )?)?;
         let build_info = build.gauges(
             "weighbridge_build_info",
             "1, with the program's version.",
@@ -182,6 +207,11 @@ impl Metrics {
             unpriced: build.counters(
                 "claude_unpriced_requests_total",
                 "Calls with usage but no known rate: their cost is unknown, not zero.",
+                &["model", "team"],
+            )?,
+            anomalies: build.counters(
+                "claude_usage_anomalies_total",
+                "Calls whose usage held something that is not a count, or contradicts itself.",
                 &["model", "team"],
             )?,
             active_sessions: build.gauge(
@@ -225,6 +255,7 @@ impl Metrics {
                 "Entries left out in observe mode because the ledger could not be written.",
             )?,
             money,
+            savings,
             state: Mutex::default(),
             registry,
         })
@@ -271,11 +302,16 @@ impl Metrics {
                 series.tokens[kind as usize].inc_by(count);
             }
         }
-        if let Some(usd) = closing.charge.as_ref().and_then(|charge| charge.usd) {
-            let mut sums = lock(&self.money.sums);
-            let models = sums.entry(series.team.clone()).or_default();
-            let sum = models.entry(series.model.clone()).or_default();
-            *sum = sum.saturating_add(usd);
+        if closing.flags.contains(&Flag::UsageAnomaly) {
+            self.anomalies.with_label_values(&[&*series.model, &*series.team]).inc();
+        }
+        // What a subscription would have cost is nobody's cost.
+        let billed = closing.charge.as_ref().filter(|charge| charge.notional == 0);
+        if let Some(saved) = billed.and_then(|charge| charge.cache_savings_usd) {
+            self.savings.add(&series.team, &series.model, saved);
+        }
+        if let Some(usd) = billed.and_then(|charge| charge.usd) {
+            self.money.add(&series.team, &series.model, usd);
         } else if closing.flags.contains(&Flag::Unpriced) {
             self.unpriced.with_label_values(&[&*series.model, &*series.team]).inc();
         }
@@ -414,9 +450,7 @@ mod tests {
         let metrics = Metrics::new().unwrap();
         let tenth: Money = "0.1".parse().unwrap();
         for _ in 0..3 {
-            let mut sums = lock(&metrics.money.sums);
-            let sum = sums.entry("t".into()).or_default().entry("m".into()).or_default();
-            *sum = sum.saturating_add(tenth);
+            metrics.money.add("t", "m", tenth);
         }
         let text = metrics.expose(0).unwrap();
         assert!(text.contains(r#"claude_cost_usd_total{model="m",team="t"} 0.3"#), "{text}");

@@ -7,6 +7,8 @@
 //! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
 //! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
 
+mod charging;
+
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -15,9 +17,10 @@ use arc_swap::ArcSwap;
 use jiff::civil::Date;
 use tokio::sync::watch;
 
-use crate::accounting::charge::Charge;
+use crate::accounting::call::{Dated, Facts, Refusal};
+use crate::accounting::estimate::{Calibration, Range};
 use crate::accounting::price_book::PriceBook;
-use crate::accounting::{Flag, Usage};
+use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::Metered;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
@@ -25,7 +28,7 @@ use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
 use crate::record::exchange::Endpoint;
-use crate::record::{ChargeRecord, Closing, Entry, LineRecord, Opening, Outcome, Stamp};
+use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome, Stamp};
 
 /// Names whose hash is remembered, at most.
 const HASHED_MAX: usize = 1024;
@@ -42,6 +45,8 @@ pub struct Recorder {
     /// Hashes of names that may not be kept: clients send the same `metadata.user_id` in every
     /// call, and hashing it anew costs as much as parsing the request.
     hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
+    /// What completed streams say about the length of cut ones.
+    calibration: Mutex<Calibration>,
     /// The first metered call of this process that closed, for whoever greets.
     first: watch::Sender<Option<Arc<Closing>>>,
 }
@@ -96,8 +101,8 @@ impl Recorder {
     ) -> Recorder {
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
-        let hashed = Mutex::default();
-        Recorder { ledger, metrics, clock, prices, identifiers, hashed, first }
+        let (hashed, calibration) = (Mutex::default(), Mutex::default());
+        Recorder { ledger, metrics, clock, prices, identifiers, hashed, calibration, first }
     }
 
     /// The clock that stamps entries.
@@ -155,7 +160,7 @@ impl Recorder {
         let prices = self.prices.load_full();
         // Made before the wait: a caller that does not wait for the disk leaves a closing behind.
         let mut exchange = OpenExchange {
-            open: Some(Open { opening, started_ns, prices, recorded: true }),
+            open: Some(Open { opening, started_ns, prices, recorded: true, notional: false }),
             recorder: Arc::clone(self),
         };
         let durable = self.durable(position, stamp).await;
@@ -217,6 +222,8 @@ struct Open {
     prices: Arc<PriceBook>,
     /// Whether the opening is in the ledger; not so only in `observe` mode.
     recorded: bool,
+    /// A subscription pays a flat fee: amounts say what it would have cost.
+    notional: bool,
 }
 
 /// An exchange whose opening is in the ledger and whose closing is not yet.
@@ -228,6 +235,14 @@ pub struct OpenExchange {
 }
 
 impl OpenExchange {
+    /// Says that the caller's credential is a subscription login: nothing is billed by the token,
+    /// and the amounts are notional.
+    pub fn set_notional(&mut self) {
+        if let Some(open) = &mut self.open {
+            open.notional = true;
+        }
+    }
+
     /// Prices the exchange and records its end (R2). Returns when the entry is durable in the
     /// configured sense.
     ///
@@ -282,23 +297,33 @@ impl Recorder {
     }
 }
 
+/// The model that answered: after a fallback it is named in the usage, and `message_start` may
+/// still name the one that was asked for.
+fn served_model(metered: &Metered) -> Option<&str> {
+    let iterations = metered.usage.as_ref().map_or(&[][..], |usage| &usage.iterations);
+    let fallback = iterations.iter().rev().find(|one| one.kind == "fallback_message");
+    fallback.and_then(|one| one.model.as_deref()).or(metered.model.as_deref())
+}
+
 impl Recorder {
     fn closing(&self, open: &Open, ending: Ending) -> Closing {
-        let Ending { outcome, status, metered, error_type, request_id, .. } = ending;
-        let Metered { usage, model, stop_reason, .. } = metered;
-        let mut flags = metered.flags;
+        let Ending { outcome, status, mut metered, error_type, request_id, .. } = ending;
+        let mut flags = std::mem::take(&mut metered.flags);
         flags.extend(ending.flags);
-        let answered = model.map(|model| self.identifier(model.as_bytes()));
-        let asked = answered.as_ref().or(open.opening.model.as_ref());
-        let charge = match (&usage, asked) {
-            (Some(usage), Some(model)) => self.charge(open, model.as_str(), usage, &mut flags),
+        let served = served_model(&metered).map(|model| self.identifier(model.as_bytes()));
+        let asked = served.as_ref().or(open.opening.model.as_ref());
+        let charge = match (&metered.usage, asked) {
+            (Some(usage), Some(model)) => {
+                self.charge(open, (model.as_str(), usage), &metered, &mut flags)
+            }
             _ => None,
         };
         let now = self.clock.mono_ns();
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
         flags.dedup();
-        let from_api = metered.error_type.map(|kind| self.identifier(kind.as_bytes()));
+        let Metered { usage, stop_reason, error_type: from_api, .. } = metered;
+        let from_api = from_api.map(|kind| self.identifier(kind.as_bytes()));
         Closing {
             charge,
             duration_us: since_start(now),
@@ -306,7 +331,7 @@ impl Recorder {
             exchange: open.opening.exchange.clone(),
             flags,
             first_token_us: ending.first_token_ns.map(since_start),
-            model: answered,
+            model: served,
             outcome,
             request_id: request_id.map(|id| self.identifier(&id)),
             response_bytes: ending.response_bytes,
@@ -319,30 +344,48 @@ impl Recorder {
     fn charge(
         &self,
         open: &Open,
-        model: &str,
-        usage: &Usage,
+        (model, usage): (&str, &Usage),
+        metered: &Metered,
         flags: &mut Vec<Flag>,
     ) -> Option<ChargeRecord> {
-        if !open.opening.endpoint.is_metered() || open.opening.endpoint == Endpoint::CountTokens {
+        let opening = &open.opening;
+        if !opening.endpoint.is_metered() || opening.endpoint == Endpoint::CountTokens {
             return None;
         }
-        let pricing = open.prices.version().to_owned();
-        let Ok(charge) = open.prices.charge(model, self.day(open.started_ns), usage) else {
-            flags.push(Flag::UsageAnomaly);
-            return Some(ChargeRecord { lines: Vec::new(), pricing, usd: None });
+        let is_refusal = metered.stop_reason.as_deref() == Some("refusal");
+        let category = metered.refusal_category.as_deref();
+        let facts = Facts {
+            dated: Dated::Moment,
+            refusal: is_refusal.then_some(Refusal { category }),
+            requested: opening.model.as_ref().map(Identifier::as_str),
+            team: Some(&opening.team),
+            ..Facts::default()
         };
-        let Charge { lines, total, flags: found } = charge;
-        flags.extend(found);
-        if total.is_none() {
-            flags.push(Flag::Unpriced);
+        let call = Call { day: self.day(open.started_ns), facts, model, usage };
+        let estimated = self.estimated_output(&call, metered);
+        Some(charging::record(&open.prices, &call, (estimated, open.notional), flags, |name| {
+            self.identifier(name.as_bytes())
+        }))
+    }
+
+    /// Learns from a stream that was read to its end; estimates the output of one that was not.
+    fn estimated_output(&self, call: &Call<'_>, metered: &Metered) -> Option<Range> {
+        let Metered { streamed, complete, .. } = metered;
+        if streamed.is_empty() {
+            return None;
         }
-        let lines = lines.into_iter().filter(|line| line.quantity > 0).map(|line| LineRecord {
-            kind: line.kind.name().to_owned(),
-            model: line.model.map(|model| self.identifier(model.as_bytes())),
-            quantity: line.quantity,
-            usd: line.amount,
-        });
-        Some(ChargeRecord { lines: lines.collect(), pricing, usd: total })
+        let mut calibration = self.calibration.lock().unwrap_or_else(PoisonError::into_inner);
+        if !*complete {
+            return Some(calibration.estimate(call.model, streamed));
+        }
+        // With iterations the top level is not the answer's alone.
+        if let Some(output) = call.usage.output_tokens.filter(|_| call.usage.iterations.is_empty())
+        {
+            let details = call.usage.output_tokens_details;
+            let thinking = details.and_then(|details| details.thinking_tokens);
+            calibration.learn(call.model, streamed, output, thinking);
+        }
+        None
     }
 
     fn count(&self, opening: &Opening, entry: &Entry) {

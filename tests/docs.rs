@@ -71,7 +71,10 @@ fn families_in_source() -> Families {
         families.insert(name.to_owned(), (kind, labels));
     }
     let money = ("counter".to_owned(), vec!["model".to_owned(), "team".to_owned()]);
-    families.insert("claude_cost_usd_total".to_owned(), money);
+    families.insert("claude_cost_usd_total".to_owned(), money.clone());
+    // Falls with each write to the cache, so it is no counter.
+    let savings = ("gauge".to_owned(), money.1);
+    families.insert("claude_cache_savings_usd_total".to_owned(), savings);
     for found in groups(r#""((?:claude|weighbridge)_\w+)""#, source) {
         assert!(families.contains_key(found[0]), "{} is made in a way not known here", found[0]);
     }
@@ -191,7 +194,7 @@ fn the_example_sets_the_defaults() {
     // What is commented out is right too, once it is set.
     let text = read("deploy/weighbridge.example.toml");
     let all = Regex::new(r"(?m)^# ([a-z_]+ = )").unwrap().replace_all(&text, "$1").into_owned();
-    let all = Regex::new(r"(?m)^file = .*$").unwrap().replace_all(&all, "").into_owned();
+    let all = Regex::new(r"(?m)^files = .*$").unwrap().replace_all(&all, "").into_owned();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("all.toml");
     fs::write(&file, all).unwrap();
@@ -239,7 +242,7 @@ fn every_command_and_flag_exists() {
     let mut flags = 0;
     for page in pages() {
         for line in code(&read(&page)) {
-            let command = r"(?:^|[ (])weighbridge ((?:keys )?[a-z]+)([^|&#;]*)";
+            let command = r"(?:^|[ (])weighbridge ((?:keys |pricing )?[a-z]+)([^|&#;]*)";
             for found in groups(command, &line) {
                 let name = found[0].to_owned();
                 let help = helps

@@ -97,12 +97,14 @@ fn opening(id: &str) -> Opening {
 
 fn closing(id: &str, usd: Option<&str>) -> Closing {
     let usd: Option<Money> = usd.map(|text| text.parse().unwrap());
-    let lines = usd.map(|usd| LineRecord { kind: "input".into(), model: None, quantity: 10, usd });
+    let lines =
+        usd.map(|usd| LineRecord { kind: "input".into(), quantity: 10, usd, ..Default::default() });
     Closing {
         charge: Some(ChargeRecord {
             lines: lines.into_iter().collect(),
             pricing: "2026-11:abc".to_owned(),
             usd,
+            ..ChargeRecord::default()
         }),
         duration_us: 1_500_000,
         error_type: None,

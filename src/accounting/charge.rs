@@ -1,45 +1,108 @@
-//! Usage times rates: the line items of one exchange and their exact sum.
+//! Usage times rates: the line items of one call and their exact sums.
+//!
+//! # Order of operations
+//!
+//! 1. **What is billed** (`parts`): the entries of `usage.iterations` where there are any, else the
+//!    top level, never both. An error bills nothing; a refusal before any output bills by its
+//!    category and day; an attempt that declined before any output may be billed: a range.
+//! 2. **The rate** (`rating`): of the model's period that holds on the day; the fast row where the
+//!    answer was served fast and not in a batch; the tier that the prompt's length exceeds. The
+//!    prompt is input, cache writes and cache reads together; where a single iteration and the
+//!    whole answer fall into different tiers, both are computed: a range.
+//! 3. **List price** of a line: tokens × rate × batch × place (US-only inference or a cloud's
+//!    region, never both), on token lines only. Searches and containers have a price of their own.
+//! 4. **Contracted price**: the one negotiated price that is most specific. A negotiated rate takes
+//!    the place of the list rate in step 3; a discount multiplies the list price of step 3.
+//! 5. **Sums** of lines. The lower end of a range is `total`, made of the lines; the upper one is
+//!    `max`.
+//!
+//! All of it in whole atto-dollars with checked multiplication. Nothing is rounded, but for what
+//! has no finite decimal (a container's second costs 0.05/3600): that line is rounded half-even
+//! once, at 10⁻¹⁸ USD, and flagged.
 //!
 //! A total is either exact for what the API reported or absent; it is never a guess. Where the
-//! table does not cover something (model, day, tier, geography, speed) or `iterations` holds parts
-//! with rules of their own, there are no lines and no total, and a flag says why. One exception
-//! is a missing count: what was reported is priced, and [`Flag::UsageAnomaly`] marks the total
-//! as a lower bound.
-//!
-//! Nothing is rounded: rates are whole pico-dollars, and the table's loader refuses modifiers
-//! that would not divide evenly into atto-dollars.
+//! table does not cover something there are no lines and no total, and flags say why. One
+//! exception is a missing count: what was reported is priced, and [`Flag::UsageAnomaly`] marks the
+//! total as a lower bound.
+
+mod parts;
+mod rating;
 
 use jiff::civil::Date;
 
+use crate::accounting::call::{Allowance, Call, Containers, ResultKind};
 use crate::accounting::money::{Money, MoneyOverflow};
-use crate::accounting::price_book::{ATTO_PER_PICO, Model, Platform, PriceBook, Tiers};
-use crate::accounting::{Flag, TokenKind, Usage};
+use crate::accounting::price_book::{ContainerTool, Contract, Discount, PriceBook, Tool, holds};
+use crate::accounting::{Flag, TokenKind};
 
-/// The type of the iterations that the top-level usage already sums up.
-const MESSAGE_ITERATION: &str = "message";
+pub(super) use rating::Rating;
 
-/// What one exchange costs at list price.
+use parts::Part;
+
+/// Seconds in an hour, the unit of a container's price.
+const HOUR_SECONDS: i128 = 3600;
+/// More requests to a server tool than one answer can make.
+const REQUESTS_PLAUSIBLE_MAX: u64 = 100_000;
+
+/// What one call costs.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub struct Charge {
-    /// The lines with a quantity above zero; empty where there is no total.
-    pub lines: Vec<LineItem>,
-    /// The exact sum of the lines; `None` means unknown, never zero.
-    pub total: Option<Money>,
-    /// What a reader of the amount must know, each at most once.
+pub struct Charge<'a> {
+    /// What prompt caching saved: reads and writes at the price of uncached input, minus what they
+    /// cost. `None` without caching.
+    pub cache_savings: Option<Money>,
+    /// What a reader of the amount must know, each at most once, sorted.
     pub flags: Vec<Flag>,
+    /// The lines with a quantity above zero; empty where there is no total.
+    pub lines: Vec<LineItem<'a>>,
+    /// The sum at list price; equal to `total` without negotiated prices.
+    pub list: Option<Money>,
+    /// The upper end, where the truth is a range.
+    pub max: Option<Money>,
+    /// The id of the model that answered; `None` where the table does not know it.
+    pub model: Option<&'a str>,
+    /// The exact sum of the lines, contracted; `None` means unknown, never zero.
+    pub total: Option<Money>,
+    /// Lines that are billed or not: in `max`, not in `total`.
+    pub unsure: Vec<LineItem<'a>>,
 }
 
 /// Kind × quantity × rate = amount.
 #[derive(Clone, Debug, PartialEq, Eq)]
-pub struct LineItem {
+pub struct LineItem<'a> {
+    /// The exact amount, contracted.
+    pub amount: Money,
+    /// How it was made.
+    pub(super) basis: Basis<'a>,
     /// What was used.
     pub kind: LineKind,
-    /// The model, where it is not the exchange's own.
-    pub model: Option<String>,
-    /// Tokens or requests.
+    /// The exact amount at list price.
+    pub list: Money,
+    /// The model's id; `None` for tools.
+    pub model: Option<&'a str>,
+    /// Tokens, requests, or seconds of containers.
     pub quantity: u64,
-    /// The exact amount.
-    pub amount: Money,
+    /// The type of the iteration that it is about; `None` for the top level and for tools.
+    pub step: Option<&'a str>,
+}
+
+/// Where a line's rate comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Basis<'a> {
+    /// Tokens at a rate.
+    Tokens(Rating<'a>, Agreed<'a>),
+    /// Requests at a price each.
+    Requests(&'a Tool),
+    /// Containers by time; so many seconds are billed.
+    Time(&'a ContainerTool, u64),
+}
+
+/// What is paid in place of the list price.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Agreed<'a> {
+    List,
+    Contract(&'a Contract),
+    /// Named by the caller.
+    Discount(Discount),
 }
 
 /// What a line is about.
@@ -49,6 +112,10 @@ pub enum LineKind {
     Tokens(TokenKind),
     /// Web searches, per request.
     WebSearch,
+    /// Web fetches, per request.
+    WebFetch,
+    /// Containers of code execution, per second.
+    CodeExecution,
 }
 
 impl LineKind {
@@ -58,213 +125,206 @@ impl LineKind {
         match self {
             LineKind::Tokens(kind) => kind.name(),
             LineKind::WebSearch => "web_search",
+            LineKind::WebFetch => "web_fetch",
+            LineKind::CodeExecution => "code_execution",
         }
+    }
+}
+
+/// Flags, each once.
+#[derive(Debug, Default)]
+struct Flags(Vec<Flag>);
+
+impl Flags {
+    fn insert(&mut self, flag: Flag) {
+        if !self.0.contains(&flag) {
+            self.0.push(flag);
+        }
+    }
+}
+
+/// A charge under construction.
+#[derive(Debug, Default)]
+struct Bill<'a> {
+    lines: Vec<LineItem<'a>>,
+    /// The sums of the lines at contracted and at list price.
+    low: Money,
+    list: Money,
+    high: Money,
+    savings: Option<Money>,
+    unsure: Vec<LineItem<'a>>,
+}
+
+impl<'a> Bill<'a> {
+    fn add_line(&mut self, line: LineItem<'a>) -> Result<(), MoneyOverflow> {
+        self.low = self.low.checked_add(line.amount)?;
+        self.list = self.list.checked_add(line.list)?;
+        self.lines.push(line);
+        Ok(())
     }
 }
 
 impl PriceBook {
-    /// Prices `usage` of `model` on `day` (UTC; the day on which the request began).
+    /// Prices one call.
     ///
     /// The error means that an amount left the range of [`Money`]: the counts are absurd.
-    pub fn charge(&self, model: &str, day: Date, usage: &Usage) -> Result<Charge, MoneyOverflow> {
-        let quantities = Quantities::of(usage);
-        let mut charge = Charge::default();
-        match self.pricing(model, day, usage) {
-            Ok(pricing) if quantities.is_known() => {
-                charge.lines = self.lines(&pricing, &quantities)?;
-                let add = |sum: Money, line: &LineItem| sum.checked_add(line.amount);
-                charge.total = Some(charge.lines.iter().try_fold(Money::ZERO, add)?);
-            }
-            Ok(_) => {}
-            Err(flag) => charge.flags.push(flag),
+    pub fn charge(&self, call: &Call<'_>) -> Result<Charge<'_>, MoneyOverflow> {
+        let mut flags = Flags::default();
+        let model = self.find(call.model).map(|(model, _)| model.id.as_str());
+        if call.facts.result == ResultKind::NotBilled {
+            let (total, list) = (Some(Money::ZERO), Some(Money::ZERO));
+            let flags = vec![Flag::NotBilled];
+            return Ok(Charge { total, list, flags, model, ..Charge::default() });
         }
-        charge.flags.extend(quantities.flags);
-        Ok(charge)
-    }
-
-    /// The rates for this usage and what multiplies them, or the flag that says what is unknown.
-    fn pricing(&self, name: &str, day: Date, usage: &Usage) -> Result<Pricing<'_>, Flag> {
-        let (model, platform) = self.find(name).ok_or(Flag::Unpriced)?;
-        let period = model.period(day).ok_or(Flag::Unpriced)?;
-        if !self.is_one_bill(model, usage) {
-            return Err(Flag::Iterations);
-        }
-        let tiers = match usage.speed.as_deref() {
-            None | Some("standard") => Some(&period.standard),
-            Some("fast") => period.fast.as_ref(),
-            Some(_) => None,
+        let mut bill = Bill { lines: Vec::with_capacity(8), ..Bill::default() };
+        let known = match parts::of(&self.rules, call, &mut flags) {
+            None => Err(Flag::UsageUnknown),
+            Some(parts) => self.bill(&mut bill, call, &parts, &mut flags)?,
         };
-        let tiers = tiers.ok_or(Flag::UnknownModifier)?;
-        let scale = self.scale(model, platform, day, usage).ok_or(Flag::UnknownModifier)?;
-        Ok(Pricing { tiers, scale })
-    }
-
-    /// Whether the top level of `usage` is all that is billed: every iteration is a message of
-    /// this same model. Compaction, advisors and fallbacks are billed beside it, at other rates.
-    fn is_one_bill(&self, model: &Model, usage: &Usage) -> bool {
-        usage.iterations.iter().all(|iteration| {
-            let named = iteration.model.as_deref().map(|name| self.find(name));
-            let same = named.is_none_or(|found| found.is_some_and(|(m, _)| m.id == model.id));
-            iteration.kind == MESSAGE_ITERATION && same
+        if let Err(flag) = known {
+            flags.insert(flag);
+            flags.insert(Flag::Unpriced);
+            bill = Bill::default();
+        }
+        let Bill { lines, low, list, high, savings, unsure } = bill;
+        flags.0.sort_unstable();
+        Ok(Charge {
+            cache_savings: savings,
+            flags: flags.0,
+            lines,
+            list: known.is_ok().then_some(list),
+            max: (high != low).then_some(high),
+            model,
+            total: known.is_ok().then_some(low),
+            unsure,
         })
     }
 
-    /// Atto-dollars per pico-dollar of rate: every modifier applied. `None` where one is not in
-    /// the table or may not be combined.
-    fn scale(&self, model: &Model, platform: Platform, day: Date, usage: &Usage) -> Option<u64> {
-        let modifiers = &self.modifiers;
-        let is_fast = usage.speed.as_deref() == Some("fast");
-        let tier = match usage.service_tier.as_deref() {
-            None | Some("standard") => None,
-            Some("batch") if !is_fast && modifiers.batch.covers(model, day) => {
-                Some(&modifiers.batch)
+    /// Everything that is billed; the inner error is the flag that says what is unknown.
+    fn bill<'a>(
+        &'a self,
+        bill: &mut Bill<'a>,
+        call: &Call<'_>,
+        parts: &[Part<'_, 'a>],
+        flags: &mut Flags,
+    ) -> Result<Result<(), Flag>, MoneyOverflow> {
+        let terms = match self.terms(call, flags) {
+            Ok(terms) => terms,
+            Err(flag) => return Ok(Err(flag)),
+        };
+        for part in parts {
+            if let Err(flag) = self.add_part(bill, call, (&terms, part), flags)? {
+                return Ok(Err(flag));
             }
-            Some(_) => return None,
-        };
-        let geography = &modifiers.inference_geo_us;
-        let geography = match usage.inference_geo.as_deref() {
-            None | Some("global" | "not_available") => None,
-            // Bedrock states its geography in the name; both at once is not known.
-            Some("us") if platform == Platform::Direct && geography.covers(model, day) => {
-                Some(geography)
+        }
+        self.add_tools(bill, call, flags)?;
+        if let Some(containers) = call.facts.containers {
+            self.add_containers(bill, call.day, containers, flags)?;
+        }
+        Ok(Ok(()))
+    }
+
+    fn add_tools<'a>(
+        &'a self,
+        bill: &mut Bill<'a>,
+        call: &Call<'_>,
+        flags: &mut Flags,
+    ) -> Result<(), MoneyOverflow> {
+        let Some(used) = call.usage.server_tool_use else { return Ok(()) };
+        for (kind, count, periods) in [
+            (LineKind::WebSearch, used.web_search_requests, &self.tools.web_search),
+            (LineKind::WebFetch, used.web_fetch_requests, &self.tools.web_fetch),
+        ] {
+            let quantity = count.unwrap_or(0);
+            if quantity == 0 {
+                continue;
             }
-            Some(_) => return None,
-        };
-        let place = match platform {
-            Platform::Direct | Platform::BedrockGlobal => None,
-            Platform::BedrockRegional => Some(&modifiers.bedrock_regional),
-            Platform::BedrockGov => Some(&modifiers.bedrock_gov),
-        };
-        // Models from before the split have a single price in all regions.
-        let place = place.filter(|modifier| modifier.covers(model, day));
-        let mut all = [tier, geography, place].into_iter().flatten();
-        all.try_fold(ATTO_PER_PICO, |scale, modifier| modifier.apply(scale))
-    }
-
-    fn lines(
-        &self,
-        pricing: &Pricing<'_>,
-        quantities: &Quantities,
-    ) -> Result<Vec<LineItem>, MoneyOverflow> {
-        let rates = pricing.tiers.rates(quantities.prompt_tokens());
-        // One line for each kind of token, one for the searches.
-        let mut lines = Vec::with_capacity(TokenKind::ALL.len().saturating_add(1));
-        let mut add = |kind, quantity: u64, atto_each: Option<i128>| {
-            if quantity > 0 {
-                let atto = atto_each.and_then(|each| each.checked_mul(quantity.into()));
-                let amount = Money::from_atto(atto.ok_or(MoneyOverflow)?);
-                lines.push(LineItem { kind, model: None, quantity, amount });
+            if quantity > REQUESTS_PLAUSIBLE_MAX {
+                flags.insert(Flag::UsageAnomaly);
             }
-            Ok(())
+            let Some(tool) = periods.iter().find(|tool| holds(tool.from, tool.to, call.day)) else {
+                flags.insert(Flag::UnknownMeter);
+                continue;
+            };
+            if tool.price == Money::ZERO {
+                continue;
+            }
+            let atto = tool.price.atto().checked_mul(quantity.into()).ok_or(MoneyOverflow)?;
+            let (amount, basis) = (Money::from_atto(atto), Basis::Requests(tool));
+            bill.high = bill.high.checked_add(amount)?;
+            let (list, model, step) = (amount, None, None);
+            bill.add_line(LineItem { amount, basis, kind, list, model, quantity, step })?;
+        }
+        Ok(())
+    }
+
+    /// Each container counts for a minimum of time; what is left of the free time goes off the sum.
+    fn add_containers<'a>(
+        &'a self,
+        bill: &mut Bill<'a>,
+        day: Date,
+        containers: Containers<'_>,
+        flags: &mut Flags,
+    ) -> Result<(), MoneyOverflow> {
+        let tool = self.tools.code_execution.iter().find(|tool| holds(tool.from, tool.to, day));
+        let Some(tool) = tool else {
+            flags.insert(Flag::UnknownMeter);
+            return Ok(());
         };
-        for kind in TokenKind::ALL {
-            let atto_each = i128::from(rates.of(kind)).checked_mul(pricing.scale.into());
-            add(LineKind::Tokens(kind), quantities.tokens(kind), atto_each)?;
+        if containers.allowance == Allowance::Free {
+            return Ok(());
         }
-        add(LineKind::WebSearch, quantities.web_searches, Some(self.web_search.atto()))?;
-        Ok(lines)
-    }
-}
-
-/// What a usage is multiplied with.
-struct Pricing<'a> {
-    tiers: &'a Tiers,
-    /// Atto-dollars per pico-dollar of rate.
-    scale: u64,
-}
-
-/// The billable counts of a usage, and what is doubtful about them.
-struct Quantities {
-    input: u64,
-    output: u64,
-    cache_read: u64,
-    cache_writes: CacheWrites,
-    web_searches: u64,
-    flags: Vec<Flag>,
-}
-
-impl Quantities {
-    /// Reads the counts. The API always sends `input_tokens` and `output_tokens`, so a missing
-    /// one is flagged; the others are absent where a feature was not used. A usage without any
-    /// count at all is unknown.
-    fn of(usage: &Usage) -> Quantities {
-        let cache_writes = CacheWrites::of(usage);
-        let searches = usage.server_tool_use.and_then(|tools| tools.web_search_requests);
-        let required = [usage.input_tokens, usage.output_tokens];
-        let optional = [usage.cache_read_input_tokens, searches];
-        let nothing = required.iter().chain(&optional).all(Option::is_none);
-        let mut flags: Vec<Flag> = cache_writes.flag.into_iter().collect();
-        if nothing && !cache_writes.is_reported {
-            flags.push(Flag::UsageUnknown);
-        } else if required.contains(&None) && !flags.contains(&Flag::UsageAnomaly) {
-            flags.push(Flag::UsageAnomaly);
-        }
-        Quantities {
-            input: usage.input_tokens.unwrap_or(0),
-            output: usage.output_tokens.unwrap_or(0),
-            cache_read: usage.cache_read_input_tokens.unwrap_or(0),
-            cache_writes,
-            web_searches: searches.unwrap_or(0),
-            flags,
-        }
-    }
-
-    const fn tokens(&self, kind: TokenKind) -> u64 {
-        match kind {
-            TokenKind::Input => self.input,
-            TokenKind::Output => self.output,
-            TokenKind::CacheRead => self.cache_read,
-            TokenKind::CacheWrite5m => self.cache_writes.for_5m,
-            TokenKind::CacheWrite1h => self.cache_writes.for_1h,
-        }
-    }
-
-    /// What the price tier depends on: everything that went in. Saturation is far above any tier.
-    const fn prompt_tokens(&self) -> u64 {
-        self.input
-            .saturating_add(self.cache_read)
-            .saturating_add(self.cache_writes.for_5m)
-            .saturating_add(self.cache_writes.for_1h)
-    }
-
-    fn is_known(&self) -> bool {
-        !self.flags.contains(&Flag::UsageUnknown)
-    }
-}
-
-/// Cache writes by time to live.
-struct CacheWrites {
-    for_5m: u64,
-    for_1h: u64,
-    is_reported: bool,
-    flag: Option<Flag>,
-}
-
-impl CacheWrites {
-    /// The split where it adds up to the total. Else the total, all of it at the five-minute rate:
-    /// after a fallback the split can be the declined attempt's, beside the serving one's total.
-    fn of(usage: &Usage) -> CacheWrites {
-        let total = usage.cache_creation_input_tokens;
-        let split = usage.cache_creation.unwrap_or_default();
-        let (for_5m, for_1h) = (split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens);
-        let sum = for_5m.unwrap_or(0).checked_add(for_1h.unwrap_or(0));
-        let has_split = for_5m.is_some() || for_1h.is_some();
-        let is_reported = total.is_some() || has_split;
-        let (split_counts, flag) = match total {
-            Some(_) if !has_split => (false, None),
-            Some(_) if sum != total => (false, Some(Flag::StaleTtlSplit)),
-            Some(_) => (true, None),
-            // Half a split and no total: the other half is unknown.
-            None if for_5m.is_some() != for_1h.is_some() => (true, Some(Flag::UsageAnomaly)),
-            None => (true, None),
+        let used = containers.seconds.iter().map(|seconds| (*seconds).max(tool.minimum_seconds));
+        let used = used.fold(0_u64, u64::saturating_add);
+        let billed = match containers.allowance {
+            Allowance::Left(left) => used.saturating_sub(left),
+            Allowance::Unknown => 0,
+            Allowance::Free => return Ok(()),
         };
-        let (for_5m, for_1h) = if split_counts {
-            (for_5m.unwrap_or(0), for_1h.unwrap_or(0))
-        } else {
-            (total.unwrap_or(0), 0)
+        let price = |seconds: u64| {
+            let product = tool.price.atto().checked_mul(seconds.into()).ok_or(MoneyOverflow)?;
+            Ok::<_, MoneyOverflow>(divided(product, HOUR_SECONDS))
         };
-        CacheWrites { for_5m, for_1h, is_reported, flag }
+        let (amount, mut exact) = price(billed)?;
+        let mut most = amount;
+        if containers.allowance == Allowance::Unknown {
+            flags.insert(Flag::AllowanceUnknown);
+            (most, exact) = price(used)?;
+        }
+        if !exact {
+            flags.insert(Flag::Rounded);
+        }
+        bill.high = bill.high.checked_add(most)?;
+        let (kind, basis) = (LineKind::CodeExecution, Basis::Time(tool, billed));
+        let (list, model, quantity, step) = (amount, None, used, None);
+        bill.add_line(LineItem { amount, basis, kind, list, model, quantity, step })
     }
+}
+
+/// The quotient, rounded half-even, and whether it needed no rounding. `by` is above zero.
+fn divided(product: i128, by: i128) -> (Money, bool) {
+    let (whole, rest) = (product.div_euclid(by), product.rem_euclid(by));
+    let twice = rest.saturating_mul(2);
+    let up = twice > by || (twice == by && whole.rem_euclid(2) == 1);
+    (Money::from_atto(whole.saturating_add(i128::from(up))), rest == 0)
+}
+
+/// Tokens × pico-dollars × scale, then the discount; and whether that was exact.
+fn amount(
+    quantity: u64,
+    pico: u64,
+    scale: i128,
+    discount: Option<Discount>,
+) -> Result<(Money, bool), MoneyOverflow> {
+    let Discount { num, den } = discount.unwrap_or(Discount { num: 1, den: 1 });
+    let scaled = scale.checked_mul(num).ok_or(MoneyOverflow)?;
+    let (scaled, den) = match scaled.checked_rem(den) {
+        Some(0) => (scaled.div_euclid(den), 1),
+        _ => (scaled, den),
+    };
+    let product = i128::from(pico).checked_mul(scaled).ok_or(MoneyOverflow)?;
+    let product = product.checked_mul(quantity.into()).ok_or(MoneyOverflow)?;
+    Ok(if den == 1 { (Money::from_atto(product), true) } else { divided(product, den) })
 }
 
 #[cfg(test)]

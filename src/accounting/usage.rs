@@ -186,14 +186,20 @@ pub enum Flag {
     Unparseable,
     /// A stream was asked for and one JSON body came: clients ask again, and both are billed.
     JsonForStream,
-    /// `usage.iterations` holds parts that this version does not price.
-    Iterations,
+    /// `usage.iterations` holds a type without a billing rule: `usd` leaves it out, `usd_max` has
+    /// it at its model's rates.
+    #[serde(alias = "iterations")]
+    UnknownIteration,
     /// The stream ended early: the output count is what had been reported, not the bill.
     Partial,
     /// A cloud client's start-up probe (`max_tokens: 1`).
     Probe,
     /// The time-to-live split does not add up to the total; the total is trusted.
-    StaleTtlSplit,
+    #[serde(alias = "stale_ttl_split")]
+    CacheSplitMismatch,
+    /// No time-to-live split came with the cache writes: counted as five-minute writes.
+    #[serde(rename = "cache_split_missing_assumed_5m")]
+    CacheSplitMissing,
     /// No rate is known for this model on this day: the amount is unknown, not zero.
     Unpriced,
     /// A modifier (tier, geography, speed) is not in the pricing table.
@@ -202,6 +208,44 @@ pub enum Flag {
     UsageAnomaly,
     /// The API billed this or not: no usage was ever seen.
     UsageUnknown,
+    /// A cut stream's unreported output was estimated; the estimate is not part of `usd`.
+    Estimated,
+    /// Nothing is billed for it: an error, or a batch item that did not succeed.
+    NotBilled,
+    /// Refused before any output, in a category that is not billed.
+    #[serde(rename = "refusal_before_output_not_billed")]
+    RefusalNotBilled,
+    /// Refused before any output and it is not known whether that is billed: a range.
+    #[serde(rename = "refusal_category_unknown")]
+    RefusalUnknown,
+    /// An attempt was declined before any output; whether it is billed depends on a category that
+    /// the response does not show: a range.
+    #[serde(rename = "declined_attempt_category_unknown")]
+    DeclinedUnknown,
+    /// Priority tier: list price; the invoice has the commitment instead.
+    #[serde(rename = "priority_tier_list_equivalent_not_invoiced")]
+    PriorityTier,
+    /// Fast mode without a fast price on this day: priced as standard.
+    #[serde(rename = "fast_without_rate_priced_standard")]
+    FastWithoutRate,
+    /// Fast mode does not exist in batches: priced as a standard batch.
+    #[serde(rename = "fast_in_batch_priced_standard")]
+    FastInBatch,
+    /// An attempt beside the serving one may have run at another speed: a range.
+    #[serde(rename = "attempt_speed_unknown")]
+    AttemptSpeed,
+    /// The price tier differs between the whole prompt and its single iterations: a range.
+    #[serde(rename = "prompt_tier_ambiguous")]
+    PromptTier,
+    /// A price of this model changed on this day; the hour of the change is not published.
+    PriceBoundaryDay,
+    /// A counter has no price in the table: what it counts is not in the amount.
+    UnknownMeter,
+    /// Code execution ran, and what is left of the month's free time is not known: a range.
+    #[serde(rename = "code_execution_allowance_unknown")]
+    AllowanceUnknown,
+    /// A line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD.
+    Rounded,
 }
 
 impl Flag {
@@ -212,14 +256,102 @@ impl Flag {
             Flag::InspectionTruncated => "inspection_truncated",
             Flag::Unparseable => "unparseable",
             Flag::JsonForStream => "json_for_stream",
-            Flag::Iterations => "iterations",
+            Flag::UnknownIteration => "unknown_iteration",
             Flag::Partial => "partial",
             Flag::Probe => "probe",
-            Flag::StaleTtlSplit => "stale_ttl_split",
+            Flag::CacheSplitMismatch => "cache_split_mismatch",
+            Flag::CacheSplitMissing => "cache_split_missing_assumed_5m",
             Flag::Unpriced => "unpriced",
             Flag::UnknownModifier => "unknown_modifier",
             Flag::UsageAnomaly => "usage_anomaly",
             Flag::UsageUnknown => "usage_unknown",
+            Flag::Estimated => "estimated",
+            Flag::NotBilled => "not_billed",
+            Flag::RefusalNotBilled => "refusal_before_output_not_billed",
+            Flag::RefusalUnknown => "refusal_category_unknown",
+            Flag::DeclinedUnknown => "declined_attempt_category_unknown",
+            Flag::PriorityTier => "priority_tier_list_equivalent_not_invoiced",
+            Flag::FastWithoutRate => "fast_without_rate_priced_standard",
+            Flag::FastInBatch => "fast_in_batch_priced_standard",
+            Flag::AttemptSpeed => "attempt_speed_unknown",
+            Flag::PromptTier => "prompt_tier_ambiguous",
+            Flag::PriceBoundaryDay => "price_boundary_day",
+            Flag::UnknownMeter => "unknown_meter",
+            Flag::AllowanceUnknown => "code_execution_allowance_unknown",
+            Flag::Rounded => "rounded",
+        }
+    }
+
+    /// What it says, in words for whoever reads the amount.
+    #[must_use]
+    pub const fn meaning(self) -> &'static str {
+        match self {
+            Flag::InspectionTruncated => {
+                "the copy that is looked at was cut at its bound; the client got every byte"
+            }
+            Flag::Unparseable => "the response could not be read as what its content type says",
+            Flag::JsonForStream => {
+                "a stream was asked for and one JSON body came: clients ask again, and both are billed"
+            }
+            Flag::UnknownIteration => {
+                "usage.iterations holds a type without a billing rule: usd leaves it out, usd_max has it at its model's rates"
+            }
+            Flag::Partial => {
+                "the stream ended early: the output count is what had been reported, not the bill"
+            }
+            Flag::Probe => "a cloud client's start-up probe (max_tokens: 1)",
+            Flag::CacheSplitMismatch => {
+                "the time-to-live split does not add up to the total; the total is trusted"
+            }
+            Flag::CacheSplitMissing => {
+                "no time-to-live split came with the cache writes: counted as five-minute writes"
+            }
+            Flag::Unpriced => {
+                "no rate is known for this model on this day: the amount is unknown, not zero"
+            }
+            Flag::UnknownModifier => {
+                "a modifier (tier, geography, speed) is not in the pricing table"
+            }
+            Flag::UsageAnomaly => "a usage field held something that is not a count",
+            Flag::UsageUnknown => "the API billed this or not: no usage was ever seen",
+            Flag::Estimated => {
+                "a cut stream's unreported output was estimated; the estimate is not part of usd"
+            }
+            Flag::NotBilled => {
+                "nothing is billed for it: an error, or a batch item that did not succeed"
+            }
+            Flag::RefusalNotBilled => "refused before any output, in a category that is not billed",
+            Flag::RefusalUnknown => {
+                "refused before any output and it is not known whether that is billed: a range"
+            }
+            Flag::DeclinedUnknown => {
+                "an attempt was declined before any output; whether it is billed depends on a category that the response does not show: a range"
+            }
+            Flag::PriorityTier => {
+                "priority tier: list price; the invoice has the commitment instead"
+            }
+            Flag::FastWithoutRate => {
+                "fast mode without a fast price on this day: priced as standard"
+            }
+            Flag::FastInBatch => "fast mode does not exist in batches: priced as a standard batch",
+            Flag::AttemptSpeed => {
+                "an attempt beside the serving one may have run at another speed: a range"
+            }
+            Flag::PromptTier => {
+                "the price tier differs between the whole prompt and its single iterations: a range"
+            }
+            Flag::PriceBoundaryDay => {
+                "a price of this model changed on this day; the hour of the change is not published"
+            }
+            Flag::UnknownMeter => {
+                "a counter has no price in the table: what it counts is not in the amount"
+            }
+            Flag::AllowanceUnknown => {
+                "code execution ran, and what is left of the month's free time is not known: a range"
+            }
+            Flag::Rounded => {
+                "a line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD"
+            }
         }
     }
 }

@@ -15,8 +15,9 @@ use crate::accounting::{Flag, Iteration, Usage};
 /// The longest tier, geography, speed, iteration type or model: these reach the ledger as they are.
 const WORD_BYTES_MAX: usize = 64;
 
-/// The most iterations that are kept; one response has a handful.
-const ITERATIONS_MAX: usize = 64;
+/// The most iterations that are kept one by one: an entry of the ledger is bounded. One response
+/// has a handful; what comes after is added to the last one of its type and model.
+const ITERATIONS_MAX: usize = 24;
 
 /// The largest count: 2⁶³. Beyond it a value is damage, not usage.
 const COUNT_MAX: u64 = 1 << 63;
@@ -80,6 +81,7 @@ impl UsageMerge {
             let tools = usage.server_tool_use.get_or_insert(ServerToolUse::default());
             inner.count("web_fetch_requests", &mut tools.web_fetch_requests);
             inner.count("web_search_requests", &mut tools.web_search_requests);
+            inner.other_meters(&["web_fetch_requests", "web_search_requests"]);
         }
         fields.iterations(&mut usage.iterations);
     }
@@ -112,6 +114,15 @@ impl<'v> Fields<'v, '_> {
         }
     }
 
+    /// Counters that this version does not know: what they count may cost something.
+    fn other_meters(&mut self, known: &[&str]) {
+        let counts = self.value.as_object().into_iter().flatten();
+        let mut others = counts.filter(|(key, _)| !known.contains(&key.as_str()));
+        if others.any(|(_, count)| count.as_f64().is_some_and(|count| count != 0.0)) {
+            self.flags.insert(Flag::UnknownMeter);
+        }
+    }
+
     fn word(&mut self, key: &str, field: &mut Option<String>) {
         let Some(value) = self.present(key) else { return };
         *field = value.as_str().filter(|text| is_word(text)).map(str::to_owned);
@@ -139,11 +150,20 @@ impl<'v> Fields<'v, '_> {
             self.flags.insert(Flag::UsageAnomaly);
             return;
         };
-        if list.len() > ITERATIONS_MAX {
+        let mut kept: Vec<Iteration> = Vec::with_capacity(list.len().min(ITERATIONS_MAX));
+        for value in list {
+            let one = Fields { value, flags: self.flags }.iteration();
+            if kept.len() < ITERATIONS_MAX {
+                kept.push(one);
+                continue;
+            }
             self.flags.insert(Flag::InspectionTruncated);
+            let alike = |known: &&mut Iteration| known.kind == one.kind && known.model == one.model;
+            if !kept.iter_mut().rev().find(alike).is_some_and(|last| added(last, &one)) {
+                self.flags.insert(Flag::UsageAnomaly);
+            }
         }
-        let list = list.iter().take(ITERATIONS_MAX);
-        *field = list.map(|value| Fields { value, flags: self.flags }.iteration()).collect();
+        *field = kept;
     }
 
     fn iteration(&mut self) -> Iteration {
@@ -162,6 +182,28 @@ impl<'v> Fields<'v, '_> {
         self.cache_creation(&mut iteration.cache_creation);
         iteration
     }
+}
+
+/// Adds the counts of one iteration to another's; says whether they fit.
+fn added(sum: &mut Iteration, one: &Iteration) -> bool {
+    let split = (sum.cache_creation.take().unwrap_or_default(), one.cache_creation);
+    let (mut total, more) = (split.0, split.1.unwrap_or_default());
+    let mut fit = true;
+    for (field, more) in [
+        (&mut sum.input_tokens, one.input_tokens),
+        (&mut sum.output_tokens, one.output_tokens),
+        (&mut sum.cache_creation_input_tokens, one.cache_creation_input_tokens),
+        (&mut sum.cache_read_input_tokens, one.cache_read_input_tokens),
+        (&mut total.ephemeral_1h_input_tokens, more.ephemeral_1h_input_tokens),
+        (&mut total.ephemeral_5m_input_tokens, more.ephemeral_5m_input_tokens),
+    ] {
+        let Some(more) = more else { continue };
+        let both = field.unwrap_or(0).checked_add(more).filter(|both| *both <= COUNT_MAX);
+        fit &= both.is_some();
+        *field = both.or(*field);
+    }
+    sum.cache_creation = (total != CacheCreation::default()).then_some(total);
+    fit
 }
 
 fn is_word(text: &str) -> bool {
@@ -249,9 +291,19 @@ mod tests {
         assert_eq!(usage.iterations[1].model.as_deref(), Some("claude-opus-5-5"));
         assert_eq!((&usage.iterations[2].model, &usage.speed), (&None, &None));
         assert_eq!(flags, [Flag::UsageAnomaly]);
-        let many = json!({"iterations": vec![json!({"type": "message"}); ITERATIONS_MAX + 1]});
+        let one = json!({"type": "message", "input_tokens": 3, "output_tokens": 1});
+        let many = json!({"iterations": vec![one; ITERATIONS_MAX + 2]});
         let (usage, flags) = merged(many, &[]);
-        assert_eq!(usage.unwrap().iterations.len(), ITERATIONS_MAX);
+        let kept = usage.unwrap().iterations;
+        let input: u64 = kept.iter().filter_map(|one| one.input_tokens).sum();
+        assert_eq!((kept.len(), input), (ITERATIONS_MAX, 3 * (ITERATIONS_MAX as u64 + 2)));
         assert_eq!(flags, [Flag::InspectionTruncated]);
+    }
+
+    #[test]
+    fn a_meter_that_nobody_knows_is_flagged() {
+        let of = |tools: Value| merged(json!({"input_tokens": 1, "server_tool_use": tools}), &[]).1;
+        assert_eq!(of(json!({"web_search_requests": 2, "new_requests": 0, "note": "x"})), []);
+        assert_eq!(of(json!({"code_execution_requests": 1})), [Flag::UnknownMeter]);
     }
 }

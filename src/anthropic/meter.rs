@@ -6,6 +6,7 @@
 
 use std::io::{self, Write};
 
+use crate::accounting::estimate::Streamed;
 use crate::accounting::{Flag, Usage};
 use crate::record::exchange::Endpoint;
 
@@ -73,6 +74,8 @@ pub struct Metered {
     pub refusal_category: Option<String>,
     /// Why the model stopped.
     pub stop_reason: Option<String>,
+    /// Bytes of content, counted in server-sent events only.
+    pub streamed: Streamed,
     /// What was used; `None` is unknown, never zero.
     pub usage: Option<Usage>,
 }
@@ -159,6 +162,7 @@ impl Meter {
             model: reading.model.take(),
             refusal_category: reading.refusal_category.take(),
             stop_reason: reading.stop_reason.take(),
+            streamed: reading.streamed,
             ..Metered::default()
         };
         if !self.expects_usage {

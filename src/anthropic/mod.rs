@@ -9,6 +9,7 @@ mod decode;
 pub mod endpoint;
 mod eventstream;
 pub mod failure;
+pub mod json;
 pub mod merge;
 pub mod meter;
 mod reading;

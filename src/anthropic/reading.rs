@@ -6,8 +6,10 @@ use serde::Deserialize;
 use serde_json::Value;
 use serde_json::value::RawValue;
 
+use crate::accounting::estimate::Streamed;
 use crate::accounting::{Flag, Usage};
 
+use super::json;
 use super::merge::UsageMerge;
 use super::meter::Seen;
 
@@ -62,9 +64,41 @@ impl Kind {
     }
 }
 
+/// What a piece of content is. Its bytes are counted, to estimate the output of a stream that is
+/// cut before it says.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Content {
+    Text,
+    Thinking,
+    ToolInput,
+}
+
+impl Content {
+    /// From the beginning of a `content_block_delta` as the API writes it: its kind, and how many
+    /// bytes stand before the content. On the path of every delta, so it is no search.
+    pub(super) fn sniff(data: &[u8]) -> Option<(Content, usize)> {
+        let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
+        let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+        let rest = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
+        let (content, rest) = match rest.first()? {
+            b't' if rest.starts_with(b"te") => {
+                (Content::Text, rest.strip_prefix(b"text_delta\",\"text\":\"")?)
+            }
+            b't' => (Content::Thinking, rest.strip_prefix(b"thinking_delta\",\"thinking\":\"")?),
+            b'i' => {
+                let tool = rest.strip_prefix(b"input_json_delta\",\"partial_json\":\"")?;
+                (Content::ToolInput, tool)
+            }
+            _ => return None,
+        };
+        Some((content, data.len() - rest.len()))
+    }
+}
+
 /// The facts so far.
 #[derive(Debug, Default)]
 pub(super) struct Reading {
+    pub(super) streamed: Streamed,
     pub(super) complete: bool,
     pub(super) ended: bool,
     /// Nothing that still comes can change the facts.
@@ -130,6 +164,16 @@ impl Reading {
             }
             _ => {}
         }
+    }
+
+    /// Counts bytes of content, what closes the JSON around it included: three bytes a delta.
+    pub(super) const fn count(&mut self, content: Content, bytes: usize) {
+        let field = match content {
+            Content::Text => &mut self.streamed.text,
+            Content::Thinking => &mut self.streamed.thinking,
+            Content::ToolInput => &mut self.streamed.tool_input,
+        };
+        *field = field.saturating_add(bytes as u64);
     }
 
     /// What has been seen since the last call.
@@ -245,11 +289,14 @@ impl Reading {
             self.flag(Flag::InspectionTruncated);
             return None;
         }
-        let value = serde_json::from_str(raw);
-        if value.is_err() {
+        let Ok(parsed) = json::parse(raw) else {
             self.flag(Flag::Unparseable);
+            return None;
+        };
+        if parsed.has_duplicate {
+            self.flag(Flag::UsageAnomaly);
         }
-        value.ok()
+        Some(parsed.value)
     }
 }
 

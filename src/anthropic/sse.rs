@@ -9,7 +9,7 @@ use memchr::memchr2;
 
 use crate::accounting::Flag;
 
-use super::reading::{EVENT_BYTES_MAX, Kind, Reading};
+use super::reading::{Content, EVENT_BYTES_MAX, Kind, Reading};
 
 /// How much of a line is needed to know its field and, in data without an event name, its type.
 const LINE_HEAD_BYTES: usize = 128;
@@ -40,6 +40,8 @@ pub(super) struct Sse {
     has_data: bool,
     data: Vec<u8>,
     truncated: bool,
+    /// What the current line of data is a piece of, where its bytes are counted.
+    content: Option<Content>,
 }
 
 impl Sse {
@@ -93,6 +95,7 @@ impl Sse {
             }
         }
         self.line = Line::Head;
+        self.content = None;
         self.head.clear();
     }
 
@@ -113,6 +116,8 @@ impl Sse {
         }
         if self.line == Line::Data {
             self.keep(part);
+        } else if let Some(content) = self.content {
+            reading.count(content, part.len());
         }
     }
 
@@ -138,7 +143,13 @@ impl Sse {
         }
         let first = !self.has_data;
         self.has_data = true;
-        if self.kind.is_some_and(|kind| !kind.is_read()) {
+        if let Some(kind) = self.kind.filter(|kind| !kind.is_read()) {
+            if kind == Kind::Content
+                && let Some((content, before)) = Content::sniff(value)
+            {
+                reading.count(content, value.len() - before);
+                self.content = Some(content);
+            }
             return Line::Skipped;
         }
         if !first {

@@ -1,13 +1,12 @@
 //! `weighbridge check`: every value in force, and where it came from.
 
 use std::io::Write;
-use std::path::PathBuf;
 
 use clap::Args;
 
 use super::serve::StandArgs;
 use super::{CliError, Surroundings};
-use crate::accounting::price_book::PriceBook;
+use crate::app;
 
 /// Arguments of `check`.
 #[derive(Debug, Args)]
@@ -31,20 +30,10 @@ impl CheckArgs {
             let from = setting.source.name();
             text.push_str(&format!("{:<28} {value:<width$} {from}\n", setting.key));
         }
-        let book = match &config.pricing.file {
-            None => PriceBook::embedded().map_err(|error| CliError::Failed(error.to_string()))?,
-            Some(path) => read_price_book(path)?,
-        };
+        let book = app::price_book(&config.pricing)
+            .map_err(|error| CliError::Usage(format!("{error:#}")))?;
         let models = book.models().count();
         text.push_str(&format!("\npricing table {} with {models} models\n", book.version()));
         CliError::written(output.write_all(text.as_bytes()))
     }
-}
-
-fn read_price_book(path: &PathBuf) -> Result<PriceBook, CliError> {
-    let name = path.display();
-    let text = std::fs::read_to_string(path)
-        .map_err(|error| CliError::Usage(format!("pricing.file {name}: {error}")))?;
-    PriceBook::parse(&text)
-        .map_err(|error| CliError::Usage(format!("pricing.file {name}: {error}")))
 }

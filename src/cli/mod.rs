@@ -6,6 +6,8 @@ mod demo;
 mod error;
 pub mod exchanges;
 mod keys;
+mod price;
+mod pricing;
 pub mod report;
 mod run;
 mod serve;
@@ -22,6 +24,8 @@ use clap::{Parser, Subcommand};
 
 pub use error::CliError;
 
+use crate::accounting::price_book::PriceBook;
+use crate::app;
 use crate::config::{self, Config, Layer};
 
 /// Weighs every call to the Claude API on its way through: meters, prices, attributes, records.
@@ -54,6 +58,10 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Virtual keys and known key fingerprints: who pays
     Keys(keys::KeysArgs),
+    /// Price one usage object, or JSON Lines of them
+    Price(price::PriceArgs),
+    /// The pricing table: check it, list it, compare two
+    Pricing(pricing::PricingArgs),
     /// Check the configuration and show every value with its source
     Check(check::CheckArgs),
 }
@@ -107,6 +115,14 @@ impl Surroundings {
             dirs.insert(0, dir);
         }
         dirs
+    }
+
+    /// The prices that file and environment ask for, for commands that need nothing else.
+    fn price_book(&self, file: Option<&PathBuf>) -> Result<PriceBook, CliError> {
+        // A price needs no data directory, and there may be no home to have one in.
+        let nowhere = self.data_dir().as_os_str().is_empty().then(|| ".".to_owned());
+        let config = self.config(file, Layer::flags(None, [None, None, None], nowhere))?;
+        app::price_book(&config.pricing).map_err(|error| CliError::Usage(format!("{error:#}")))
     }
 
     /// The effective configuration: file, environment and flags over the defaults.
@@ -167,6 +183,8 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Exchanges(args) => args.run(&mut output, terminal, dirs)?,
         Command::Sessions(args) => args.run(&mut output, terminal, dirs)?,
         Command::Keys(args) => args.run(&mut output, surroundings)?,
+        Command::Price(args) => args.run(&mut output, surroundings)?,
+        Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Check(args) => args.run(&mut output, surroundings)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -1,6 +1,8 @@
 //! The layers as they are written: every key optional, unknown keys refused.
 
-use serde::Deserialize;
+use serde::{Deserialize, Deserializer};
+
+use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
 #[derive(Clone, Debug, Default, Deserialize)]
@@ -59,7 +61,26 @@ pub struct Ledger {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Pricing {
-    pub(super) file: Option<String>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(super) files: Option<Vec<String>>,
+    #[serde(rename = "override")]
+    pub(super) overrides: Option<Vec<Override>>,
+}
+
+/// A list, or one text with commas: a variable cannot hold a list.
+fn one_or_more<'de, D: Deserializer<'de>>(
+    deserializer: D,
+) -> Result<Option<Vec<String>>, D::Error> {
+    #[derive(Deserialize)]
+    #[serde(untagged, expecting = "write a path or a list of paths")]
+    enum Written {
+        One(String),
+        Several(Vec<String>),
+    }
+    Ok(Some(match Written::deserialize(deserializer)? {
+        Written::One(text) => text.split(',').map(|path| path.trim().to_owned()).collect(),
+        Written::Several(list) => list,
+    }))
 }
 
 /// Where a value came from.

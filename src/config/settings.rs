@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{File, Layer, Source};
+use crate::accounting::price_book::Override;
 
 /// A key, its effective value as text, and where it came from: what `weighbridge check` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -121,8 +122,11 @@ pub struct LedgerConfig {
 /// What calls cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct PricingConfig {
-    /// A pricing table in place of the built-in one.
-    pub file: Option<PathBuf>,
+    /// Files of prices: at most one whole table, which takes the place of the built-in one, and
+    /// any number with overrides only.
+    pub files: Vec<PathBuf>,
+    /// Negotiated prices.
+    pub overrides: Vec<Override>,
 }
 
 /// A value does not do.
@@ -158,6 +162,11 @@ impl Reader<'_> {
         let setting = Setting { key, value, source };
         self.settings.push(setting.clone());
         setting
+    }
+
+    /// A list of the highest layer that has one, else none.
+    fn list<T>(&self, get: impl Fn(&File) -> Option<Vec<T>>) -> Vec<T> {
+        self.layers.iter().rev().find_map(|layer| get(&layer.file)).unwrap_or_default()
     }
 
     /// A text that may be absent.
@@ -249,8 +258,7 @@ impl Config {
             read_upstream(&mut reader, &proxy.unwrap_or_default(), &no_proxy.unwrap_or_default())?;
         let listen = read_listen(&mut reader)?;
         let ledger = read_ledger(&mut reader, state_dir)?;
-        let file = reader.optional("pricing.file", |f| f.pricing.file.clone());
-        let pricing = PricingConfig { file: file.map(|setting| PathBuf::from(setting.value)) };
+        let pricing = read_pricing(&mut reader);
         Ok(Config { upstream, listen, ledger, pricing, settings: reader.settings })
     }
 }
@@ -403,6 +411,18 @@ fn read_ledger(reader: &mut Reader<'_>, state_dir: &str) -> Result<LedgerConfig,
     let segment_bytes =
         reader.parsed("ledger.segment_bytes", "67108864", segment, number(65_536..=1 << 34))?;
     Ok(LedgerConfig { dir: PathBuf::from(dir.value), mode, durability, segment_bytes })
+}
+
+/// The lists are taken from the same layer as their text.
+fn read_pricing(reader: &mut Reader<'_>) -> PricingConfig {
+    let files = reader.list(|f| f.pricing.files.clone());
+    let overrides = reader.list(|f| f.pricing.overrides.clone());
+    reader.text("pricing.files", "", |f| f.pricing.files.as_ref().map(|files| files.join(", ")));
+    reader.text("pricing.override", "", |f| {
+        let texts = f.pricing.overrides.as_ref()?.iter().map(Override::to_string);
+        Some(texts.collect::<Vec<_>>().join("; "))
+    });
+    PricingConfig { files: files.into_iter().map(PathBuf::from).collect(), overrides }
 }
 
 #[cfg(test)]

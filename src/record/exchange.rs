@@ -179,31 +179,60 @@ pub struct Closing {
     pub usage: Option<Usage>,
 }
 
-/// A charge as it is written down: amounts, and the table that gave the rates.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+/// A charge as it is written down: amounts, and the table that gave the rates. Amounts of
+/// different standing (paid, estimated, notional, list) are never added together.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ChargeRecord {
+    /// What prompt caching saved: cache reads and writes at the price of uncached input, minus
+    /// what they cost. Negative where writes cost more than reads saved; absent without caching.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cache_savings_usd: Option<Money>,
+    /// Upper end of `estimated_usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_max_usd: Option<Money>,
+    /// Lower end of the estimate for output that a cut stream never reported. Not part of `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub estimated_usd: Option<Money>,
     /// The line items with a quantity above zero; their sum is `usd`.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub lines: Vec<LineRecord>,
+    /// The sum at list price, where a negotiated price makes it differ from `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_usd: Option<Money>,
+    /// 1 where a subscription login pays a flat fee: the amounts are notional, nothing is billed
+    /// by them.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub notional: u8,
     /// The pricing table's version and content hash.
     pub pricing: String,
-    /// The exact sum; absent means unpriced.
+    /// The exact sum of what is paid (contracted); absent means unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub usd: Option<Money>,
+    /// The upper end, where what the API reports leaves a range; `usd` is then the lower one.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub usd_max: Option<Money>,
 }
 
 /// One line of a charge.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct LineRecord {
-    /// A token kind's name or a server tool's (`web_search`).
+    /// A token kind's name or a server tool's (`web_search`, `code_execution`).
     pub kind: String,
+    /// Amount at list price, where a negotiated price makes it differ from `usd`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub list_usd: Option<Money>,
     /// Model of this line where it is not the exchange's.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub model: Option<Identifier>,
-    /// How many.
+    /// How many: tokens, requests, or seconds of code execution.
     pub quantity: u64,
-    /// Exact amount.
+    /// Exact amount (contracted).
     pub usd: Money,
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(value: &u8) -> bool {
+    *value == 0
 }
 
 impl LineRecord {

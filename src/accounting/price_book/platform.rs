@@ -17,11 +17,13 @@ const VERTEX_MARK: char = '@';
 /// Digits of the date at the end of a snapshot's name.
 const DATE_DIGITS: usize = 8;
 
-/// What a name says about where the model runs.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::accounting) enum Platform {
-    /// The Claude API's own name. Vertex is here too: its names do not tell a regional endpoint
-    /// from the global one.
+/// Where a model runs, as far as the price depends on it.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Platform {
+    /// The Claude API, and clouds at its list price: Bedrock's global profiles apart, Vertex's
+    /// global endpoint, Foundry's standard deployments, Claude Platform on AWS. Names of Vertex
+    /// are here too: they do not tell a regional endpoint from the global one.
+    #[default]
     Direct,
     /// Bedrock across all regions: the list price.
     BedrockGlobal,
@@ -29,6 +31,10 @@ pub(in crate::accounting) enum Platform {
     BedrockRegional,
     /// Bedrock in AWS GovCloud.
     BedrockGov,
+    /// Vertex in one region or one multi-region.
+    VertexRegional,
+    /// Foundry's US Data Zone.
+    FoundryUsDataZone,
 }
 
 /// Takes the platform's form off a name. Allocates nothing.

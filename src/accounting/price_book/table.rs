@@ -2,18 +2,40 @@
 //! `fast` must not silently mean "no fast mode".
 
 use std::collections::BTreeMap;
+use std::fmt;
 
 use jiff::civil::Date;
-use serde::{Deserialize, Deserializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use toml::Spanned;
+
+use crate::accounting::TokenKind;
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Table {
     pub(super) table: Header,
-    pub(super) source: BTreeMap<String, Source>,
+    pub(super) source: BTreeMap<String, Spanned<Source>>,
     pub(super) modifier: Modifiers,
     pub(super) tool: Tools,
-    pub(super) model: Vec<Model>,
+    pub(super) rule: Rules,
+    pub(super) model: Vec<Spanned<Model>>,
+    /// Negotiated prices; mostly in files of their own.
+    #[serde(default, rename = "override")]
+    pub(super) overrides: Vec<Spanned<Override>>,
+}
+
+/// A file that has negotiated prices and nothing else.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct OverrideTable {
+    #[serde(rename = "override")]
+    pub(super) overrides: Vec<Spanned<Override>>,
+}
+
+/// What tells the two kinds of file apart.
+#[derive(Deserialize)]
+pub(super) struct Either {
+    pub(super) table: Option<toml::Value>,
 }
 
 #[derive(Deserialize)]
@@ -21,6 +43,8 @@ pub(super) struct Table {
 pub(super) struct Header {
     pub(super) schema: u32,
     pub(super) version: String,
+    /// The day on which the prices were last compared with their sources.
+    pub(super) checked: Day,
     #[expect(dead_code, reason = "the only value is the one that parses")]
     currency: Currency,
     #[expect(dead_code, reason = "the only value is the one that parses")]
@@ -44,13 +68,12 @@ enum Unit {
 pub(super) struct Source {
     pub(super) kind: SourceKind,
     pub(super) reference: String,
-    #[expect(dead_code, reason = "for people; parsed so that it is a date")]
-    retrieved: Day,
+    pub(super) retrieved: Day,
 }
 
-#[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
-pub(super) enum SourceKind {
+pub(in crate::accounting) enum SourceKind {
     /// The provider's own price text.
     Official,
     /// The provider's own list of ids; says nothing of prices.
@@ -71,10 +94,12 @@ pub(super) enum Confidence {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Modifiers {
-    pub(super) batch: Modifier,
-    pub(super) inference_geo_us: Modifier,
-    pub(super) bedrock_regional: Modifier,
-    pub(super) bedrock_gov: Modifier,
+    pub(super) batch: Spanned<Modifier>,
+    pub(super) inference_geo_us: Spanned<Modifier>,
+    pub(super) bedrock_regional: Spanned<Modifier>,
+    pub(super) bedrock_gov: Spanned<Modifier>,
+    pub(super) vertex_regional: Spanned<Modifier>,
+    pub(super) foundry_us_data_zone: Spanned<Modifier>,
 }
 
 #[derive(Deserialize)]
@@ -91,15 +116,119 @@ pub(super) struct Modifier {
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Tools {
-    pub(super) web_search: Tool,
+    pub(super) web_search: Vec<Spanned<Tool>>,
+    pub(super) web_fetch: Vec<Spanned<Tool>>,
+    pub(super) code_execution: Vec<Spanned<ContainerTool>>,
+}
+
+/// A tool that is paid by the request.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Tool {
+    pub(super) from: Option<Day>,
+    pub(super) to: Option<Day>,
+    pub(super) price_per_1000: String,
+    pub(super) sources: Vec<String>,
+    pub(super) confidence: Option<Confidence>,
+}
+
+/// A tool that is paid by the time its container runs.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct ContainerTool {
+    pub(super) from: Option<Day>,
+    pub(super) to: Option<Day>,
+    pub(super) price_per_hour: String,
+    pub(super) minimum_seconds: u64,
+    /// Per organisation. How much of it is left is nothing that a response says.
+    pub(super) free_hours_per_month: u64,
+    pub(super) sources: Vec<String>,
+    pub(super) confidence: Option<Confidence>,
 }
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-pub(super) struct Tool {
-    pub(super) price_per_1000: String,
+pub(super) struct Rules {
+    pub(super) refusal: Vec<Spanned<RefusalRule>>,
+    pub(super) usage: Vec<Spanned<UsageRule>>,
+}
+
+/// From when on which refusals before any output are billed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct RefusalRule {
+    pub(super) from: Day,
+    pub(super) to: Option<Day>,
+    pub(super) billing: RefusalBilling,
+    pub(super) categories: Vec<String>,
     pub(super) sources: Vec<String>,
     pub(super) confidence: Option<Confidence>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum RefusalBilling {
+    /// The named categories are billed as a normal request.
+    Billed,
+    /// The rule began on one of these days: billed or not.
+    Uncertain,
+}
+
+/// How one type of `usage.iterations` is billed.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct UsageRule {
+    pub(super) iteration: String,
+    pub(super) bills: Role,
+    pub(super) sources: Vec<String>,
+    pub(super) confidence: Option<Confidence>,
+}
+
+/// What an iteration is to the bill.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::accounting) enum Role {
+    /// An attempt at the answer: contained in the top level where it served.
+    Attempt,
+    /// An attempt of another model after one that declined.
+    Fallback,
+    /// Beside the answer and not in the top level.
+    Aside,
+}
+
+/// A negotiated price.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Override {
+    pub(super) from: Day,
+    pub(super) to: Option<Day>,
+    pub(super) team: Option<String>,
+    pub(super) model: Option<String>,
+    pub(super) kind: Option<TokenKind>,
+    pub(super) discount: Option<String>,
+    pub(super) rate: Option<String>,
+    /// The contract it stands in.
+    pub(super) source: String,
+}
+
+/// One line that says it all.
+impl fmt::Display for Override {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let kind = self.kind.map(TokenKind::name);
+        for (name, value) in [
+            ("team", self.team.as_deref()),
+            ("model", self.model.as_deref()),
+            ("kind", kind),
+            ("discount", self.discount.as_deref()),
+            ("rate", self.rate.as_deref()),
+        ] {
+            if let Some(value) = value {
+                write!(f, "{name}={value} ")?;
+            }
+        }
+        write!(f, "from={}", self.from.0)?;
+        self.to.map_or(Ok(()), |to| write!(f, " to={}", to.0))
+    }
 }
 
 #[derive(Deserialize)]
@@ -108,7 +237,7 @@ pub(super) struct Model {
     pub(super) id: String,
     #[serde(default)]
     pub(super) aliases: Vec<String>,
-    pub(super) period: Vec<Period>,
+    pub(super) period: Vec<Spanned<Period>>,
 }
 
 #[derive(Deserialize)]
@@ -119,8 +248,8 @@ pub(super) struct Period {
     pub(super) state: State,
     pub(super) sources: Vec<String>,
     pub(super) confidence: Option<Confidence>,
-    pub(super) tier: Vec<Tier>,
-    pub(super) fast: Option<Vec<Tier>>,
+    pub(super) tier: Vec<Spanned<Tier>>,
+    pub(super) fast: Option<Vec<Spanned<Tier>>>,
 }
 
 #[derive(Clone, Copy, PartialEq, Eq, Deserialize)]
@@ -138,15 +267,15 @@ pub(super) enum State {
 #[serde(deny_unknown_fields)]
 pub(super) struct Tier {
     pub(super) prompt_tokens_gt: u64,
-    pub(super) input: String,
-    pub(super) cache_write_5m: String,
-    pub(super) cache_write_1h: String,
-    pub(super) cache_read: String,
-    pub(super) output: String,
+    pub(super) input: Spanned<String>,
+    pub(super) cache_write_5m: Spanned<String>,
+    pub(super) cache_write_1h: Spanned<String>,
+    pub(super) cache_read: Spanned<String>,
+    pub(super) output: Spanned<String>,
 }
 
 /// A TOML local date: a day without time and zone, read as a UTC day.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Day(pub(super) Date);
 
 impl<'de> Deserialize<'de> for Day {
@@ -161,5 +290,11 @@ impl<'de> Deserialize<'de> for Day {
         Date::new(narrow(date.year)?, part(date.month)?, part(date.day)?)
             .map(Day)
             .map_err(D::Error::custom)
+    }
+}
+
+impl Serialize for Day {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(&self.0)
     }
 }

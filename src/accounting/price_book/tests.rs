@@ -8,8 +8,9 @@ const NAMES: &str = include_str!("../../../tests/fixtures/pricing/names.csv");
 /// A small table that parses; tests break it at one place each.
 const SMALL: &str = r#"
 [table]
-schema = 1
+schema = 2
 version = "t.1"
+checked = 2026-11-22
 currency = "USD"
 unit = "usd_per_mtok"
 
@@ -49,8 +50,54 @@ den = 5
 from = 2025-09-29
 sources = ["page"]
 
-[tool.web_search]
+[modifier.vertex_regional]
+num = 11
+den = 10
+from = 2025-09-29
+sources = ["page"]
+
+[modifier.foundry_us_data_zone]
+num = 11
+den = 10
+from = 2025-09-29
+sources = ["page"]
+
+[[tool.web_search]]
 price_per_1000 = "10"
+sources = ["page"]
+
+[[tool.web_fetch]]
+to = 2026-03-01
+price_per_1000 = "0"
+sources = ["page"]
+
+[[tool.web_fetch]]
+from = 2026-03-01
+price_per_1000 = "2"
+sources = ["page"]
+
+[[tool.code_execution]]
+price_per_hour = "0.05"
+minimum_seconds = 300
+free_hours_per_month = 1550
+sources = ["page"]
+
+[[rule.refusal]]
+from = 2026-09-24
+to = 2026-10-09
+billing = "uncertain"
+categories = ["bio"]
+sources = ["page"]
+
+[[rule.refusal]]
+from = 2026-10-09
+billing = "billed"
+categories = ["bio"]
+sources = ["page"]
+
+[[rule.usage]]
+iteration = "message"
+bills = "attempt"
 sources = ["page"]
 
 [[model]]
@@ -146,7 +193,7 @@ fn every_row_is_the_researched_one_and_none_is_left_out() {
     }
     let expected: BTreeSet<String> = RATES.lines().skip(1).map(row_in_pico).collect();
     assert_eq!(held, expected);
-    assert_eq!((expected.len(), book.models().count()), (56, 28));
+    assert_eq!((expected.len(), book.models().count()), (55, 28));
 }
 
 #[test]
@@ -185,7 +232,7 @@ fn the_version_names_the_very_text() {
     assert!(hash.bytes().all(|b| b.is_ascii_hexdigit()));
     let other = PriceBook::parse(&format!("{SMALL}\n# a comment\n")).unwrap();
     assert_ne!(other.version(), book.version());
-    assert!(PriceBook::embedded().unwrap().version().starts_with("2026-11-22.1+"));
+    assert!(PriceBook::embedded().unwrap().version().starts_with("2026-11-22.2+"));
 }
 
 #[test]
@@ -193,7 +240,7 @@ fn periods_are_half_open_and_hold_no_day_before_the_first() {
     let book = PriceBook::parse(SMALL).unwrap();
     let input = |on: &str| {
         let (model, _) = book.find("claude-a").unwrap();
-        model.period(day(on)).map(|period| period.standard.rates(0).of(TokenKind::Input))
+        model.period(day(on)).map(|period| period.standard.rates(0).1.of(TokenKind::Input))
     };
     assert_eq!(input("2025-12-31"), None);
     assert_eq!(input("2026-01-01"), Some(1_000_000));
@@ -214,7 +261,7 @@ fn announced_and_withdrawn_periods_never_price() {
     }
     let book = PriceBook::embedded().unwrap();
     let (sonnet, _) = book.find("claude-sonnet-5").unwrap();
-    let rates = sonnet.period(day("2026-09-02")).unwrap().standard.rates(0);
+    let rates = sonnet.period(day("2026-09-02")).unwrap().standard.rates(0).1;
     assert_eq!(rates.of(TokenKind::Input), 2_000_000, "the increase of 2026-09-01 was cancelled");
 }
 
@@ -257,7 +304,18 @@ fn refuses_contradictions_and_names_the_place() {
         ),
         (changed("prompt_tokens_gt = 0", "prompt_tokens_gt = 1"), first, Problem::FirstTier),
         (changed("den = 2", "den = 0"), "modifier batch", Problem::Fraction),
-        (changed("den = 2", "den = 3"), "modifiers", Problem::InexactFractions),
+        (
+            changed("den = 2", "den = 3"),
+            "modifier inference_geo_us with a batch",
+            Problem::InexactFractions,
+        ),
+        (
+            changed("iteration = \"message\"", "iteration = \"mess\""),
+            "rule usage",
+            Problem::NoRule("message"),
+        ),
+        (changed("to = 2026-10-09", "to = 2026-10-08"), "rule refusal", Problem::Gap),
+        (changed("to = 2026-03-01", "to = 2026-03-02"), "tool web_fetch", Problem::Overlap),
         (
             changed("price_per_1000 = \"10\"", "price_per_1000 = \"x\""),
             "tool web_search",
@@ -266,8 +324,9 @@ fn refuses_contradictions_and_names_the_place() {
     ];
     for (text, expected_place, expected) in cases {
         match PriceBook::parse(&text) {
-            Err(PriceBookError::Content { place, problem }) => {
+            Err(PriceBookError::Content { line, place, problem }) => {
                 assert_eq!((place.as_str(), problem), (expected_place, expected));
+                assert!(line > 0 || expected_place == "rule usage", "{place}");
             }
             other => panic!("{expected:?}: {other:?}"),
         }
@@ -314,6 +373,114 @@ fn refuses_what_is_not_the_format_and_shows_the_line() {
         let line = format!("line {}", line_of(&text, new.trim()));
         assert!(message.contains(&line), "{new}: {message}");
     }
-    let error = PriceBook::parse(&changed("schema = 1", "schema = 2")).unwrap_err();
-    assert!(matches!(error, PriceBookError::Schema(2)));
+    let error = PriceBook::parse(&changed("schema = 2", "schema = 1")).unwrap_err();
+    assert!(matches!(error, PriceBookError::Schema(1)));
+}
+
+#[test]
+fn an_error_names_the_line_where_the_wrong_thing_stands() {
+    let cases = [
+        ("to = 2026-02-01\n", "to = 2026-02-02\n", "[[model.period]]", 1),
+        ("input = \"2\"", "input = \"two\"", "input = \"two\"", 0),
+        ("reference = \"a table\"", "reference = \"\"", "[source.one]", 0),
+        ("den = 5", "den = 0", "[modifier.bedrock_gov]", 0),
+    ];
+    for (old, new, needle, nth) in cases {
+        let text = changed(old, new);
+        let mut lines = text.lines().enumerate().filter(|(_, line)| line.contains(needle));
+        let expected = lines.nth(nth).unwrap().0 + 1;
+        let message = PriceBook::parse(&text).unwrap_err().to_string();
+        assert!(message.contains(&format!("line {expected}: ")), "{new}: {message}");
+    }
+}
+
+#[test]
+fn a_table_says_when_it_is_old() {
+    let book = PriceBook::parse(SMALL).unwrap();
+    assert_eq!(book.days_too_old(day("2026-11-01")), None);
+    assert_eq!(book.days_too_old(day("2026-12-22")), None);
+    assert_eq!(book.days_too_old(day("2026-12-23")), Some(31));
+    assert_eq!(book.days_too_old(day("2027-11-22")), Some(365));
+}
+
+fn file(name: &str, text: &str) -> PricingFile {
+    PricingFile { name: name.to_owned(), text: text.to_owned() }
+}
+
+const AGREED: &str = r#"
+[[override]]
+from = 2026-01-01
+discount = "0.1"
+source = "contract 1"
+
+[[override]]
+from = 2026-01-01
+to = 2026-02-01
+team = "search"
+model = "claude-a-20260101"
+kind = "output"
+rate = "4.5"
+source = "contract 2"
+"#;
+
+#[test]
+fn the_most_specific_agreement_holds() {
+    let book = PriceBook::load(&[file("t", SMALL), file("a", AGREED)], &[]).unwrap();
+    let found = |team, on: &str, model, kind| {
+        let found = book.contracts.find((team, day(on)), model, kind);
+        found.map(|contract| contract.source.as_str())
+    };
+    let (one, two) = (Some("contract 1"), Some("contract 2"));
+    let search = Some("search");
+    assert_eq!(found(search, "2026-01-31", "claude-a", TokenKind::Output), two);
+    assert_eq!(found(search, "2026-02-01", "claude-a", TokenKind::Output), one);
+    assert_eq!(found(search, "2026-01-31", "claude-a", TokenKind::Input), one);
+    assert_eq!(found(search, "2026-01-31", "claude-b", TokenKind::Output), one);
+    assert_eq!(found(None, "2026-01-31", "claude-a", TokenKind::Output), one);
+    assert_eq!(found(search, "2025-12-31", "claude-a", TokenKind::Output), None);
+}
+
+#[test]
+fn overrides_change_the_version_and_may_not_contradict_themselves() {
+    let base = PriceBook::load(&[file("t", SMALL)], &[]).unwrap();
+    let agreed = PriceBook::load(&[file("a", AGREED), file("t", SMALL)], &[]).unwrap();
+    assert!(agreed.version().starts_with(&format!("{}+", base.version())));
+    let embedded = PriceBook::load(&[], &[]).unwrap();
+    assert_eq!(embedded.version(), PriceBook::embedded().unwrap().version());
+
+    let load = |text: &str| PriceBook::load(&[file("t", SMALL), file("a", text)], &[]);
+    for (old, new, problem) in [
+        ("rate = \"4.5\"\n", "", "either a discount or a rate"),
+        ("model = \"claude-a-20260101\"\n", "", "name both"),
+        ("claude-a-20260101", "claude-c", "no model is called \"claude-c\""),
+        ("discount = \"0.1\"", "discount = \"10\"", "\"10\" is not a discount"),
+        ("team = \"search\"", "taem = \"search\"", "unknown field `taem`"),
+        ("source = \"contract 1\"", "source = \"\"", "reference is empty"),
+        (
+            "team = \"search\"\nmodel = \"claude-a-20260101\"\nkind = \"output\"\nrate = \"4.5\"",
+            "discount = \"0.2\"",
+            "line 7: override: holds for the same tokens",
+        ),
+    ] {
+        assert!(AGREED.contains(old), "{old}");
+        let message = load(&AGREED.replacen(old, new, 1)).unwrap_err().to_string();
+        assert!(message.starts_with("a: ") && message.contains(problem), "{new}: {message}");
+    }
+    let twice = PriceBook::load(&[file("t", SMALL), file("u", SMALL)], &[]).unwrap_err();
+    assert!(matches!(twice, LoadError::TwoTables { .. }));
+}
+
+#[test]
+fn a_difference_names_what_changed() {
+    let old = PriceBook::parse(SMALL).unwrap();
+    assert_eq!(listing::difference(&old, &old), [""; 0]);
+    let text = changed("input = \"2\"", "input = \"2.5\"").replace("claude-b", "claude-c");
+    let new = PriceBook::parse(&text.replace("num = 6", "num = 7")).unwrap();
+    let lines = listing::difference(&old, &new);
+    let has = |start: &str, part: &str| {
+        lines.iter().any(|line| line.starts_with(start) && line.contains(part))
+    };
+    assert!(has("~ claude-a, confirmed from 2026-02-01", "input 2, "), "{lines:#?}");
+    assert!(has("- claude-b", "") && has("+ claude-c", "") && has("+ name claude-c", ""));
+    assert!(has("~ modifier bedrock_gov", "6/5 from 2025-09-29 → 7/5"), "{lines:#?}");
 }

@@ -124,7 +124,10 @@ fn captured_streams_give_their_usage() {
 
 #[test]
 fn every_form_says_the_same() {
-    let streamed = metered(&SSE, wire!("tool_use.sse"));
+    let mut streamed = metered(&SSE, wire!("tool_use.sse"));
+    // Content is counted in server-sent events only; each delta's end counts as three bytes.
+    let content = std::mem::take(&mut streamed.streamed);
+    assert_eq!(content, Streamed { text: 12 + 3, thinking: 38 + 6, tool_input: 69 + 6 });
     let whole = metered(&JSON, wire!("tool_use.json"));
     assert_eq!(streamed, whole);
     let mut bedrock = metered(&BEDROCK, wire!("tool_use.eventstream"));

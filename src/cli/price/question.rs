@@ -1,0 +1,322 @@
+//! A line of `price --batch`: what is asked, read with tolerance for what the API sends and without
+//! for what the asker writes.
+
+use jiff::civil::Date;
+use serde_json::Value;
+
+use crate::accounting::call::{Allowance, Call, Containers, Dated, Facts, Refusal, ResultKind};
+use crate::accounting::price_book::{Discount, Platform};
+use crate::accounting::{Flag, Usage};
+use crate::anthropic::{UsageMerge, json};
+
+/// Keys that `context` may have; another one is flagged, because it may have been meant to matter.
+const CONTEXT_KEYS: [&str; 10] = [
+    "api",
+    "batch_result",
+    "code_execution_free",
+    "code_execution_seconds",
+    "endpoint",
+    "free_seconds_left",
+    "http_error",
+    "org_discount",
+    "platform",
+    "team",
+];
+
+/// Endpoints of a cloud in one place, beside the names of regions, which have a digit.
+const REGIONS: [&str; 11] = [
+    "regional",
+    "region",
+    "in_region",
+    "multi_region",
+    "geo",
+    "us",
+    "eu",
+    "apac",
+    "au",
+    "jp",
+    "asia",
+];
+
+/// One question, ready to be priced.
+#[derive(Debug)]
+pub(super) struct Question {
+    pub(super) model: String,
+    pub(super) day: Date,
+    pub(super) usage: Usage,
+    /// What reading the usage found.
+    pub(super) flags: Vec<Flag>,
+    dated: Dated,
+    requested: Option<String>,
+    /// `Some` after a refusal.
+    refusal: Option<Option<String>>,
+    discount: Option<Discount>,
+    platform: Option<Platform>,
+    result: ResultKind,
+    containers: Option<(Vec<u64>, Allowance)>,
+    pub(super) team: Option<String>,
+}
+
+/// What holds where a question does not say.
+#[derive(Clone, Debug)]
+pub(super) struct Fallback {
+    pub(super) model: Option<String>,
+    pub(super) day: Option<(Date, Dated)>,
+    pub(super) today: Date,
+    pub(super) team: Option<String>,
+}
+
+/// Reads a day or an RFC 3339 moment.
+pub(super) fn day(text: &str) -> Result<(Date, Dated), String> {
+    if let Ok(moment) = text.parse::<jiff::Timestamp>() {
+        return Ok((moment.to_zoned(jiff::tz::TimeZone::UTC).date(), Dated::Moment));
+    }
+    // A date parser would take a time along and drop it.
+    let plain = Some(text).filter(|text| text.len() == 10);
+    let day = plain.and_then(|text| text.parse::<Date>().ok());
+    let wrong = || format!("{text:?} is no day like 2026-11-20 and no RFC 3339 moment");
+    let day = day.ok_or_else(wrong)?;
+    Ok((day, Dated::Day))
+}
+
+impl Question {
+    /// Reads a whole question.
+    pub(super) fn read(value: &Value, fallback: &Fallback) -> Result<Question, String> {
+        if !value.is_object() {
+            return Err("write one JSON object a line".to_owned());
+        }
+        let mut question = Question::plain(value, fallback)?;
+        question.stop(value.get("stop_reason"), value.get("stop_details"));
+        question.requested = text(value, "requested_model")?.or(question.requested);
+        question.context(value.get("context").unwrap_or(&Value::Null))?;
+        if let Some(team) = fallback.team.clone() {
+            question.team.get_or_insert(team);
+        }
+        if question.model.is_empty() {
+            return Err("name the model: \"model\": \"claude-opus-5-5\"".to_owned());
+        }
+        let nothing = value.get("usage").is_none() && value.get("events").is_none();
+        if nothing && question.result != ResultKind::NotBilled {
+            return Err("give a \"usage\" object or the stream's \"events\"".to_owned());
+        }
+        Ok(question)
+    }
+
+    /// A usage object alone, or a whole message of the API, which holds one.
+    pub(super) fn of_usage(value: &Value, fallback: &Fallback) -> Result<Question, String> {
+        let Some(object) = value.as_object() else {
+            return Err("write one JSON object: a usage, a message or a question".to_owned());
+        };
+        if object.get("type").and_then(Value::as_str) == Some("message") {
+            let mut question = Question::plain(value, fallback)?;
+            question.stop(value.get("stop_reason"), value.get("stop_details"));
+            question.team.clone_from(&fallback.team);
+            return Ok(question);
+        }
+        if object.contains_key("usage") || object.contains_key("events") {
+            return Question::read(value, fallback);
+        }
+        Question::read(&serde_json::json!({ "usage": value }), fallback)
+    }
+
+    fn plain(value: &Value, fallback: &Fallback) -> Result<Question, String> {
+        let (day, dated) = match (text(value, "at")?, text(value, "date")?, fallback.day) {
+            (Some(at), ..) => day(&at)?,
+            (None, Some(date), _) => day(&date)?,
+            (None, None, Some(day)) => day,
+            (None, None, None) => (fallback.today, Dated::Day),
+        };
+        let mut question = Question {
+            model: fallback.model.clone().or(text(value, "model")?).unwrap_or_default(),
+            day,
+            dated,
+            usage: Usage::default(),
+            flags: Vec::new(),
+            requested: None,
+            refusal: None,
+            discount: None,
+            platform: None,
+            result: ResultKind::Answer,
+            containers: None,
+            team: None,
+        };
+        let mut merge = UsageMerge::default();
+        match value.get("events") {
+            Some(Value::Array(events)) => {
+                events.iter().try_for_each(|event| question.event(event, &mut merge))?;
+            }
+            Some(_) => return Err("\"events\" is a list of a stream's events".to_owned()),
+            None => merge.start(value.get("usage").unwrap_or(&Value::Null)),
+        }
+        let (usage, flags) = merge.finish();
+        question.usage = usage.unwrap_or_default();
+        question.flags.extend(flags);
+        Ok(question)
+    }
+
+    fn event(&mut self, event: &Value, merge: &mut UsageMerge) -> Result<(), String> {
+        match event.get("type").and_then(Value::as_str) {
+            Some("message_start") => {
+                let message = event.get("message").unwrap_or(&Value::Null);
+                merge.start(message.get("usage").unwrap_or(&Value::Null));
+                if self.model.is_empty() {
+                    self.model = text(message, "model")?.unwrap_or_default();
+                }
+            }
+            Some("message_delta") => {
+                merge.delta(event.get("usage").unwrap_or(&Value::Null));
+                let delta = event.get("delta").unwrap_or(&Value::Null);
+                self.stop(delta.get("stop_reason"), delta.get("stop_details"));
+            }
+            Some(_) => {}
+            None => return Err("an event has no \"type\"".to_owned()),
+        }
+        Ok(())
+    }
+
+    fn stop(&mut self, reason: Option<&Value>, details: Option<&Value>) {
+        if reason.and_then(Value::as_str) == Some("refusal") {
+            let category = details.and_then(|details| details.get("category"));
+            self.refusal = Some(category.and_then(Value::as_str).map(str::to_owned));
+        }
+    }
+
+    fn context(&mut self, context: &Value) -> Result<(), String> {
+        let Some(object) = context.as_object() else {
+            return if context.is_null() { Ok(()) } else { Err("context is an object".to_owned()) };
+        };
+        if object.keys().any(|key| !CONTEXT_KEYS.contains(&key.as_str())) {
+            self.flags.push(Flag::UnknownModifier);
+        }
+        self.result = result_kind(context)?;
+        self.platform = platform(context)?;
+        self.team = text(context, "team")?;
+        let discount = match context.get("org_discount") {
+            // The digits are those that were written, as long as there are few.
+            Some(Value::Number(number)) => Some(number.to_string()),
+            _ => text(context, "org_discount")?,
+        };
+        if let Some(discount) = discount {
+            let parsed = discount.parse::<Discount>();
+            self.discount = Some(parsed.map_err(|error| format!("context.org_discount: {error}"))?);
+        }
+        self.containers = containers(context)?;
+        Ok(())
+    }
+
+    /// The call that is asked for.
+    pub(super) fn call(&self) -> Call<'_> {
+        let refusal = self.refusal.as_ref();
+        let containers = self.containers.as_ref();
+        Call {
+            day: self.day,
+            facts: Facts {
+                discount: self.discount,
+                containers: containers
+                    .map(|(seconds, allowance)| Containers { allowance: *allowance, seconds }),
+                dated: self.dated,
+                platform: self.platform,
+                refusal: refusal.map(|category| Refusal { category: category.as_deref() }),
+                requested: self.requested.as_deref(),
+                result: self.result,
+                team: self.team.as_deref(),
+            },
+            model: &self.model,
+            usage: &self.usage,
+        }
+    }
+}
+
+/// Reads a JSON text; a key that comes twice leaves the flag that damaged usage leaves.
+pub(super) fn parsed(text: &str) -> Result<(Value, Option<Flag>), String> {
+    let parsed = json::parse(text).map_err(|error| format!("this is not JSON: {error}"))?;
+    Ok((parsed.value, parsed.has_duplicate.then_some(Flag::UsageAnomaly)))
+}
+
+fn text(value: &Value, key: &str) -> Result<Option<String>, String> {
+    match value.get(key) {
+        None | Some(Value::Null) => Ok(None),
+        Some(Value::String(text)) => Ok(Some(text.clone())),
+        Some(other) => Err(format!("{key} = {other} is not a text")),
+    }
+}
+
+fn result_kind(context: &Value) -> Result<ResultKind, String> {
+    if context.get("http_error").is_some_and(|error| !error.is_null()) {
+        return Ok(ResultKind::NotBilled);
+    }
+    match text(context, "batch_result")?.as_deref() {
+        None => {}
+        Some("succeeded") => return Ok(ResultKind::BatchItem),
+        Some("errored" | "canceled" | "expired") => return Ok(ResultKind::NotBilled),
+        Some(other) => {
+            let known = "succeeded, errored, canceled or expired";
+            return Err(format!("context.batch_result {other:?}: write {known}"));
+        }
+    }
+    match text(context, "api")?.as_deref() {
+        None | Some("messages") => Ok(ResultKind::Answer),
+        Some("batches") => Ok(ResultKind::BatchItem),
+        // Counting is free.
+        Some("count_tokens") => Ok(ResultKind::NotBilled),
+        Some(other) => Err(format!("context.api {other:?}: write messages or batches")),
+    }
+}
+
+fn platform(context: &Value) -> Result<Option<Platform>, String> {
+    let endpoint = text(context, "endpoint")?;
+    let endpoint = endpoint.map(|name| name.to_ascii_lowercase().replace(['-', ' '], "_"));
+    let endpoint = endpoint.as_deref();
+    let region = |name: &str| REGIONS.contains(&name) || name.bytes().any(|b| b.is_ascii_digit());
+    let wrong = |known: &str| {
+        let endpoint = endpoint.unwrap_or_default();
+        Err(format!("context.endpoint {endpoint:?}: write {known}"))
+    };
+    match text(context, "platform")?.as_deref() {
+        None => Ok(None),
+        Some("anthropic" | "claude-platform-aws") => Ok(Some(Platform::Direct)),
+        Some("bedrock") => match endpoint {
+            None => Ok(None),
+            Some("global") => Ok(Some(Platform::BedrockGlobal)),
+            Some(gov) if gov == "gov" || gov.starts_with("us_gov") => {
+                Ok(Some(Platform::BedrockGov))
+            }
+            Some(name) if region(name) => Ok(Some(Platform::BedrockRegional)),
+            Some(_) => wrong("global, regional, us_gov or a region"),
+        },
+        Some("vertex") => match endpoint {
+            None | Some("global") => Ok(Some(Platform::Direct)),
+            Some(name) if region(name) => Ok(Some(Platform::VertexRegional)),
+            Some(_) => wrong("global, regional, multi_region or a region"),
+        },
+        Some("foundry") => match endpoint {
+            None | Some("global" | "standard" | "global_standard") => Ok(Some(Platform::Direct)),
+            Some(zone) if zone == "us" || zone.contains("data_zone") => {
+                Ok(Some(Platform::FoundryUsDataZone))
+            }
+            Some(_) => wrong("global or us_data_zone"),
+        },
+        Some(other) => {
+            let known = "anthropic, claude-platform-aws, bedrock, vertex or foundry";
+            Err(format!("context.platform {other:?}: write {known}"))
+        }
+    }
+}
+
+fn containers(context: &Value) -> Result<Option<(Vec<u64>, Allowance)>, String> {
+    let seconds = match context.get("code_execution_seconds") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(list)) => list.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
+        Some(one) => one.as_u64().map(|seconds| vec![seconds]),
+    };
+    let seconds = seconds.ok_or("context.code_execution_seconds: write whole seconds, [3600]")?;
+    let free = context.get("code_execution_free").and_then(Value::as_bool).unwrap_or(false);
+    let allowance = match context.get("free_seconds_left") {
+        _ if free => Allowance::Free,
+        None | Some(Value::Null) => Allowance::Unknown,
+        Some(left) => {
+            Allowance::Left(left.as_u64().ok_or("context.free_seconds_left: write whole seconds")?)
+        }
+    };
+    Ok(Some((seconds, allowance)))
+}
