@@ -24,7 +24,7 @@ exit 7
 #[tokio::test(flavor = "multi_thread")]
 async fn the_command_runs_unchanged_and_its_cost_is_told() {
     let (site, fake) = (Site::new(), Fake::start("plain").await);
-    let reports = ["cost.json", "cost.md", "cost.xml"];
+    let reports = ["cost.json", "cost.md", "cost.xml", "cost.html"];
     let mut arguments = vec!["run", "--upstream", &fake.url];
     for report in reports {
         arguments.extend(["--report", report]);
@@ -51,6 +51,9 @@ async fn the_command_runs_unchanged_and_its_cost_is_told() {
     let junit = std::fs::read_to_string(site.path("cost.xml")).unwrap();
     assert!(junit.contains(&format!("name=\"usd\" value=\"{usd}\"")), "{junit}");
     assert!(junit.contains("failure message=\"exit code 7\""), "{junit}");
+
+    let page = std::fs::read_to_string(site.path("cost.html")).unwrap();
+    assert!(page.contains(&format!("The exact total is ${usd}.")), "{page}");
 
     // The run is in the reports of everything that is recorded at home, and holds no reserve.
     let output = site.run(&["report", "--by", "model", "--format", "json"]);
@@ -82,7 +85,7 @@ fn what_cannot_run_leaves_nothing_behind() {
     for (arguments, code) in [
         (["run", "--", "no-such-command-here", ""].as_slice(), 1),
         (&["run", "--budget", "5", "--", "true"], 2),
-        (&["run", "--report", "cost.html", "--", "true"], 2),
+        (&["run", "--report", "cost.pdf", "--", "true"], 2),
         (&["run"], 2),
     ] {
         let output = site.run(arguments);

@@ -5,9 +5,15 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use super::{CliError, source};
-use crate::report::{Dimension, Report, Tally};
+use crate::clock::Clock;
+use crate::index::{Index, IndexError};
+use crate::report::period::{Moment, NS_PER_DAY};
+use crate::report::{
+    Before, Dimension, Focus, Frame, Period, Report, Statement, StatementBuilder, Tally,
+};
 
-const EXAMPLE: &str = "Example: weighbridge report --by team,model --from 2026-11-01";
+const EXAMPLE: &str = "Examples:\n  weighbridge report --by team,model --from 2026-11-01\n  \
+                       weighbridge report --from 2026-11-01 --format html --out november.html";
 
 /// Cost and usage, grouped.
 #[derive(Debug, clap::Args)]
@@ -15,7 +21,7 @@ const EXAMPLE: &str = "Example: weighbridge report --by team,model --from 2026-1
 pub struct ReportArgs {
     /// Dimensions, comma-separated: team, user, project, session, agent, model, day, hour, key,
     /// outcome, instance, tag:NAME
-    #[arg(long, required = true, value_delimiter = ',', value_name = "DIM")]
+    #[arg(long, default_value = "team", value_delimiter = ',', value_name = "DIM")]
     by: Vec<String>,
     /// First UTC day (or RFC 3339 instant) included
     #[arg(long, value_name = "DATE")]
@@ -23,7 +29,7 @@ pub struct ReportArgs {
     /// First UTC day (or RFC 3339 instant) left out
     #[arg(long, value_name = "DATE")]
     to: Option<String>,
-    /// table, json or csv
+    /// table, json, csv, html, markdown or focus (FOCUS 1.2 CSV)
     #[arg(long, default_value = "table")]
     format: String,
     /// Write to a file instead of standard output
@@ -39,16 +45,19 @@ enum Format {
     Table,
     Json,
     Csv,
+    Html,
+    Markdown,
+    Focus,
 }
 
 impl ReportArgs {
-    /// The report that a run's summary is made from.
-    pub(super) fn by_model(data_dir: PathBuf) -> ReportArgs {
+    /// The report that a run's summary is made from, and that a run leaves behind.
+    pub(super) fn of_run(data_dir: PathBuf, format: &str) -> ReportArgs {
         ReportArgs {
             by: vec!["model".to_owned()],
             from: None,
             to: None,
-            format: "json".to_owned(),
+            format: format.to_owned(),
             out: None,
             data_dir: vec![data_dir],
         }
@@ -63,11 +72,15 @@ impl ReportArgs {
     ) -> Result<(), CliError> {
         let format = self.format()?;
         let by = self.dimensions()?;
-        let report = self.report(&by, default_dirs)?;
         let text = match format {
-            Format::Table => report.table(terminal && self.out.is_none()),
-            Format::Json => report.json()? + "\n",
-            Format::Csv => report.csv(),
+            Format::Table => self.report(&by, default_dirs)?.table(terminal && self.out.is_none()),
+            Format::Json => self.report(&by, default_dirs)?.json()? + "\n",
+            Format::Csv => self.report(&by, default_dirs)?.csv(),
+            Format::Html => self.statement(&by, default_dirs)?.html(),
+            Format::Markdown => self.statement(&by, default_dirs)?.markdown(),
+            Format::Focus => {
+                self.focus(&by, default_dirs)?.csv().map_err(|e| CliError::Failed(e.to_string()))?
+            }
         };
         match &self.out {
             Some(path) => fs::write(path, text).map_err(|error| {
@@ -80,12 +93,29 @@ impl ReportArgs {
     fn report(&self, by: &[Dimension], default_dirs: Vec<PathBuf>) -> Result<Report, CliError> {
         let period = source::period(self.from.as_deref(), self.to.as_deref())?;
         let directories = source::directories(&self.data_dir, default_dirs)?;
+        source::ask(&directories, |indexes| tally(indexes, by, period))
+    }
+
+    fn statement(
+        &self,
+        by: &[Dimension],
+        default_dirs: Vec<PathBuf>,
+    ) -> Result<Statement, CliError> {
+        let period = source::period(self.from.as_deref(), self.to.as_deref())?;
+        let directories = source::directories(&self.data_dir, default_dirs)?;
+        let made_at = i64::try_from(Clock::start().stamp().wall_ns).unwrap_or(i64::MAX);
+        source::ask(&directories, |indexes| statement(indexes, by, period, made_at))
+    }
+
+    fn focus(&self, by: &[Dimension], default_dirs: Vec<PathBuf>) -> Result<Focus, CliError> {
+        let period = source::period(self.from.as_deref(), self.to.as_deref())?;
+        let directories = source::directories(&self.data_dir, default_dirs)?;
         source::ask(&directories, |indexes| {
-            let mut tally = Tally::new(by.to_vec());
+            let mut focus = Focus::new(by);
             for index in indexes {
-                index.tally(period, &mut tally)?;
+                index.charges(period, true, |exchange| focus.add(exchange))?;
             }
-            Ok(tally.finish(period))
+            Ok(focus)
         })
     }
 
@@ -106,12 +136,62 @@ impl ReportArgs {
             "table" => Ok(Format::Table),
             "json" => Ok(Format::Json),
             "csv" => Ok(Format::Csv),
-            later @ ("html" | "markdown" | "focus") => Err(CliError::Usage(format!(
-                "--format {later} is not delivered yet; use table, json or csv"
-            ))),
+            "html" => Ok(Format::Html),
+            "markdown" => Ok(Format::Markdown),
+            "focus" => Ok(Format::Focus),
             other => Err(CliError::Usage(format!(
-                "--format {other:?} is not a format; use table, json or csv"
+                "--format {other:?} is not a format; use table, json, csv, html, markdown or focus"
             ))),
         }
     }
+}
+
+fn tally(indexes: &[Index], by: &[Dimension], period: Period) -> Result<Report, IndexError> {
+    let mut tally = Tally::new(by.to_vec());
+    for index in indexes {
+        index.tally(period, &mut tally)?;
+    }
+    Ok(tally.finish(period))
+}
+
+/// One scan for the statement; with it the period before, and the breakdown that it does not have
+/// anyway.
+fn statement(
+    indexes: &[Index],
+    by: &[Dimension],
+    period: Period,
+    made_at: i64,
+) -> Result<Statement, IndexError> {
+    let end = period.to.map_or(made_at, |to| to.0.min(made_at));
+    let mut builder = StatementBuilder::default();
+    for index in indexes {
+        index.charges(period, false, |exchange| builder.add(exchange))?;
+        builder.end_instance(end);
+    }
+    let usual = [Dimension::Team, Dimension::Model, Dimension::Day];
+    let breakdown = match by {
+        [one] if usual.contains(one) => None,
+        _ if builder.span().is_none() => None,
+        by => Some(tally(indexes, by, period)?),
+    };
+    let before = match period.from {
+        Some(Moment(from)) if from < end => Some(before(indexes, from, end)?),
+        _ => None,
+    };
+    let damaged = indexes.iter().map(Index::damaged).sum();
+    Ok(builder.finish(Frame { period, made_at, before, damaged, breakdown }))
+}
+
+/// The same length of time before `from`.
+fn before(indexes: &[Index], from: i64, end: i64) -> Result<Before, IndexError> {
+    let start = from.saturating_sub(end.saturating_sub(from));
+    let period = Period { from: Some(Moment(start)), to: Some(Moment(from)) };
+    let sums = tally(indexes, &[], period)?.total;
+    let mut first = None;
+    for index in indexes {
+        first = [first, index.first_opened()?].into_iter().flatten().min();
+    }
+    // The first day is a whole one for whoever began on it.
+    let began = first.filter(|first| first.div_euclid(NS_PER_DAY) > start.div_euclid(NS_PER_DAY));
+    Ok(Before { from: start, to: from, sums, began })
 }

@@ -31,7 +31,7 @@ pub struct RunArgs {
     /// Stop at a cost limit (not delivered yet)
     #[arg(long, value_name = "USD", hide = true)]
     budget: Option<String>,
-    /// Write the cost as .json, .md or .xml (JUnit); may be given several times
+    /// Write the cost as .json, .md, .xml (JUnit) or .html; may be given several times
     #[arg(long, value_name = "FILE")]
     report: Vec<PathBuf>,
     /// The command and its arguments
@@ -64,6 +64,7 @@ impl RunArgs {
         for path in &self.report {
             let text = match form(path)? {
                 Form::Json => run.0.clone(),
+                Form::Html => html(&config.ledger.dir)?,
                 Form::Markdown => run.1.markdown(),
                 Form::Junit => run.1.junit(&self.command.join(" "), i32::from(code)),
             };
@@ -131,6 +132,7 @@ fn exit_code(status: ExitStatus) -> u8 {
 
 #[derive(Clone, Copy)]
 enum Form {
+    Html,
     Json,
     Markdown,
     Junit,
@@ -142,18 +144,23 @@ fn form(path: &Path) -> Result<Form, CliError> {
         Some("json") => Ok(Form::Json),
         Some("md") => Ok(Form::Markdown),
         Some("xml") => Ok(Form::Junit),
-        Some("html") => Err(CliError::Usage(format!(
-            "--report {name}: html is not delivered yet; write .json, .md or .xml"
-        ))),
-        _ => Err(CliError::Usage(format!("--report {name}: write .json, .md or .xml"))),
+        Some("html") => Ok(Form::Html),
+        _ => Err(CliError::Usage(format!("--report {name}: write .json, .md, .xml or .html"))),
     }
 }
 
 /// The run's figures, as the report's JSON and read from it.
 fn summary(dir: &Path) -> Result<(String, Run), CliError> {
     let mut json = Vec::new();
-    ReportArgs::by_model(dir.to_owned()).run(&mut json, false, Vec::new())?;
+    ReportArgs::of_run(dir.to_owned(), "json").run(&mut json, false, Vec::new())?;
     let value = serde_json::from_slice(&json)?;
     let json = String::from_utf8_lossy(&json).into_owned();
     Ok((json, Run::from_report(&value)))
+}
+
+/// The run's statement as a page.
+fn html(dir: &Path) -> Result<String, CliError> {
+    let mut page = Vec::new();
+    ReportArgs::of_run(dir.to_owned(), "html").run(&mut page, false, Vec::new())?;
+    Ok(String::from_utf8_lossy(&page).into_owned())
 }

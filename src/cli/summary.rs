@@ -21,6 +21,8 @@ pub(super) fn first_call(closing: &Closing) -> String {
 pub(super) struct Run {
     pub(super) exchanges: u64,
     pub(super) usd: Money,
+    pub(super) estimated: Money,
+    pub(super) notional: Money,
     pub(super) unpriced: u64,
     pub(super) input_tokens: u64,
     pub(super) output_tokens: u64,
@@ -33,9 +35,10 @@ impl Run {
     /// From the JSON form of `report --by model`: the one place where figures are added up.
     pub(super) fn from_report(report: &serde_json::Value) -> Run {
         let count = |row: &serde_json::Value, key: &str| row[key].as_u64().unwrap_or(0);
-        let money = |row: &serde_json::Value| {
-            row["usd"].as_str().and_then(|text| text.parse().ok()).unwrap_or(Money::ZERO)
+        let amount = |row: &serde_json::Value, key: &str| {
+            row[key].as_str().and_then(|text| text.parse().ok()).unwrap_or(Money::ZERO)
         };
+        let money = |row: &serde_json::Value| amount(row, "usd");
         let total = &report["total"];
         let writes = ["cache_write_5m_tokens", "cache_write_1h_tokens"];
         let rows = report["rows"].as_array().map_or(&[][..], Vec::as_slice);
@@ -46,6 +49,8 @@ impl Run {
         Run {
             exchanges: count(total, "exchanges"),
             usd: money(total),
+            estimated: amount(total, "estimated_usd"),
+            notional: amount(total, "notional_usd"),
             unpriced: count(total, "unpriced"),
             input_tokens: count(total, "input_tokens"),
             output_tokens: count(total, "output_tokens"),
@@ -72,6 +77,9 @@ impl Run {
         if self.unpriced > 0 {
             text.push_str(&format!("weighbridge: {} unpriced, not in the sum\n", self.unpriced));
         }
+        for (amount, what) in self.beside() {
+            text.push_str(&format!("weighbridge: ${amount} {what}, not in the sum\n"));
+        }
         text
     }
 
@@ -94,7 +102,19 @@ impl Run {
             self.cache_write_tokens,
             self.unpriced
         ));
+        for (amount, what) in self.beside() {
+            text.push_str(&format!("\nNot in the sum: ${amount} {what}.\n"));
+        }
         text
+    }
+
+    /// What is no part of the sum and yet an amount.
+    fn beside(&self) -> impl Iterator<Item = (Money, &'static str)> {
+        let all = [
+            (self.estimated, "estimated for answers that were cut off"),
+            (self.notional, "notional: a subscription paid"),
+        ];
+        all.into_iter().filter(|(amount, _)| *amount != Money::ZERO)
     }
 
     /// JUnit: one test case that fails with the command, with the figures as properties.
@@ -141,7 +161,7 @@ mod tests {
             "rows": [{"model": "claude-opus-5-5", "exchanges": 2, "usd": "0.0123"}],
             "total": {"exchanges": 2, "usd": "0.0123", "input_tokens": 5, "output_tokens": 7,
                 "cache_read_tokens": 1, "cache_write_5m_tokens": 2, "cache_write_1h_tokens": 3,
-                "unpriced": 1},
+                "unpriced": 1, "notional_usd": "0.5", "estimated_usd": "0"},
         }))
     }
 
@@ -149,7 +169,8 @@ mod tests {
     fn the_summary_says_what_the_report_says() {
         let text = run().text();
         assert!(text.contains("2 calls, $0.0123") && text.contains("cache write 5"), "{text}");
-        assert!(text.contains("1 unpriced"), "{text}");
+        assert!(text.contains("1 unpriced") && !text.contains("estimated"), "{text}");
+        assert!(text.contains("$0.5 notional: a subscription paid, not in the sum"), "{text}");
         assert!(run().markdown().contains("| claude-opus-5-5 | 2 | 0.0123 |"));
     }
 

@@ -13,7 +13,7 @@ use crate::report::{Dimension, Facts, Period, Tally};
 /// The most attempts of one call that are listed.
 const ATTEMPTS_MAX: u32 = 100;
 /// What a report reads of each exchange, before its dimensions.
-const FACTS: [&str; 12] = [
+const FACTS: [&str; 21] = [
     "opened_at",
     "closed_seq",
     "input",
@@ -24,13 +24,39 @@ const FACTS: [&str; 12] = [
     "usd_nano",
     "usd_atto",
     "unpriced",
+    "notional",
+    "list_nano",
+    "list_atto",
+    "max_nano",
+    "max_atto",
+    "estimated_nano",
+    "estimated_atto",
+    "estimated_max_nano",
+    "estimated_max_atto",
     "flags",
     "pricing",
 ];
 const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at, duration_us,
     first_token_us, outcome, status, endpoint, model, model_requested, team, user, project, session,
-    agent, parent_agent, key, call, attempt, streamed, input, output, usd_nano, usd_atto, unpriced,
-    pricing, request_id, stop_reason, error_type, flags, tags, usage, lines";
+    agent, parent_agent, key, call, attempt, streamed, input, output, cache_read, write_5m,
+    write_1h, usd_nano, usd_atto, list_nano, list_atto, max_nano, max_atto, estimated_nano,
+    estimated_atto, estimated_max_nano, estimated_max_atto, savings_nano, savings_atto, unpriced,
+    notional, pricing, request_id, stop_reason, error_type, flags, tags, usage, lines";
+
+/// The columns among them that no sum needs, and those that only the way of serving needs.
+const DETAILS: [&str; 10] = [
+    "duration_us",
+    "first_token_us",
+    "status",
+    "model_requested",
+    "parent_agent",
+    "call",
+    "attempt",
+    "streamed",
+    "stop_reason",
+    "error_type",
+];
+const SERVED: [&str; 3] = ["usage", "tags", "request_id"];
 
 /// Which exchanges are meant. An absent condition holds for all.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -120,6 +146,14 @@ impl Index {
         Ok(())
     }
 
+    /// When the first exchange was opened, nanoseconds since 1970 (UTC).
+    pub fn first_opened(&self) -> Result<Option<i64>, IndexError> {
+        let sql = "SELECT opened_at FROM exchanges ORDER BY sequence LIMIT 1";
+        let mut statement = self.connection.prepare(sql)?;
+        let mut rows = statement.query([])?;
+        Ok(rows.next()?.and_then(|row| integer(row, 0)))
+    }
+
     /// Shows each selected exchange to `visit`, which stops the scan with an error of its own.
     pub fn exchanges<E: From<IndexError>>(
         &self,
@@ -137,8 +171,38 @@ impl Index {
             }
             Selection::One(id) => (" WHERE id = ?".to_owned(), vec![Value::Text(id.clone())]),
         };
-        let sql = format!("SELECT {COLUMNS} FROM exchanges{condition}");
-        let mut statement = self.connection.prepare(&sql).map_err(IndexError::from)?;
+        self.visit(&format!("SELECT {COLUMNS} FROM exchanges{condition}"), values, &mut visit)
+    }
+
+    /// Shows every exchange of a period to `visit`, the oldest first, without what no sum needs:
+    /// half the work. How it was served (usage, tags, request id) is there only where `served`.
+    pub fn charges(
+        &self,
+        period: Period,
+        served: bool,
+        mut visit: impl FnMut(&Exchange<'_>),
+    ) -> Result<(), IndexError> {
+        let (condition, values) = Filter { period, ..Filter::default() }.sql();
+        let needed =
+            |column: &&str| !DETAILS.contains(column) && (served || !SERVED.contains(column));
+        let columns = COLUMNS.split(',').map(str::trim);
+        let columns = columns.map(|column| if needed(&column) { column } else { "NULL" });
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        let sql = format!("SELECT {columns} FROM exchanges{condition} ORDER BY sequence");
+        self.visit(&sql, values, &mut |exchange| {
+            visit(exchange);
+            Ok::<_, IndexError>(())
+        })
+    }
+
+    /// Shows the rows of a query for [`COLUMNS`].
+    fn visit<E: From<IndexError>>(
+        &self,
+        sql: &str,
+        values: Vec<Value>,
+        visit: &mut dyn FnMut(&Exchange<'_>) -> Result<(), E>,
+    ) -> Result<(), E> {
+        let mut statement = self.connection.prepare(sql).map_err(IndexError::from)?;
         let mut rows = statement.query(params_from_iter(values)).map_err(IndexError::from)?;
         while let Some(row) = rows.next().map_err(IndexError::from)? {
             visit(&exchange(row))?;
@@ -170,7 +234,7 @@ impl Index {
         let (condition, values) = filter.sql();
         let sql = format!(
             "SELECT session, opened_at, team, model, input, output, cache_read, write_5m, write_1h,
-                    usd_nano, usd_atto, unpriced
+                    usd_nano, usd_atto, unpriced, notional, estimated_nano, estimated_atto
              FROM exchanges{condition} AND session IS NOT NULL"
         );
         let mut statement = self.connection.prepare(&sql)?;
@@ -184,6 +248,8 @@ impl Index {
                 tokens: tokens.fold(0, u64::saturating_add),
                 usd: money(row, 9),
                 unpriced: integer(row, 11) == Some(1),
+                notional: integer(row, 12) == Some(1),
+                estimated: money(row, 13),
             };
             sessions.add(text(row, 0).unwrap_or_default(), &facts);
         }
@@ -199,8 +265,13 @@ fn facts<'r>(row: &'r Row<'_>) -> Result<Facts<'r>, IndexError> {
         tokens: [tokens(2), tokens(3), tokens(4), tokens(5), tokens(6)],
         usd: money(row, 7),
         unpriced: integer(row, 9) == Some(1),
-        flags: text(row, 10),
-        pricing: text(row, 11),
+        notional: integer(row, 10) == Some(1),
+        list: money(row, 11),
+        usd_max: money(row, 13),
+        estimated: money(row, 15),
+        estimated_max: money(row, 17),
+        flags: text(row, 19),
+        pricing: text(row, 20),
     })
 }
 
@@ -233,16 +304,25 @@ fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
         streamed: integer(row, 22).map(|streamed| streamed != 0),
         input: count(row, 23),
         output: count(row, 24),
-        usd: money(row, 25),
-        unpriced: integer(row, 27) == Some(1),
-        pricing: text(row, 28),
-        request_id: text(row, 29),
-        stop_reason: text(row, 30),
-        error_type: text(row, 31),
-        flags: text(row, 32),
-        tags: text(row, 33),
-        usage: text(row, 34),
-        lines: text(row, 35),
+        cache_read: count(row, 25),
+        write_5m: count(row, 26),
+        write_1h: count(row, 27),
+        usd: money(row, 28),
+        list: money(row, 30),
+        usd_max: money(row, 32),
+        estimated: money(row, 34),
+        estimated_max: money(row, 36),
+        savings: money(row, 38),
+        unpriced: integer(row, 40) == Some(1),
+        notional: integer(row, 41) == Some(1),
+        pricing: text(row, 42),
+        request_id: text(row, 43),
+        stop_reason: text(row, 44),
+        error_type: text(row, 45),
+        flags: text(row, 46),
+        tags: text(row, 47),
+        usage: text(row, 48),
+        lines: text(row, 49),
     }
 }
 

@@ -3,7 +3,8 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::IndexError;
-use super::wire::{Closed, Envelope, Opened, Text, Tokens};
+use super::wire::{Charge, Closed, Envelope, Opened, Text, Tokens};
+use crate::accounting::Money;
 
 /// Columns that the opening fills, in the order they are bound.
 const OPENED: [&str; 17] = [
@@ -26,7 +27,7 @@ const OPENED: [&str; 17] = [
     "tags",
 ];
 /// Columns that the closing fills, in the order they are bound.
-const CLOSED: [&str; 23] = [
+const CLOSED: [&str; 33] = [
     "closed_seq",
     "closed_at",
     "duration_us",
@@ -46,11 +47,24 @@ const CLOSED: [&str; 23] = [
     "unpriced",
     "usd_nano",
     "usd_atto",
+    "list_nano",
+    "list_atto",
+    "max_nano",
+    "max_atto",
+    "estimated_nano",
+    "estimated_atto",
+    "estimated_max_nano",
+    "estimated_max_atto",
+    "savings_nano",
+    "savings_atto",
+    "notional",
     "pricing",
     "lines",
-    "estimated",
     "model",
 ];
+
+/// Columns of [`CLOSED`] from `usd_nano` to `lines`: all NULL where there is no charge.
+const CHARGED: usize = 15;
 
 /// An exchange whose opening is in the batch.
 #[derive(Debug)]
@@ -181,22 +195,39 @@ impl Binder<'_, '_> {
         }
         self.put(usage)?;
 
-        let charge = closed.charge.as_ref();
-        let amount = charge.and_then(|charge| charge.usd).map(|usd| usd.split_nano());
-        self.put(charge.is_some() && amount.is_none())?;
-        self.put(amount.map(|(nano, _)| nano))?;
-        self.put(amount.map(|(_, atto)| atto))?;
-        self.put(charge.map(|charge| &*charge.pricing))?;
-        self.put(charge.and_then(|charge| charge.lines).map(|raw| raw.get()))?;
-        self.put(0)?;
+        self.charge(closed.charge.as_ref())?;
         self.text(closed.model.as_ref().or(requested))
+    }
+
+    /// The columns of [`CLOSED`] from `unpriced` to `lines`.
+    fn charge(&mut self, charge: Option<&Charge<'_>>) -> Result<(), IndexError> {
+        let Some(charge) = charge else {
+            self.put(0)?;
+            return (0..CHARGED).try_for_each(|_| self.put(None::<i64>));
+        };
+        self.put(charge.is_unpriced())?;
+        self.money(charge.usd)?;
+        self.money(charge.list_usd.filter(|list| charge.usd != Some(*list)))?;
+        self.money(charge.usd_max)?;
+        self.money(charge.estimated_usd)?;
+        self.money(charge.estimated_max_usd)?;
+        self.money(charge.cache_savings_usd)?;
+        self.put(charge.notional.filter(|notional| *notional != 0))?;
+        self.put(&*charge.pricing)?;
+        self.put(charge.lines.map(|raw| raw.get()))
+    }
+
+    fn money(&mut self, amount: Option<Money>) -> Result<(), IndexError> {
+        let parts = amount.map(Money::split_nano);
+        self.put(parts.map(|(nano, _)| nano))?;
+        self.put(parts.map(|(_, atto)| atto))
     }
 
     /// The columns of [`CLOSED`] while there is no closing.
     fn still_open(&mut self, requested: Option<&Text<'_>>) -> Result<(), IndexError> {
         for column in &CLOSED[..CLOSED.len() - 1] {
             match *column {
-                "unpriced" | "estimated" => self.put(0)?,
+                "unpriced" => self.put(0)?,
                 _ => self.put(None::<i64>)?,
             }
         }

@@ -21,7 +21,15 @@ CREATE TABLE exchanges (
     usd_nano        INTEGER,             -- NULL where nothing was billed or the price is unknown
     usd_atto        INTEGER,
     unpriced        INTEGER NOT NULL,    -- 1 where usage was billed and no rate is known
-    estimated       INTEGER NOT NULL,    -- 1 where the amount is an estimate
+    notional        INTEGER,             -- 1 where a subscription paid: usd is not billed
+    list_nano       INTEGER,             -- at list prices; NULL where that is usd
+    list_atto       INTEGER,
+    max_nano        INTEGER,             -- the upper end where usd is the lower end of a range
+    max_atto        INTEGER,
+    estimated_nano  INTEGER,             -- what a cut stream may have cost beyond usd
+    estimated_atto  INTEGER,
+    estimated_max_nano INTEGER,          -- the upper end of that; NULL where it is no range
+    estimated_max_atto INTEGER,
     flags           TEXT,                -- JSON array of names; NULL where there are none
     pricing         TEXT,
     outcome         TEXT,                -- NULL while open
@@ -47,6 +55,8 @@ CREATE TABLE exchanges (
     request_id      TEXT,
     stop_reason     TEXT,
     error_type      TEXT,
+    savings_nano    INTEGER,             -- what the cache saved; negative where it cost more
+    savings_atto    INTEGER,
     usage           TEXT,                -- JSON, as it stands in the ledger
     lines           TEXT                 -- JSON array of the charge's line items
 ) STRICT;

@@ -100,14 +100,27 @@ pub(super) struct Closed<'a> {
     pub(super) usage: Option<&'a RawValue>,
 }
 
-/// A charge.
+/// A charge. What is rare is absent in most lines and costs nothing there.
 #[derive(Debug, Deserialize)]
 pub(super) struct Charge<'a> {
+    pub(super) cache_savings_usd: Option<Money>,
+    pub(super) estimated_max_usd: Option<Money>,
+    pub(super) estimated_usd: Option<Money>,
     #[serde(borrow)]
     pub(super) lines: Option<&'a RawValue>,
+    pub(super) list_usd: Option<Money>,
+    pub(super) notional: Option<u8>,
     #[serde(borrow)]
     pub(super) pricing: Cow<'a, str>,
     pub(super) usd: Option<Money>,
+    pub(super) usd_max: Option<Money>,
+}
+
+impl Charge<'_> {
+    /// Whether something was billed that has no known amount, not even an estimate.
+    pub(super) fn is_unpriced(&self) -> bool {
+        self.usd.is_none() && self.estimated_usd.is_none()
+    }
 }
 
 /// The token counts of a usage object.

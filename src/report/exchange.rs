@@ -1,5 +1,6 @@
 //! One exchange as a line of JSON, a row of a table, or a page of everything that is known.
 
+use std::borrow::Cow;
 use std::fmt::Write as _;
 
 use serde::ser::{SerializeMap, Serializer};
@@ -8,6 +9,7 @@ use serde_json::value::RawValue;
 
 use super::period::{instant, readable};
 use super::render::usd_readable;
+use super::sums::Facts;
 use super::text::{NOTHING, printable, thousands};
 use crate::accounting::Money;
 
@@ -41,8 +43,22 @@ pub struct Exchange<'a> {
     pub streamed: Option<bool>,
     pub input: Option<u64>,
     pub output: Option<u64>,
+    pub cache_read: Option<u64>,
+    pub write_5m: Option<u64>,
+    pub write_1h: Option<u64>,
     pub usd: Option<Money>,
+    /// At list prices, where that is not `usd`.
+    pub list: Option<Money>,
+    /// The upper end where `usd` is the lower end of a range.
+    pub usd_max: Option<Money>,
+    /// What a cut stream may have cost beyond `usd`.
+    pub estimated: Option<Money>,
+    pub estimated_max: Option<Money>,
+    /// What the cache saved.
+    pub savings: Option<Money>,
     pub unpriced: bool,
+    /// A subscription paid: `usd` is not billed.
+    pub notional: bool,
     pub pricing: Option<&'a str>,
     pub request_id: Option<&'a str>,
     pub stop_reason: Option<&'a str>,
@@ -71,18 +87,57 @@ pub struct Attempt {
 
 /// A line item as the ledger holds it.
 #[derive(Debug, Deserialize)]
-struct Item {
-    kind: String,
-    model: Option<String>,
-    quantity: u64,
-    usd: Money,
+pub struct Item<'a> {
+    /// A token kind's name or a server tool's.
+    #[serde(borrow)]
+    pub kind: Cow<'a, str>,
+    /// At list price, where that is not `usd`.
+    pub list_usd: Option<Money>,
+    /// Its model, where that is not the exchange's.
+    #[serde(borrow)]
+    pub model: Option<Name<'a>>,
+    /// How many.
+    pub quantity: u64,
+    /// The amount.
+    pub usd: Money,
 }
+
+/// Text that is borrowed where it can be; inside an `Option`, a bare `Cow` never is.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Name<'a>(#[serde(borrow)] pub Cow<'a, str>);
 
 /// The columns of the table of exchanges.
 pub const HEADER: [&str; 10] =
     ["opened (UTC)", "id", "team", "model", "outcome", "status", "time", "input", "output", "usd"];
 
 impl Exchange<'_> {
+    /// The line items of its charge; none where they cannot be read.
+    #[must_use]
+    pub fn items(&self) -> Vec<Item<'_>> {
+        self.lines.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default()
+    }
+
+    /// What sums need of it.
+    #[must_use]
+    pub fn facts(&self) -> Facts<'_> {
+        let tokens = [self.input, self.output, self.cache_read, self.write_5m, self.write_1h];
+        Facts {
+            opened_at: self.opened_at,
+            tokens: tokens.map(|count| count.unwrap_or(0)),
+            usd: self.usd,
+            usd_max: self.usd_max,
+            list: self.list,
+            estimated: self.estimated,
+            estimated_max: self.estimated_max,
+            notional: self.notional,
+            unpriced: self.unpriced,
+            open: self.closed_sequence.is_none(),
+            flags: self.flags,
+            pricing: self.pricing,
+        }
+    }
+
     /// A row below [`HEADER`].
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
@@ -151,19 +206,25 @@ impl Exchange<'_> {
         line("usage", own(self.usage.or(unknown.then_some("unknown"))));
         line("pricing", own(self.pricing));
         line("usd", Some(self.exact()));
+        let exact = |amount: Option<Money>| amount.map(|amount| amount.to_string());
+        line("at most", exact(self.usd_max));
+        line("at list price", exact(self.list));
+        line("estimated", exact(self.estimated).map(|low| format!("{low} more, not in usd")));
+        line("estimated max", exact(self.estimated_max));
+        line("cache savings", exact(self.savings));
+        line("paid by", self.notional.then(|| "a subscription: usd is notional".to_owned()));
         self.write_items(&mut page);
         self.write_attempts(&mut page, attempts);
         page
     }
 
     fn write_items(&self, page: &mut String) {
-        let items: Vec<Item> =
-            self.lines.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        for Item { kind, model, quantity, usd } in items {
+        for Item { kind, list_usd, model, quantity, usd } in self.items() {
             let quantity = thousands(quantity);
             let _ = write!(page, "    {:<16} {quantity:>12}  {usd}", printable(&kind));
-            let model = model.map(|model| format!("  ({})", printable(&model)));
-            let _ = writeln!(page, "{}", model.unwrap_or_default());
+            let list = list_usd.map(|list| format!("  list {list}"));
+            let model = model.map(|model| format!("  ({})", printable(&model.0)));
+            let _ = writeln!(page, "{}{}", list.unwrap_or_default(), model.unwrap_or_default());
         }
     }
 
@@ -187,6 +248,7 @@ impl Exchange<'_> {
     #[must_use]
     pub fn amount(&self) -> String {
         match self.usd {
+            Some(usd) if self.notional => format!("{} notional", usd_readable(usd, 6)),
             Some(usd) => usd_readable(usd, 6),
             None if self.unpriced => "unpriced".to_owned(),
             None => NOTHING.to_owned(),
@@ -251,6 +313,12 @@ impl Serialize for Detail<'_> {
         map.serialize_entry("stop_reason", &exchange.stop_reason)?;
         map.serialize_entry("error_type", &exchange.error_type)?;
         map.serialize_entry("pricing_version", &exchange.pricing)?;
+        map.serialize_entry("usd_max", &exchange.usd_max)?;
+        map.serialize_entry("list_usd", &exchange.list.or(exchange.usd))?;
+        map.serialize_entry("estimated_usd", &exchange.estimated)?;
+        map.serialize_entry("estimated_max_usd", &exchange.estimated_max)?;
+        map.serialize_entry("cache_savings_usd", &exchange.savings)?;
+        map.serialize_entry("notional", &exchange.notional)?;
         map.serialize_entry("lines", &raw(exchange.lines.or(Some("[]"))))?;
         map.serialize_entry("tags", &raw(exchange.tags.or(Some("{}"))))?;
         map.serialize_entry("call", exchange.call)?;

@@ -6,14 +6,25 @@
 
 pub mod dimension;
 pub mod exchange;
+pub mod focus;
+pub mod groups;
+pub mod html;
+pub mod markdown;
 pub mod period;
 pub mod render;
 pub mod session;
+pub mod statement;
+pub mod sums;
 pub mod tally;
 pub mod text;
+pub mod waste;
+pub mod words;
 
 pub use dimension::Dimension;
 pub use exchange::Exchange;
+pub use focus::Focus;
 pub use period::Period;
 pub use session::Sessions;
-pub use tally::{Facts, Report, ReportRow, Sums, Tally};
+pub use statement::{Before, Frame, Statement, StatementBuilder};
+pub use sums::{Facts, Sums};
+pub use tally::{Report, ReportRow, Tally};

@@ -82,6 +82,37 @@ pub fn hour(number: i64) -> String {
     timestamp(number.saturating_mul(NS_PER_HOUR)).strftime("%Y-%m-%dT%H:%M:%SZ").to_string()
 }
 
+/// The first moment of the month (UTC) that `ns` lies in, and that of the next month.
+#[must_use]
+pub fn month(ns: i64) -> (i64, i64) {
+    let date = timestamp(ns).to_zoned(TimeZone::UTC).date().first_of_month();
+    let start = |date: Date| {
+        let zoned = date.to_zoned(TimeZone::UTC).ok();
+        zoned.and_then(|zoned| i64::try_from(zoned.timestamp().as_nanosecond()).ok())
+    };
+    let next = date.checked_add(jiff::Span::new().months(1)).ok();
+    let first = start(date).unwrap_or(ns);
+    (first, next.and_then(start).unwrap_or(first))
+}
+
+/// A day for people: `22 November 2026`.
+#[must_use]
+pub fn long_day(ns: i64) -> String {
+    timestamp(ns).strftime("%-d %B %Y").to_string()
+}
+
+/// A day for an axis: `22 Nov`.
+#[must_use]
+pub fn short_day(ns: i64) -> String {
+    timestamp(ns).strftime("%-d %b").to_string()
+}
+
+/// A month for people: `Nov 2026`.
+#[must_use]
+pub fn short_month(ns: i64) -> String {
+    timestamp(ns).strftime("%b %Y").to_string()
+}
+
 fn timestamp(ns: i64) -> Timestamp {
     Timestamp::from_nanosecond(i128::from(ns)).unwrap_or(Timestamp::UNIX_EPOCH)
 }

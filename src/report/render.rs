@@ -10,12 +10,13 @@ use serde::Serialize;
 use serde::ser::{SerializeMap, Serializer};
 
 use super::dimension::Dimension;
-use super::tally::{Report, ReportRow, Sums};
+use super::sums::Sums;
+use super::tally::{Report, ReportRow};
 use super::text::{NOTHING, csv_field, group, printable, thousands};
 use crate::accounting::{Money, TokenKind};
 
 /// The names of the figures, in the order of [`figures`].
-const FIGURES: [&str; 10] = [
+const FIGURES: [&str; 13] = [
     "exchanges",
     "input_tokens",
     "output_tokens",
@@ -23,8 +24,11 @@ const FIGURES: [&str; 10] = [
     "cache_write_5m_tokens",
     "cache_write_1h_tokens",
     "usd",
+    "usd_max",
     "list_usd",
     "estimated_usd",
+    "estimated_max_usd",
+    "notional_usd",
     "unpriced",
 ];
 const TOKEN_FIGURES: [&str; TokenKind::ALL.len()] = [
@@ -71,39 +75,46 @@ impl Report {
     /// The table, with a total and notes.
     #[must_use]
     pub fn table(&self, fancy: bool) -> String {
-        // A small total needs more decimals to say anything.
-        let one = Money::from_nano(1_000_000_000, 0);
-        let decimals = if self.total.usd < one { 6 } else { 4 };
+        let decimals = self.decimals();
         let mut header: Vec<String> = self.by.iter().map(ToString::to_string).collect();
-        let names = [
-            "exchanges",
-            "input",
-            "output",
-            "cache read",
-            "write 5m",
-            "write 1h",
-            "usd",
-            "unpriced",
-        ];
+        let names = ["exchanges", "input", "output", "cache read", "write 5m", "write 1h", "usd"];
         header.extend(names.map(str::to_owned));
+        // Columns that say something only where there is something to say.
+        let total = &self.total;
+        let extra: Vec<Extra> = [
+            (total.list != total.usd, Extra("list", |sums| sums.list)),
+            (total.estimated_max != Money::ZERO, Extra("estimated", |sums| sums.estimated)),
+            (total.notional != Money::ZERO, Extra("notional", |sums| sums.notional)),
+        ]
+        .into_iter()
+        .filter_map(|(shown, extra)| shown.then_some(extra))
+        .collect();
+        header.extend(extra.iter().map(|extra| extra.0.to_owned()));
+        header.push("unpriced".to_owned());
         let mut rows: Vec<Vec<String>> = Vec::with_capacity(self.rows.len() + 1);
         for row in &self.rows {
             let shown = |value: &Option<String>| {
                 printable(value.as_deref().unwrap_or(NOTHING)).into_owned()
             };
             let mut cells: Vec<String> = row.values.iter().map(shown).collect();
-            cells.extend(cells_of(&row.sums, decimals));
+            cells.extend(cells_of(&row.sums, &extra, decimals));
             rows.push(cells);
         }
         let mut last: Vec<String> = vec![String::new(); self.by.len()];
         if let Some(first) = last.first_mut() {
             "total".clone_into(first);
         }
-        last.extend(cells_of(&self.total, decimals));
+        last.extend(cells_of(&self.total, &extra, decimals));
         rows.push(last);
         let mut text = table(&header, &rows, self.by.len(), fancy);
         self.write_notes(&mut text);
         text
+    }
+
+    /// A small total needs more decimals to say anything.
+    fn decimals(&self) -> u32 {
+        let one = Money::from_nano(1_000_000_000, 0);
+        if self.total.usd.max(self.total.notional) < one { 6 } else { 4 }
     }
 
     fn write_notes(&self, text: &mut String) {
@@ -113,10 +124,21 @@ impl Report {
                 let _ = writeln!(text, "note: {} {noun} {what}", thousands(count));
             }
         };
-        let Sums { unpriced, unknown, partial, open, .. } = self.total;
+        let Sums { unpriced, unknown, partial, guessed, ranges, subscribed, open, .. } = self.total;
         note(unpriced, "unpriced: no rate is known, so usd leaves them out (+ ?)");
         note(unknown, "of unknown usage: the API billed them or not, usd leaves them out");
         note(partial, "ended early: output and usd are what had been reported, not the bill");
+        let shown = |amount: Money| usd_readable(amount, self.decimals());
+        let span = |low: Money, high: Money| match low == high {
+            true => shown(low),
+            false => format!("{} to {}", shown(low), shown(high)),
+        };
+        let estimated = span(self.total.estimated, self.total.estimated_max);
+        note(guessed, &format!("estimated at {estimated} more than reported; not in usd"));
+        let most = shown(self.total.usd_max);
+        note(ranges, &format!("with a range: usd is the lower end, {most} the upper"));
+        let notional = shown(self.total.notional);
+        note(subscribed, &format!("paid by a subscription: {notional} notional, not in usd"));
         note(open, "still open: usd leaves them out");
     }
 
@@ -137,7 +159,10 @@ impl Report {
             for tokens in sums.tokens {
                 let _ = write!(text, ",{tokens}");
             }
-            let _ = write!(text, ",{usd},{usd},0,{}\r\n", sums.unpriced, usd = sums.usd);
+            for (_, amount) in amounts(sums) {
+                let _ = write!(text, ",{amount}");
+            }
+            let _ = write!(text, ",{}\r\n", sums.unpriced);
         }
         text
     }
@@ -148,13 +173,29 @@ impl Report {
     }
 }
 
-fn cells_of(sums: &Sums, decimals: u32) -> Vec<String> {
+/// A column that is not in every table: its name and its figure.
+struct Extra(&'static str, fn(&Sums) -> Money);
+
+fn cells_of(sums: &Sums, extra: &[Extra], decimals: u32) -> Vec<String> {
     let mut cells = vec![thousands(sums.exchanges)];
     cells.extend(sums.tokens.map(thousands));
     let unpriced = if sums.unpriced > 0 { " + ?" } else { "" };
     cells.push(format!("{}{unpriced}", usd_readable(sums.usd, decimals)));
+    cells.extend(extra.iter().map(|Extra(_, figure)| usd_readable(figure(sums), decimals)));
     cells.push(thousands(sums.unpriced));
     cells
+}
+
+/// The amounts, in the order of [`FIGURES`].
+fn amounts(sums: &Sums) -> [(&'static str, Money); 6] {
+    [
+        ("usd", sums.usd),
+        ("usd_max", sums.usd_max),
+        ("list_usd", sums.list),
+        ("estimated_usd", sums.estimated),
+        ("estimated_max_usd", sums.estimated_max),
+        ("notional_usd", sums.notional),
+    ]
 }
 
 fn figures<M: SerializeMap>(map: &mut M, sums: &Sums) -> Result<(), M::Error> {
@@ -162,10 +203,9 @@ fn figures<M: SerializeMap>(map: &mut M, sums: &Sums) -> Result<(), M::Error> {
     for (name, tokens) in TOKEN_FIGURES.iter().zip(sums.tokens) {
         map.serialize_entry(name, &tokens)?;
     }
-    map.serialize_entry("usd", &sums.usd)?;
-    // No discounts yet: what is charged is the list price, and nothing is estimated.
-    map.serialize_entry("list_usd", &sums.usd)?;
-    map.serialize_entry("estimated_usd", &Money::ZERO)?;
+    for (name, amount) in amounts(sums) {
+        map.serialize_entry(name, &amount)?;
+    }
     map.serialize_entry("unpriced", &sums.unpriced)
 }
 
@@ -232,15 +272,19 @@ mod tests {
                 {"team": "=cmd()", "tag:a": null, "exchanges": 1, "input_tokens": 1_000_000,
                  "output_tokens": 2, "cache_read_tokens": 3, "cache_write_5m_tokens": 4,
                  "cache_write_1h_tokens": 5, "usd": "1234.0000000055",
-                 "list_usd": "1234.0000000055", "estimated_usd": "0", "unpriced": 0},
+                 "usd_max": "1234.0000000055", "list_usd": "1234.0000000055",
+                 "estimated_usd": "0", "estimated_max_usd": "0", "notional_usd": "0",
+                 "unpriced": 0},
                 {"team": "\u{1b}[2Jx", "tag:a": "\u{1b}[2Jx", "exchanges": 1, "input_tokens": 0,
                  "output_tokens": 0, "cache_read_tokens": 0, "cache_write_5m_tokens": 0,
-                 "cache_write_1h_tokens": 0, "usd": "0", "list_usd": "0", "estimated_usd": "0",
+                 "cache_write_1h_tokens": 0, "usd": "0", "usd_max": "0", "list_usd": "0",
+                 "estimated_usd": "0", "estimated_max_usd": "0", "notional_usd": "0",
                  "unpriced": 1}],
             "total": {"exchanges": 2, "input_tokens": 1_000_000, "output_tokens": 2,
                  "cache_read_tokens": 3, "cache_write_5m_tokens": 4, "cache_write_1h_tokens": 5,
-                 "usd": "1234.0000000055", "list_usd": "1234.0000000055", "estimated_usd": "0",
-                 "unpriced": 1},
+                 "usd": "1234.0000000055", "usd_max": "1234.0000000055",
+                 "list_usd": "1234.0000000055", "estimated_usd": "0", "estimated_max_usd": "0",
+                 "notional_usd": "0", "unpriced": 1},
             "pricing_versions": ["2026-11"]});
         assert_eq!(shown, expected);
     }
@@ -250,8 +294,11 @@ mod tests {
         let csv = report().csv();
         let lines: Vec<&str> = csv.split("\r\n").collect();
         assert_eq!(lines[0], format!("team,tag:a,{}", FIGURES.join(",")));
-        assert_eq!(lines[1], "'=cmd(),,1,1000000,2,3,4,5,1234.0000000055,1234.0000000055,0,0");
-        assert_eq!(lines[2], "\\u{1b}[2Jx,\\u{1b}[2Jx,1,0,0,0,0,0,0,0,0,1");
+        assert_eq!(
+            lines[1],
+            "'=cmd(),,1,1000000,2,3,4,5,1234.0000000055,1234.0000000055,1234.0000000055,0,0,0,0"
+        );
+        assert_eq!(lines[2], "\\u{1b}[2Jx,\\u{1b}[2Jx,1,0,0,0,0,0,0,0,0,0,0,0,1");
         assert_eq!(lines[3..], [""]);
     }
 

@@ -25,6 +25,10 @@ pub struct SessionFacts<'a> {
     pub tokens: u64,
     /// The amount.
     pub usd: Option<Money>,
+    /// A subscription paid: `usd` is not billed.
+    pub notional: bool,
+    /// What a cut stream may have cost beyond `usd`.
+    pub estimated: Option<Money>,
     /// Usage was billed and no rate is known.
     pub unpriced: bool,
 }
@@ -46,8 +50,12 @@ pub struct Session {
     pub exchanges: u64,
     /// All tokens, whatever their kind.
     pub tokens: u64,
-    /// The amounts that are known.
+    /// What is billed, where it is known.
     pub usd: Money,
+    /// Estimates for cut streams, beyond `usd`.
+    pub estimated: Money,
+    /// What a subscription paid for, at the API's prices.
+    pub notional: Money,
     /// Exchanges that are not in `usd` because their model has no rate.
     pub unpriced: u64,
 }
@@ -65,7 +73,14 @@ impl Session {
         self.last = self.last.max(facts.opened_at);
         self.exchanges += 1;
         self.tokens = self.tokens.saturating_add(facts.tokens);
-        self.usd = self.usd.saturating_add(facts.usd.unwrap_or(Money::ZERO));
+        let usd = facts.usd.unwrap_or(Money::ZERO);
+        if facts.notional {
+            self.notional = self.notional.saturating_add(usd);
+        } else {
+            let estimated = facts.estimated.unwrap_or(Money::ZERO);
+            self.usd = self.usd.saturating_add(usd);
+            self.estimated = self.estimated.saturating_add(estimated);
+        }
         self.unpriced += u64::from(facts.unpriced);
         if facts.team != self.team.as_deref() {
             self.team = facts.team.map(str::to_owned);
@@ -106,6 +121,8 @@ impl Serialize for Session {
         map.serialize_entry("exchanges", &self.exchanges)?;
         map.serialize_entry("tokens", &self.tokens)?;
         map.serialize_entry("usd", &self.usd)?;
+        map.serialize_entry("estimated_usd", &self.estimated)?;
+        map.serialize_entry("notional_usd", &self.notional)?;
         map.serialize_entry("unpriced", &self.unpriced)?;
         map.end()
     }

@@ -44,6 +44,32 @@ pub fn csv_field(text: &str) -> String {
     field
 }
 
+/// Text inside HTML or an attribute of it, and of SVG.
+#[must_use]
+pub fn html(text: &str) -> String {
+    let mut safe = String::with_capacity(text.len());
+    for character in printable(text).chars() {
+        match character {
+            '&' => safe.push_str("&amp;"),
+            '<' => safe.push_str("&lt;"),
+            '>' => safe.push_str("&gt;"),
+            '"' => safe.push_str("&quot;"),
+            '\'' => safe.push_str("&#39;"),
+            other => safe.push(other),
+        }
+    }
+    safe
+}
+
+/// A name in Markdown, also inside a table: a code span, where nothing is markup, a link or a
+/// mention.
+#[must_use]
+pub fn code_span(name: &str) -> String {
+    // A backtick would end the span, a bar the cell; an empty span is none.
+    let safe = printable(name).replace('`', "'").replace('|', "\\|");
+    if safe.trim().is_empty() { "(empty)".to_owned() } else { format!("`{safe}`") }
+}
+
 /// A whole number with its thousands apart.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -93,6 +119,17 @@ mod tests {
         ] {
             assert_eq!(csv_field(text), field);
         }
+    }
+
+    #[test]
+    fn html_and_markdown_hold_no_markup() {
+        let evil = "<img src=x onerror='a()'>\"&|[x](http://y)`@me\u{1b}";
+        assert_eq!(
+            html(evil),
+            "&lt;img src=x onerror=&#39;a()&#39;&gt;&quot;&amp;|[x](http://y)`@me\\u{1b}"
+        );
+        assert_eq!(code_span("a`|@b"), "`a'\\|@b`");
+        assert_eq!(code_span(" "), "(empty)");
     }
 
     #[test]

@@ -1,0 +1,357 @@
+//! Reports that people send: HTML, Markdown, FOCUS. They add up, and nothing in them acts.
+
+#![expect(clippy::unwrap_used, reason = "a failure here is a failed test")]
+
+mod recorded;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+
+use proptest::prelude::*;
+use recorded::{DAY, HOUR, Log, closed, closing, json, month, name, opened, opening, run};
+use serde_json::Value;
+use weighbridge::accounting::{Flag, Money};
+use weighbridge::index::Index;
+use weighbridge::record::{ChargeRecord, Closing, LineRecord, Opening};
+use weighbridge::report::{Frame, Period, Statement, StatementBuilder};
+
+/// Leaves a month's ledger where `LEDGER_OUT` says, to look at its reports.
+#[test]
+#[ignore = "for people: writes a ledger"]
+#[expect(clippy::disallowed_methods, reason = "told where to write")]
+fn leave_a_month() {
+    let dir = std::env::var("LEDGER_OUT").unwrap();
+    let mut log = Log::new(dir.as_ref(), "wb-56e4c762a077");
+    log.segment_lines = 100_000;
+    month::write(&mut log, 60);
+    assert!(run(&[dir.as_ref()], "report --format html").unwrap().contains("</html>"));
+}
+
+fn month_in(dir: &Path) {
+    month::write(&mut Log::new(dir, "i"), 3);
+}
+
+fn usd(value: &Value) -> Money {
+    value.as_str().unwrap().parse().unwrap()
+}
+
+fn statement(dirs: &[&Path]) -> Statement {
+    let mut builder = StatementBuilder::default();
+    for dir in dirs {
+        let index = Index::open_for_reading(dir, &mut |_, _| ()).unwrap();
+        index.charges(Period::default(), false, |exchange| builder.add(exchange)).unwrap();
+        builder.end_instance(i64::MAX);
+    }
+    builder.finish(Frame::default())
+}
+
+/// Every way of adding up comes to the same amounts.
+fn assert_sums_agree(dirs: &[&Path]) -> Result<(), TestCaseError> {
+    let total = &json(dirs, "report --by team --format json")["total"];
+    for by in ["team", "session", "model", "day", "user", "outcome"] {
+        let report = json(dirs, &format!("report --by {by} --format json"));
+        for key in
+            ["usd", "usd_max", "list_usd", "estimated_usd", "estimated_max_usd", "notional_usd"]
+        {
+            let sum: Money =
+                report["rows"].as_array().unwrap().iter().map(|row| usd(&row[key])).sum();
+            prop_assert_eq!(sum, usd(&total[key]), "{} by {}", key, by);
+        }
+    }
+    let lines = run(dirs, "exchanges --format jsonl").unwrap();
+    let exchanges: Vec<Value> =
+        lines.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    let amount = |row: &Value| if row["usd"].is_null() { Money::ZERO } else { usd(&row["usd"]) };
+    let sum: Money = exchanges.iter().map(amount).sum();
+    prop_assert_eq!(sum, usd(&total["usd"]).saturating_add(usd(&total["notional_usd"])));
+
+    let focus = recorded::csv::rows(&run(dirs, "report --format focus").unwrap());
+    let column = |name: &str| -> Money {
+        let values = focus.iter().map(|row| row[name].as_str()).filter(|value| !value.is_empty());
+        values.map(|value| value.parse::<Money>().unwrap()).sum()
+    };
+    for cost in ["BilledCost", "ContractedCost", "EffectiveCost"] {
+        prop_assert_eq!(column(cost), usd(&total["usd"]), "{}", cost);
+    }
+    prop_assert_eq!(column("ListCost"), usd(&total["list_usd"]));
+    prop_assert_eq!(column("x_NotionalCost"), usd(&total["notional_usd"]));
+    prop_assert_eq!(column("x_EstimatedCost"), usd(&total["estimated_usd"]));
+    let above = usd(&total["usd_max"]).checked_sub(usd(&total["usd"])).unwrap();
+    let most = usd(&total["estimated_max_usd"]).saturating_add(above);
+    prop_assert_eq!(column("x_EstimatedCostMax"), most);
+
+    let statement = statement(dirs);
+    let (usd_total, list) = (usd(&total["usd"]), usd(&total["list_usd"]));
+    prop_assert_eq!(statement.total.usd, usd_total);
+    prop_assert_eq!(statement.teams.iter().map(|(_, s)| s.usd).sum::<Money>(), usd_total);
+    prop_assert_eq!(statement.days.values().map(|s| s.usd).sum::<Money>(), usd_total);
+    prop_assert_eq!(statement.buckets().iter().map(|b| b.usd).sum::<Money>(), usd_total);
+    for shares in [&statement.models, &statement.kinds] {
+        prop_assert_eq!(shares.iter().map(|(_, s)| s.usd).sum::<Money>(), usd_total);
+        prop_assert_eq!(shares.iter().map(|(_, s)| s.list).sum::<Money>(), list);
+    }
+    Ok(())
+}
+
+#[test]
+fn a_month_adds_up_in_every_form() {
+    let dir = tempfile::tempdir().unwrap();
+    month_in(dir.path());
+    assert_sums_agree(&[dir.path()]).unwrap();
+    let shown = run(&[dir.path()], "report --format markdown").unwrap();
+    let total = json(&[dir.path()], "report --by day --format json")["total"]["usd"].clone();
+    assert!(shown.contains(&format!("The exact total is ${}", total.as_str().unwrap())), "{shown}");
+}
+
+/// A call as the generator makes it.
+#[derive(Clone, Debug)]
+struct Made {
+    team: u8,
+    model: u8,
+    session: u8,
+    hour: u64,
+    /// (kind, own model, quantity, amount per piece, list above it)
+    lines: Vec<(u8, bool, u64, i128, i128)>,
+    /// What the lines do not break down.
+    rest: i128,
+    estimated: Option<(i128, i128)>,
+    above: Option<i128>,
+    standing: u8,
+}
+
+fn made() -> impl Strategy<Value = Made> {
+    let line = (0_u8..7, any::<bool>(), 1_u64..100_000, 0_i128..10_i128.pow(13), 0_i128..1000);
+    let amount = || proptest::option::weighted(0.2, 0_i128..10_i128.pow(18));
+    let estimated = amount().prop_map(|low| low.map(|low| (low, low / 3)));
+    (
+        (0_u8..4, 0_u8..4, 0_u8..4, 0_u64..200),
+        proptest::collection::vec(line, 0..6),
+        prop_oneof![9 => Just(0), 1 => 0_i128..10_i128.pow(18)],
+        (estimated, amount()),
+        0_u8..10,
+    )
+        .prop_map(
+            |((team, model, session, hour), lines, rest, (estimated, above), standing)| Made {
+                team,
+                model,
+                session,
+                hour,
+                lines,
+                rest,
+                estimated,
+                above,
+                standing,
+            },
+        )
+}
+
+const NAMES: [&str; 4] = ["plain", "=cmd()|'a", "<script>alert(1)</script>", "a\"&b"];
+const KINDS: [&str; 7] =
+    ["input", "output", "cache_read", "cache_write_5m", "cache_write_1h", "web_search", "+new"];
+
+impl Made {
+    fn charge(&self) -> ChargeRecord {
+        let atto = Money::from_atto;
+        let line = |(kind, own, quantity, price, above): &(u8, bool, u64, i128, i128)| {
+            let pieces = i128::from(*quantity);
+            LineRecord {
+                kind: KINDS[usize::from(*kind)].to_owned(),
+                list_usd: (*above > 0).then(|| atto(pieces * (price + above))),
+                model: (!own).then(|| name(NAMES[usize::from(*kind) % 4])),
+                quantity: *quantity,
+                // Not every amount is a whole price times a quantity.
+                usd: atto(pieces * price + i128::from(above % 5 == 1)),
+            }
+        };
+        let lines: Vec<LineRecord> = self.lines.iter().map(line).collect();
+        let rest = atto(self.rest);
+        let usd = lines.iter().map(|line| line.usd).sum::<Money>().saturating_add(rest);
+        let list = lines.iter().map(|line| line.list_usd.unwrap_or(line.usd));
+        let list = list.sum::<Money>().saturating_add(rest);
+        ChargeRecord {
+            cache_savings_usd: None,
+            estimated_max_usd: self.estimated.map(|(low, more)| atto(low + more)),
+            estimated_usd: self.estimated.map(|(low, _)| atto(low)),
+            lines,
+            list_usd: (list != usd).then_some(list),
+            notional: u8::from(self.standing == 1),
+            pricing: "2026-11:abc".to_owned(),
+            usd: Some(usd),
+            usd_max: self.above.map(|above| usd.saturating_add(atto(above))),
+        }
+    }
+
+    fn put(&self, log: &mut Log, id: &str) {
+        let named = |place: u8| NAMES[usize::from(place)];
+        let opening = Opening {
+            team: named(self.team).to_owned(),
+            user: (self.team > 1).then(|| named(self.model).to_owned()),
+            session: (self.session > 0).then(|| name(named(self.session))),
+            model: (self.model > 0).then(|| name(named(self.model))),
+            tags: BTreeMap::from([("t".to_owned(), name(named(self.session)))]),
+            ..opening(id)
+        };
+        let at = DAY + self.hour * HOUR;
+        log.put(&opened(opening), at);
+        let mut closing = Closing { model: None, ..closing(id, Some("0")) };
+        closing.charge = Some(self.charge());
+        match self.standing {
+            2 => {
+                closing.flags = vec![Flag::Unpriced];
+                closing.charge = Some(ChargeRecord::default());
+            }
+            3 => (closing.charge, closing.usage) = (None, None),
+            4 => return,
+            _ => {}
+        }
+        log.put(&closed(closing), at + HOUR);
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+
+    /// Whatever is recorded, by several instances, with several models in one call: every form
+    /// adds up to the same amounts, keeps FOCUS's rules, and lets no name act.
+    #[test]
+    fn every_form_adds_up(calls in proptest::collection::vec(made(), 0..40)) {
+        let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+        let mut logs = [Log::new(one.path(), "i"), Log::new(two.path(), "j")];
+        for (n, call) in calls.iter().enumerate() {
+            call.put(&mut logs[n % 2], &format!("e{n}"));
+        }
+        logs.iter_mut().for_each(Log::flush);
+        let dirs = [one.path(), two.path()];
+        assert_sums_agree(&dirs)?;
+        let focus = run(&dirs, "report --by user,tag:t --format focus").unwrap();
+        recorded::csv::assert_focus(&focus);
+        let page = run(&dirs, "report --by user,tag:t --format html").unwrap();
+        assert_page_is_whole(&page);
+        let text = run(&dirs, "report --by user --format markdown").unwrap();
+        // Every other part stands between backticks, where nothing is markup.
+        let outside: String = text.split('`').step_by(2).collect();
+        prop_assert!(!outside.contains("<script") && !outside.contains("cmd()"), "{}", outside);
+    }
+}
+
+/// Balanced tags, quoted attributes, nothing loaded from elsewhere, nothing that runs.
+#[track_caller]
+fn assert_page_is_whole(page: &str) {
+    for bad in [
+        "<script",
+        "<link",
+        "<img",
+        "<iframe",
+        "src=",
+        "href=",
+        "url(",
+        "@import",
+        "http:",
+        "https:",
+        "onload",
+        "javascript",
+    ] {
+        assert!(!page.contains(bad), "{bad} in {page}");
+    }
+    let body = page.strip_prefix("<!DOCTYPE html>\n").unwrap();
+    let (before, rest) = body.split_once("<style>").unwrap();
+    let (_, after) = rest.split_once("</style>").unwrap();
+    let mut open: Vec<&str> = Vec::new();
+    let text = format!("{before}{after}");
+    for part in text.split('<').skip(1) {
+        let (tag, text) = part.split_once('>').unwrap();
+        assert!(!text.contains('>'), "a bare > in {text:?}");
+        for entity in text.split('&').skip(1) {
+            let end = entity.find(';').unwrap_or(99);
+            assert!(end <= 5, "a bare & in {text:?}");
+        }
+        assert_eq!(tag.matches('"').count() % 2, 0, "{tag}");
+        let name = tag.split([' ', '/']).next().unwrap();
+        if let Some(name) = tag.strip_prefix('/') {
+            assert_eq!(open.pop(), Some(name), "closed in {page}");
+        } else if !tag.ends_with('/') && name != "meta" && name != "col" {
+            open.push(name);
+        }
+    }
+    assert_eq!(open, [""; 0], "left open");
+}
+
+#[test]
+fn the_page_says_what_matters_and_loads_nothing() {
+    let dir = tempfile::tempdir().unwrap();
+    month_in(dir.path());
+    let page =
+        run(&[dir.path()], "report --from 2026-11-01 --to 2026-11-15 --format html").unwrap();
+    assert_page_is_whole(&page);
+    for part in [
+        "1 November 2026 – 14 November 2026",
+        "than in the 14 days before",
+        "By team",
+        "By model",
+        "By token kind",
+        "Top sessions",
+        "Prompt cache",
+        "Not in the total",
+        "How to read this",
+        "claude-mythos-preview",
+        "2026-11-22.1+7c6868eae046",
+    ] {
+        assert!(page.contains(part), "{part}");
+    }
+    let long =
+        run(&[dir.path()], "report --from 2026-01-01 --to 2027-01-01 --format html").unwrap();
+    assert!(long.contains("<h2>By month</h2>") && long.contains("Oct 2026"));
+    assert_page_is_whole(&long);
+}
+
+#[test]
+fn nothing_recorded_is_said_and_not_drawn() {
+    let dir = tempfile::tempdir().unwrap();
+    month_in(dir.path());
+    for line in ["--from 2030-01-01 --to 2030-02-01", "--to 2020-01-01"] {
+        let page = run(&[dir.path()], &format!("report {line} --format html")).unwrap();
+        assert_page_is_whole(&page);
+        assert!(page.contains("No call was recorded in this period") && !page.contains("<svg"));
+        let text = run(&[dir.path()], &format!("report {line} --format markdown")).unwrap();
+        assert!(text.contains("No call was recorded"), "{text}");
+        let focus = run(&[dir.path()], &format!("report {line} --format focus")).unwrap();
+        assert_eq!(focus.lines().count(), 1);
+    }
+}
+
+#[test]
+fn focus_keeps_the_rules_and_says_what_is_not_billed() {
+    let dir = tempfile::tempdir().unwrap();
+    month_in(dir.path());
+    let text = run(&[dir.path()], "report --by hour,user,session --format focus").unwrap();
+    let rows = recorded::csv::assert_focus(&text);
+    let of = |flag: &str| {
+        let found: Vec<_> = rows.iter().filter(|row| row[flag] == "true").collect();
+        assert!(!found.is_empty(), "{flag}");
+        found
+    };
+    for row in of("x_Unpriced") {
+        assert_eq!(
+            (row["x_Model"].as_str(), row["BilledCost"].as_str()),
+            ("claude-mythos-preview", "")
+        );
+    }
+    for row in of("x_Estimated") {
+        assert_eq!((row["BilledCost"].as_str(), row["EffectiveCost"].as_str()), ("0", "0"));
+        assert_ne!(row["x_EstimatedCost"], "");
+    }
+    for row in of("x_Notional") {
+        assert_eq!(row["BilledCost"], "0");
+        assert_ne!(row["x_NotionalCost"], "");
+    }
+    let platform = rows.iter().find(|row| {
+        row["SubAccountId"] == "platform"
+            && row["SkuId"] == "claude-opus-5-5/output"
+            && row["x_Estimated"] == "false"
+    });
+    let row = platform.unwrap();
+    assert_eq!((row["ListUnitPrice"].as_str(), row["ContractedUnitPrice"].as_str()), ("20", "18"));
+    assert_eq!(row["PricingUnit"], "1000000 Tokens");
+    assert!(row["Tags"].contains("weighbridge/session"), "{}", row["Tags"]);
+    assert_eq!(&row["ChargePeriodEnd"][13..], ":00:00Z");
+}
