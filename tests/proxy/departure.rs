@@ -123,8 +123,9 @@ async fn a_departure_is_recorded_where_the_record_waits_for_the_disk() {
         (all.iter().all(|call| !call["outcome"].is_null())).then_some(all.len())
     };
     let known = eventually("every call has its end", ended).await;
-    assert_eq!(known, 4, "each call was taken before the client left");
-    assert!(rig.fake.count() >= 2, "the streams had begun");
+    let upstream = rig.fake.count();
+    assert!(upstream >= 2, "the streams had begun");
+    assert!(known >= upstream, "no call upstream without a record: {known} of {upstream}");
 }
 
 #[tokio::test]
