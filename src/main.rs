@@ -2,10 +2,11 @@
 
 use std::process::ExitCode;
 
-/// Small and short-lived allocations dominate a proxy; the C library's allocator keeps the memory
-/// of large bodies for good (70 MB and more were measured), this one gives it back.
+/// Small and short-lived allocations dominate a proxy, and large bodies must not stay: the C
+/// library's allocator keeps their memory for good (70 MB and more were measured), others give it
+/// back only while something is allocated. This one has a thread that does it in idle time.
 #[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+static ALLOCATOR: tikv_jemallocator::Jemalloc = tikv_jemallocator::Jemalloc;
 
 fn main() -> ExitCode {
     weighbridge::cli::main(std::env::args_os())

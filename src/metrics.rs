@@ -274,6 +274,11 @@ impl Metrics {
         }
     }
 
+    /// Takes back [`Metrics::opened`]: the entry did not reach the disk, the call was refused.
+    pub fn not_opened(&self) {
+        self.open_exchanges.dec();
+    }
+
     /// Counts a call that closed. Called after its entry is in the ledger, so that no figure here
     /// is ahead of the record.
     pub fn closed(&self, opening: &Opening, closing: &Closing) {

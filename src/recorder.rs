@@ -11,6 +11,7 @@ mod charging;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::time::Duration;
 
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
@@ -22,12 +23,12 @@ use crate::accounting::price_book::PriceBook;
 use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::Metered;
 use crate::clock::Clock;
-use crate::ledger::{Ledger, LedgerError, Purpose};
+use crate::ledger::{Ledger, LedgerError, Position, Purpose};
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
 use crate::record::exchange::Endpoint;
-use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome};
+use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome, Stamp};
 
 /// Names whose hash is remembered, at most.
 const HASHED_MAX: usize = 1024;
@@ -152,29 +153,52 @@ impl Recorder {
         opening: Opening,
         started_ns: u64,
     ) -> Result<OpenExchange, LedgerError> {
-        let opening = Box::new(opening);
-        let entry = Entry::Opened(opening);
-        let position = self.append(&entry, Purpose::NewCall).await?;
+        let entry = Entry::Opened(Box::new(opening));
+        let (position, stamp) = self.append_now(&entry, Purpose::NewCall)?;
         let Entry::Opened(opening) = entry else { return Err(LedgerError::ShutDown) };
-        self.metrics.opened(&opening, self.clock.mono_ns());
+        self.metrics.opened(&opening, stamp.mono_ns);
         let prices = self.prices.load_full();
-        let recorded = position;
-        Ok(OpenExchange {
-            open: Some(Open { opening, started_ns, prices, recorded, notional: false }),
+        // Made before the wait: a caller that does not wait for the disk leaves a closing behind.
+        let mut exchange = OpenExchange {
+            open: Some(Open { opening, started_ns, prices, recorded: true, notional: false }),
             recorder: Arc::clone(self),
-        })
+        };
+        let durable = self.durable(position, stamp).await;
+        if let (Ok(false), Some(open)) = (&durable, &mut exchange.open) {
+            open.recorded = false;
+        }
+        if durable.is_err() {
+            self.metrics.not_opened();
+            exchange.open = None;
+        }
+        durable.map(|_| exchange)
     }
 
     /// Records a fact that belongs to no exchange.
     pub async fn record(&self, entry: &Entry) -> Result<(), LedgerError> {
-        self.append(entry, Purpose::Running).await.map(|_| ())
+        self.append(entry, Purpose::Running).await
     }
 
-    async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<bool, LedgerError> {
+    async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<(), LedgerError> {
+        let (position, stamp) = self.append_now(entry, purpose)?;
+        self.durable(position, stamp).await.map(drop)
+    }
+
+    fn append_now(
+        &self,
+        entry: &Entry,
+        purpose: Purpose,
+    ) -> Result<(Position, Stamp), LedgerError> {
         let stamp = self.clock.stamp();
-        let position = self.ledger.append(entry, stamp, purpose).await?;
+        Ok((self.ledger.append_now(entry, stamp, purpose)?, stamp))
+    }
+
+    /// Waits as the configuration says. `false` where the entry is not in the ledger after all:
+    /// `observe` mode goes on without it.
+    async fn durable(&self, position: Position, stamp: Stamp) -> Result<bool, LedgerError> {
+        let position = self.ledger.durable(position).await?;
         let took = self.clock.mono_ns().saturating_sub(stamp.mono_ns);
-        self.metrics.append_seconds.observe(std::time::Duration::from_nanos(took).as_secs_f64());
+        self.metrics.append_seconds.observe(Duration::from_nanos(took).as_secs_f64());
         if position.sequence.is_none() {
             self.metrics.unrecorded.inc();
         }
@@ -238,20 +262,38 @@ impl OpenExchange {
     }
 }
 
+impl OpenExchange {
+    /// The same, without waiting for the disk: nobody is there to wait for.
+    pub fn close_now(mut self, ending: Box<Ending>) {
+        if let Some(open) = self.open.take() {
+            self.recorder.close_now(&open, *ending);
+        }
+    }
+}
+
 impl Drop for OpenExchange {
     /// A panic or a forced stop: the record is closed all the same, without waiting.
     fn drop(&mut self) {
         let Some(open) = self.open.take() else { return };
         let mut ending = Ending::without_response(Outcome::Interrupted);
         ending.flags.push(Flag::UsageUnknown);
-        let entry = Entry::Closed(Box::new(self.recorder.closing(&open, *ending)));
-        if open.recorded {
-            let stamp = self.recorder.clock.stamp();
-            if let Err(error) = self.recorder.ledger.append_now(&entry, stamp, Purpose::Running) {
-                self.recorder.lost(&entry, &error);
+        self.recorder.close_now(&open, *ending);
+    }
+}
+
+impl Recorder {
+    fn close_now(&self, open: &Open, ending: Ending) {
+        let entry = Entry::Closed(Box::new(self.closing(open, ending)));
+        if !open.recorded {
+            self.metrics.unrecorded.inc();
+        } else {
+            match self.append_now(&entry, Purpose::Running) {
+                Ok((position, _)) if position.sequence.is_none() => self.metrics.unrecorded.inc(),
+                Ok(_) => {}
+                Err(error) => self.lost(&entry, &error),
             }
         }
-        self.recorder.count(&open.opening, &entry);
+        self.count(&open.opening, &entry);
     }
 }
 

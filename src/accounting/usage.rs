@@ -307,7 +307,7 @@ impl Flag {
                 "no time-to-live split came with the cache writes: counted as five-minute writes"
             }
             Flag::Unpriced => {
-                "no rate is known for this model on this day: the amount is unknown, not zero"
+                "no rate is known for this model and day, or no usage: the amount is unknown, not zero"
             }
             Flag::UnknownModifier => {
                 "a modifier (tier, geography, speed) is not in the pricing table"

@@ -27,9 +27,9 @@ const LINES_MAX: usize = 4 * 1024;
 const BATCH_BYTES: usize = 1024 * 1024;
 /// Transactions are made this often, so that they are large and few; a question does not wait
 /// for the next one ([`super::WANTED`]).
-const COMMIT_INTERVAL: Duration = Duration::from_secs(1);
+const COMMIT_INTERVAL: Duration = Duration::from_secs(5);
 /// How often the doorbell is looked at.
-const DOORBELL_INTERVAL: Duration = Duration::from_millis(100);
+const DOORBELL_INTERVAL: Duration = Duration::from_millis(200);
 
 /// Writes the index of one data directory.
 #[derive(Debug)]

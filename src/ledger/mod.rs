@@ -62,17 +62,22 @@ impl Ledger {
         purpose: Purpose,
     ) -> Result<Position, LedgerError> {
         let position = self.append_now(entry, stamp, purpose)?;
-        if let (Durability::Power, Some(sequence)) = (self.writer.durability, position.sequence) {
-            match self.synced(sequence).await {
-                Err(LedgerError::Poisoned(_))
-                    if self.writer.shared.book().mode == Mode::Observe =>
-                {
-                    return Ok(Position { sequence: None });
-                }
-                synced => synced?,
+        self.durable(position).await
+    }
+
+    /// Waits until an appended entry is durable in the configured sense. Without a sequence it is
+    /// not: `observe` mode went on without it.
+    pub async fn durable(&self, position: Position) -> Result<Position, LedgerError> {
+        let (Durability::Power, Some(sequence)) = (self.writer.durability, position.sequence)
+        else {
+            return Ok(position);
+        };
+        match self.synced(sequence).await {
+            Err(LedgerError::Poisoned(_)) if self.writer.shared.book().mode == Mode::Observe => {
+                Ok(Position { sequence: None })
             }
+            synced => synced.map(|()| position),
         }
-        Ok(position)
     }
 
     /// Appends an entry; returns when the kernel has it. For code that cannot wait.

@@ -17,7 +17,7 @@ use crate::audit::merkle::Frontier;
 use crate::record::encoding::{Origin, Stamp};
 
 /// Pause between two syncs; with the sync itself it stays below the promised 250 ms.
-const SYNC_INTERVAL: Duration = Duration::from_millis(200);
+const SYNC_INTERVAL: Duration = Duration::from_millis(240);
 /// Pause between two attempts to leave the reserve.
 const RESUME_INTERVAL_NS: u64 = 1_000_000_000;
 

@@ -4,27 +4,14 @@ use std::collections::VecDeque;
 use std::pin::Pin;
 use std::task::{Context, Poll};
 
+use super::relay::Relay;
 use bytes::Bytes;
-use hyper::HeaderMap;
 use hyper::body::{Body, Frame, Incoming, SizeHint};
-use tokio::sync::mpsc;
-
-/// Frames on their way to a client that has not taken them yet: backpressure reaches the upstream
-/// after this many.
-pub const FRAMES_AHEAD_MAX: usize = 2;
 
 /// The exchange ended without an end: the connection must break off, as the upstream's did.
 #[derive(Clone, Copy, Debug, thiserror::Error)]
 #[error("the response broke off upstream")]
 pub struct BrokenOff;
-
-/// One piece of a response body.
-pub enum Piece {
-    /// Bytes, exactly as they came.
-    Data(Bytes),
-    /// Trailers, exactly as they came.
-    Trailers(Box<HeaderMap>),
-}
 
 /// A request body on its way upstream.
 pub enum RequestBody {
@@ -77,8 +64,8 @@ impl Body for RequestBody {
 pub enum ReplyBody {
     /// All there is, or nothing.
     Whole(Option<Bytes>),
-    /// Pieces from the exchange task, with the bytes still to come where the length is known.
-    Pieces(mpsc::Receiver<Result<Piece, BrokenOff>>, Option<u64>),
+    /// Frames as they come from upstream.
+    Relay(Box<Relay>),
 }
 
 impl Body for ReplyBody {
@@ -91,24 +78,14 @@ impl Body for ReplyBody {
     ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
         match self.get_mut() {
             ReplyBody::Whole(bytes) => Poll::Ready(bytes.take().map(|all| Ok(Frame::data(all)))),
-            ReplyBody::Pieces(pieces, left) => pieces.poll_recv(context).map(|piece| {
-                piece.map(|piece| match piece? {
-                    Piece::Data(bytes) => {
-                        if let Some(left) = left {
-                            *left = left.saturating_sub(bytes.len() as u64);
-                        }
-                        Ok(Frame::data(bytes))
-                    }
-                    Piece::Trailers(trailers) => Ok(Frame::trailers(*trailers)),
-                })
-            }),
+            ReplyBody::Relay(relay) => relay.poll_next(context),
         }
     }
 
     fn is_end_stream(&self) -> bool {
         match self {
             ReplyBody::Whole(bytes) => bytes.as_ref().is_none_or(Bytes::is_empty),
-            ReplyBody::Pieces(_, left) => *left == Some(0),
+            ReplyBody::Relay(relay) => relay.owed() == Some(0),
         }
     }
 
@@ -117,8 +94,9 @@ impl Body for ReplyBody {
             ReplyBody::Whole(bytes) => {
                 SizeHint::with_exact(bytes.as_ref().map_or(0, |bytes| bytes.len() as u64))
             }
-            ReplyBody::Pieces(_, Some(left)) => SizeHint::with_exact(*left),
-            ReplyBody::Pieces(_, None) => SizeHint::default(),
+            ReplyBody::Relay(relay) => {
+                relay.owed().map_or_else(SizeHint::default, SizeHint::with_exact)
+            }
         }
     }
 }

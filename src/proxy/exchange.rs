@@ -1,35 +1,45 @@
 //! One call, from its first header to its last byte. Read this file to understand the proxy.
 //!
-//! Every call runs on a task of its own, so a client that leaves does not take the record with it.
 //! The steps are values handed forward: request → caller → cost centre → opening → open exchange →
-//! response → ending → rest. R1 and R2 are the two awaits on the recorder.
+//! response → relay. A call runs on its connection's task: what the client does not take is not
+//! asked for upstream, and a client that leaves drops the call, which cancels it upstream. The
+//! record does not go with it: an [`Exchange`] that is dropped closes itself.
 
-use std::hash::{BuildHasher, Hash, Hasher};
-use std::sync::{Arc, PoisonError};
+use std::future::Future;
+use std::pin::Pin;
+use std::sync::Arc;
+use std::task::{Context, Poll};
 
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap};
 use hyper::http::request::Parts;
-use hyper::{Method, Request, Version};
-use uuid::Uuid;
+use hyper::{Method, Request, Response, Version};
 
-use super::Gate;
+use super::body::ReplyBody;
+use super::call::Call;
 use super::collect;
-use super::headers::{self, Caller};
-use super::relay::{self, Asked, Rest};
-use super::reply::{Reply, refuse};
-use crate::accounting::Flag;
+use super::connection::Line;
+use super::headers;
+use super::refuse::refuse;
+use super::relay;
+use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
-use crate::anthropic::{Refusal, RequestFacts, Route, classify};
-use crate::record::{Opening, Outcome};
+use crate::anthropic::{Refusal, classify};
+use crate::record::Outcome;
 use crate::recorder::{Ending, OpenExchange};
 
-/// One call, from the first header to the last byte.
-pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: Reply) {
+type Answer = Response<ReplyBody>;
+
+/// One call, from the first header to the response's head; the rest is in the response's body.
+pub(super) async fn run(
+    gate: Arc<Gate>,
+    request: Request<Incoming>,
+    line: Line,
+) -> Result<Answer, NoAnswer> {
     let started_ns = gate.recorder.clock().mono_ns();
     let (mut head, body) = request.into_parts();
     if let Err(refusal) = check(&head) {
-        return gate.refuse_unrecorded(refusal, reply);
+        return Ok(gate.refuse_unrecorded(refusal));
     }
     let route = classify(head.method.as_str(), head.uri.path());
     let (payer, key) = gate.payer(headers::credential(&head.headers));
@@ -38,8 +48,8 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
 
     let collected = match collect::body(&gate, &route, &head, body).await {
         Ok(collected) => collected,
-        Err(Some(refusal)) => return gate.refuse_unrecorded(refusal, reply),
-        Err(None) => return,
+        Err(Some(refusal)) => return Ok(gate.refuse_unrecorded(refusal)),
+        Err(None) => return Err(NoAnswer),
     };
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
     let opening = call.opening(&gate, caller, &collected.facts, centre);
@@ -47,44 +57,30 @@ pub(super) async fn run(gate: Arc<Gate>, request: Request<Incoming>, mut reply: 
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
             tracing::error!(%error, "a call was refused because it cannot be recorded");
-            return gate.refuse_unrecorded(Refusal::LedgerUnavailable, reply);
+            return Ok(gate.refuse_unrecorded(Refusal::LedgerUnavailable));
         }
     };
+    let mut exchange = Exchange { gate, call, open: Some(open), line };
     if let Some(refusal) = refusal {
-        return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
+        return Ok(exchange.refuse(refusal).await);
     }
 
     headers::strip_hop_by_hop(&mut head.headers);
     let request = Request::from_parts(head, collected.body);
-    let sent = tokio::select! {
-        sent = tokio::time::timeout(gate.upstream.head_timeout, gate.upstream.send(request)) => {
-            sent
-        }
-        () = reply.departed() => {
-            let mut ending = Ending::without_response(Outcome::ClientLeft);
-            ending.flags.extend(call.usage_unknown());
-            return gate.close(ending, &call, open).await;
-        }
-    };
-    let response = match sent {
-        Ok(Ok(response)) => response,
+    let upstream = &exchange.gate.upstream;
+    let sent = tokio::time::timeout(upstream.head_timeout, upstream.send(request)).await;
+    let refusal = match sent {
+        Ok(Ok(response)) => return Ok(relay::start(response, exchange).await),
         Ok(Err(error)) => {
             tracing::warn!(error = %root_cause(&error), "the upstream did not answer");
-            let refusal = if error.is_connect() {
-                Refusal::UpstreamUnreachable
-            } else {
-                Refusal::UpstreamBrokeOff
-            };
-            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
+            match error.is_connect() {
+                true => Refusal::UpstreamUnreachable,
+                false => Refusal::UpstreamBrokeOff,
+            }
         }
-        Err(_) => {
-            let refusal = Refusal::UpstreamTimedOut;
-            return Box::pin(gate.refuse(refusal, &call, open, reply)).await;
-        }
+        Err(_) => Refusal::UpstreamTimedOut,
     };
-    let (ending, rest) = relay::run(response, reply, &call.asked(&gate)).await;
-    gate.close(ending, &call, open).await; // R2: the end is held until this returns
-    rest.release().await;
+    Ok(exchange.refuse(refusal).await)
 }
 
 /// What must hold for any request, before anything else is looked at.
@@ -104,124 +100,105 @@ fn check(head: &Parts) -> Result<(), Refusal> {
     Ok(())
 }
 
-/// What one call is, for the record and for the relay.
-pub(super) struct Call {
-    /// The exchange's id.
-    id: String,
-    route: Route,
-    streamed: bool,
-    method: Method,
-    flags: Vec<Flag>,
-    /// The call's first attempt, and which attempt this is.
-    first: String,
-    attempt: u32,
-    /// Under which key a repetition of this call would be found.
-    group: Option<u64>,
+/// A call that is in the ledger and has not ended.
+pub(super) struct Exchange {
+    pub(super) gate: Arc<Gate>,
+    pub(super) call: Call,
+    /// Taken by the closing.
+    open: Option<OpenExchange>,
+    pub(super) line: Line,
 }
 
-impl Call {
-    fn new(
-        gate: &Gate,
-        method: &Method,
-        caller: &Caller,
-        route: Route,
-        facts: &Option<RequestFacts>,
-    ) -> Call {
-        let id = Uuid::now_v7().to_string();
-        let group = group(gate, caller, facts);
-        let repeats = caller.repeats || caller.traceparent.is_some();
-        let now = gate.recorder.clock().mono_ns();
-        let (first, attempt) = match group {
-            Some(key) => {
-                let mut attempts = gate.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-                let attempt = attempts.open(key, &id, repeats, now);
-                (attempt.call, attempt.number)
+impl Exchange {
+    /// Records the end (R2). The end may go out when the future returned is ready.
+    pub(super) fn close(&mut self, mut ending: Box<Ending>) -> Closing {
+        self.call.complete(&self.gate, &mut ending);
+        let open = self.open.take();
+        let recording = async move {
+            if let Some(open) = open {
+                open.close(ending).await;
             }
-            None => (id.clone(), 1),
         };
-        let probe = facts.as_ref().is_some_and(|facts| facts.max_tokens == Some(1));
-        Call {
-            first,
-            attempt,
-            group,
-            streamed: route.streamed.unwrap_or(facts.as_ref().is_some_and(|facts| facts.stream)),
-            method: method.clone(),
-            flags: if probe { vec![Flag::Probe] } else { Vec::new() },
-            route,
-            id,
+        Closing { recording: Some(Box::pin(recording)), gate: Arc::clone(&self.gate) }
+    }
+
+    /// Records that the call was dropped before its end, without waiting.
+    pub(super) fn drop_with(&mut self, mut ending: Box<Ending>) {
+        let Some(open) = self.open.take() else { return };
+        ending.outcome = self.departure();
+        self.call.complete(&self.gate, &mut ending);
+        open.close_now(ending);
+    }
+
+    /// Who ended a call that was dropped.
+    fn departure(&self) -> Outcome {
+        if self.gate.force.is_cancelled() || std::thread::panicking() {
+            Outcome::Interrupted
+        } else if self.line.has_stalled() {
+            Outcome::TimedOut
+        } else {
+            Outcome::ClientLeft
         }
     }
 
-    fn opening(
-        &self,
-        gate: &Gate,
-        caller: Caller,
-        facts: &Option<RequestFacts>,
-        centre: CostCentre,
-    ) -> Opening {
-        let name = |text: &[u8]| gate.recorder.identifier(text);
-        let keep = |text: Option<Vec<u8>>| text.map(|text| name(&text));
-        let read = facts.as_ref();
-        let asserted = read.and_then(|facts| facts.user_id.as_deref());
-        let mut tags: std::collections::BTreeMap<_, _> =
-            caller.tags.into_iter().map(|(tag, value)| (tag, name(&value))).collect();
-        let session = caller.session.or_else(|| read?.session.clone().map(String::into_bytes));
-        if let Some(user) = asserted {
-            tags.insert("user_id".to_owned(), name(user.as_bytes()));
+    /// Answers instead of the API, on the record.
+    async fn refuse(&mut self, refusal: Refusal) -> Answer {
+        self.gate.count_refusal(refusal);
+        let mut ending = Ending::without_response(match refusal {
+            Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => Outcome::UpstreamError,
+            Refusal::UpstreamTimedOut => Outcome::TimedOut,
+            _ => Outcome::Refused,
+        });
+        ending.status = Some(refusal.status());
+        ending.error_type = Some(refusal.error_type());
+        if matches!(refusal, Refusal::UpstreamBrokeOff | Refusal::UpstreamTimedOut) {
+            ending.flags.extend(self.call.usage_unknown());
         }
-        let model = self.route.model.as_deref().or_else(|| read?.model.as_deref());
-        Opening {
-            agent: keep(caller.agent),
-            attempt: self.attempt,
-            call: self.first.clone(),
-            endpoint: self.route.endpoint,
-            exchange: self.id.clone(),
-            key: caller.key.map(|key| key.fingerprint()),
-            max_tokens: read.and_then(|facts| facts.max_tokens),
-            method: name(self.method.as_str().as_bytes()),
-            model: model.map(|model| name(model.as_bytes())),
-            parent_agent: keep(caller.parent_agent),
-            project: centre.project,
-            request_bytes: read.map(|facts| facts.bytes),
-            session: keep(session),
-            streamed: u8::from(self.streamed),
-            tags,
-            team: centre.team,
-            traceparent: keep(caller.traceparent),
-            user: centre.user,
-        }
+        self.close(ending).await;
+        refuse(refusal, Some(&self.call.id))
     }
+}
 
-    /// The request reached the API and no answer came: it may have been billed.
-    fn usage_unknown(&self) -> Option<Flag> {
-        self.route.endpoint.is_metered().then_some(Flag::UsageUnknown)
-    }
-
-    fn asked<'a>(&'a self, gate: &Gate) -> Asked<'a> {
-        Asked {
-            exchange: &self.id,
-            endpoint: self.route.endpoint,
-            streamed: self.streamed,
-            head_only: self.method == Method::HEAD,
-            idle_timeout: gate.upstream.idle_timeout,
-            clock: gate.recorder.clock(),
+impl Drop for Exchange {
+    /// No response came yet: the request may have reached the API or not.
+    fn drop(&mut self) {
+        if self.open.is_some() {
+            let mut ending = Ending::without_response(Outcome::Interrupted);
+            ending.flags.extend(self.call.usage_unknown());
+            self.drop_with(ending);
         }
     }
 }
 
-/// What attempts of one call have in common: the client's trace context, which it keeps over its
-/// retries, or else credential, session, agent and messages.
-fn group(gate: &Gate, caller: &Caller, facts: &Option<RequestFacts>) -> Option<u64> {
-    let messages = facts.as_ref()?.messages_hash?;
-    let mut hasher = gate.hashes.build_hasher();
-    match &caller.traceparent {
-        Some(traceparent) => traceparent.hash(&mut hasher),
-        None => {
-            caller.key.map(|key| key.fingerprint()).hash(&mut hasher);
-            (&caller.session, &caller.agent, messages).hash(&mut hasher);
+/// The recording of an end. Dropped before it is done, it goes on by itself: a client that leaves
+/// does not take the record with it.
+pub(super) struct Closing {
+    recording: Option<Pin<Box<dyn Future<Output = ()> + Send>>>,
+    gate: Arc<Gate>,
+}
+
+impl Future for Closing {
+    type Output = ();
+
+    fn poll(mut self: Pin<&mut Self>, context: &mut Context<'_>) -> Poll<()> {
+        if let Some(recording) = &mut self.recording {
+            std::task::ready!(recording.as_mut().poll(context));
+            self.recording = None;
+        }
+        Poll::Ready(())
+    }
+}
+
+impl Drop for Closing {
+    fn drop(&mut self) {
+        // Without a runtime the process is about to end, and the entry was appended by the first
+        // poll; only the wait for the disk is cut short.
+        if let (Some(recording), Ok(runtime)) =
+            (self.recording.take(), tokio::runtime::Handle::try_current())
+        {
+            self.gate.tasks.spawn_on(recording, &runtime);
         }
     }
-    Some(hasher.finish())
 }
 
 impl Gate {
@@ -246,53 +223,15 @@ impl Gate {
     }
 
     /// Answers a request that is not a call yet: malformed, or the ledger cannot take it.
-    fn refuse_unrecorded(&self, refusal: Refusal, reply: Reply) {
+    fn refuse_unrecorded(&self, refusal: Refusal) -> Answer {
         self.count_refusal(refusal);
-        let _ = reply.send(refuse(refusal, None));
-    }
-
-    /// Answers instead of the API, on the record.
-    async fn refuse(&self, refusal: Refusal, call: &Call, open: OpenExchange, reply: Reply) {
-        self.count_refusal(refusal);
-        let response = refuse(refusal, Some(&call.id));
-        let mut ending = Ending::without_response(match refusal {
-            Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => Outcome::UpstreamError,
-            Refusal::UpstreamTimedOut => Outcome::TimedOut,
-            _ => Outcome::Refused,
-        });
-        ending.status = Some(refusal.status());
-        ending.error_type = Some(refusal.error_type());
-        if matches!(refusal, Refusal::UpstreamBrokeOff | Refusal::UpstreamTimedOut) {
-            ending.flags.extend(call.usage_unknown());
-        }
-        self.close(ending, call, open).await;
-        Rest::Response(Box::new(response), reply).release().await;
-    }
-
-    async fn close(&self, mut ending: Box<Ending>, call: &Call, open: OpenExchange) {
-        if let Some(group) = call.group {
-            let failed = may_be_repeated(&ending);
-            let now = self.recorder.clock().mono_ns();
-            let mut attempts = self.attempts.lock().unwrap_or_else(PoisonError::into_inner);
-            attempts.close(group, &call.id, failed, now);
-        }
-        ending.flags.extend(&call.flags);
-        open.close(ending).await;
+        refuse(refusal, None)
     }
 
     fn count_refusal(&self, refusal: Refusal) {
         let metrics = self.recorder.metrics();
         metrics.refusals.with_label_values(&[refusal.name()]).inc();
     }
-}
-
-/// Whether a client that got this would try the same call again.
-fn may_be_repeated(ending: &Ending) -> bool {
-    ending.outcome != Outcome::Completed
-        || ending.status.is_none_or(|status| status >= 400)
-        || ending.metered.error_type.is_some()
-        || ending.metered.flags.contains(&Flag::JsonForStream)
-        || ending.metered.flags.contains(&Flag::Unparseable)
 }
 
 /// The innermost error: what the system said, without addresses or content.

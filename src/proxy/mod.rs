@@ -1,43 +1,35 @@
-//! The API listener: accepts clients and gives every request a task of its own.
+//! The API listener: accepts clients and gives every connection a task of its own.
 //!
-//! [`exchange`] is the story of one call; [`relay`] moves its frames; [`upstream`] is the API side.
+//! [`exchange`] is the story of one call; [`relay`] is its body; [`upstream`] is the API side.
 
 mod body;
+mod call;
 mod collect;
+mod connection;
 pub mod exchange;
 mod headers;
+mod refuse;
 mod relay;
-mod reply;
+mod seldom;
 pub mod upstream;
 
 use std::hash::RandomState;
-use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use hyper::body::Incoming;
-use hyper::server::conn::http1;
-use hyper::service::service_fn;
-use hyper::{Request, Response};
-use hyper_util::rt::{TokioIo, TokioTimer};
-use tokio::io::{AsyncRead, AsyncWrite, AsyncWriteExt};
+use tokio::io::AsyncWriteExt;
 use tokio::net::{TcpListener, TcpStream};
 use tokio::sync::Semaphore;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use self::body::ReplyBody;
-use self::reply::Reply;
 use self::upstream::Upstream;
 use crate::accounting::attribution::{CredentialHash, Payer, VIRTUAL_KEY_PREFIX};
 use crate::agent::attempt::Attempts;
 use crate::keys::LiveKeys;
 use crate::recorder::Recorder;
 
-/// How long a connection may wait for the next request's head, at least, and at most twice that:
-/// idle keep-alive connections and clients that send their headers a byte at a time alike.
-const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
 /// Pause after a failed accept (no file descriptors left), so that the loop does not spin.
@@ -60,7 +52,7 @@ pub struct Gate {
     pub require_key: bool,
     /// The largest request body that is collected.
     pub body_bytes_max: usize,
-    /// Every exchange's task; shutdown waits for it.
+    /// Every connection's task; shutdown waits for it.
     pub tasks: TaskTracker,
     /// Drops every running exchange: the drain is over.
     pub force: CancellationToken,
@@ -123,11 +115,11 @@ pub async fn serve(
         let tasks = gate.tasks.clone();
         tasks.spawn(async move {
             match tls {
-                None => connection(gate, stream, stop).await,
+                None => connection::serve(gate, stream, stop).await,
                 Some(tls) => {
                     let handshake = tokio::time::timeout(HANDSHAKE_TIMEOUT, tls.accept(stream));
                     if let Ok(Ok(stream)) = handshake.await {
-                        connection(gate, stream, stop).await;
+                        connection::serve(gate, stream, stop).await;
                     }
                 }
             }
@@ -142,63 +134,4 @@ async fn turn_away(mut stream: TcpStream) {
         let _ = stream.shutdown().await;
     };
     let _ = tokio::time::timeout(Duration::from_secs(1), answer).await;
-}
-
-async fn connection<S>(gate: Arc<Gate>, stream: S, stop: CancellationToken)
-where
-    S: AsyncRead + AsyncWrite + Unpin + Send + 'static,
-{
-    let activity = Arc::new(Activity::default());
-    let seen = Arc::clone(&activity);
-    let service = service_fn(move |request| answer(Arc::clone(&gate), request, Arc::clone(&seen)));
-    let mut builder = http1::Builder::new();
-    // The library's own timeout sets a timer up for every request; one for the connection will do.
-    builder.timer(TokioTimer::new()).header_read_timeout(None).auto_date_header(false);
-    let serving = builder.serve_connection(TokioIo::new(stream), service);
-    tokio::pin!(serving);
-    let mut requests = 0;
-    loop {
-        tokio::select! {
-            _ = serving.as_mut() => return,
-            () = stop.cancelled() => break,
-            () = tokio::time::sleep(HEAD_TIMEOUT) => {}
-        }
-        let now = activity.requests.load(Ordering::Relaxed);
-        if now == requests && activity.running.load(Ordering::Relaxed) == 0 {
-            return;
-        }
-        requests = now;
-    }
-    serving.as_mut().graceful_shutdown();
-    let _ = serving.await;
-}
-
-/// What a connection has done: tells a busy one from one that only sits there.
-#[derive(Default)]
-struct Activity {
-    requests: AtomicU64,
-    running: AtomicU64,
-}
-
-async fn answer(
-    gate: Arc<Gate>,
-    request: Request<Incoming>,
-    activity: Arc<Activity>,
-) -> Result<Response<ReplyBody>, NoAnswer> {
-    activity.requests.fetch_add(1, Ordering::Relaxed);
-    activity.running.fetch_add(1, Ordering::Relaxed);
-    let (reply, response) = Reply::channel();
-    let tasks = gate.tasks.clone();
-    let force = gate.force.clone();
-    // On the heap before it is spawned: the runtime would copy the large future several times.
-    let mut exchange = Box::pin(exchange::run(gate, request, reply));
-    tasks.spawn(async move {
-        tokio::select! {
-            biased;
-            () = exchange.as_mut() => {}
-            () = force.cancelled() => {}
-        }
-        activity.running.fetch_sub(1, Ordering::Relaxed);
-    });
-    response.await.map_err(|_| NoAnswer)
 }

@@ -1,153 +1,94 @@
-//! The frame loop: from the upstream's body to the client, untouched, with the meter looking on.
+//! The response's body: from the upstream to the client, untouched, with the meter looking on.
 //!
 //! The relay lets everything through but the end. What the end is depends on the form: the head
 //! where there is no body; the frame with `message_stop` or the error event of a stream; the last
 //! frame where the length is known; one frame of any other JSON body; the end mark of the rest.
-//! It gives the end back as [`Rest`], and the exchange releases it after `closed` is in the
-//! ledger (R2). Where the upstream breaks off, the client's connection breaks off too: no ending
-//! is ever made up.
+//! It is held until `closed` is in the ledger (R2). Where the upstream breaks off, the client's
+//! connection breaks off too: no ending is ever made up.
+//!
+//! The body is asked for frames by the client's connection, so nothing is read ahead: a slow
+//! client slows the upstream down.
 
-use std::future::poll_fn;
+use std::collections::VecDeque;
+use std::future::{Future, poll_fn};
 use std::pin::Pin;
-use std::task::Poll;
+use std::task::{Context, Poll, ready};
+use std::time::Duration;
 
 use bytes::Bytes;
-use http_body_util::BodyExt;
 use hyper::body::{Body, Frame, Incoming};
 use hyper::header::{self, HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
-use hyper::{Response, StatusCode};
-use tokio::sync::mpsc;
-use tokio::time::{Instant, sleep_until};
+use hyper::{Method, Response, StatusCode};
+use tokio::time::{Instant, Sleep, sleep};
 
-use super::body::{BrokenOff, FRAMES_AHEAD_MAX, Piece, ReplyBody};
+use super::body::{BrokenOff, ReplyBody};
+use super::exchange::{Closing, Exchange};
 use super::headers::{self, EXCHANGE_HEADER};
-use super::reply::Reply;
+use super::seldom::Seldom;
 use crate::anthropic::{Form, Meter, ResponseHead};
-use crate::clock::Clock;
 use crate::record::Outcome;
-use crate::record::exchange::Endpoint;
 use crate::recorder::Ending;
 
 /// Most bytes held back at the end of a stream while its last event is not whole.
 const HELD_BYTES_MAX: usize = 1 << 20;
 
-/// What the relay must know about the request.
-pub(super) struct Asked<'a> {
-    pub(super) exchange: &'a str,
-    pub(super) endpoint: Endpoint,
-    pub(super) streamed: bool,
-    pub(super) head_only: bool,
-    pub(super) idle_timeout: std::time::Duration,
-    pub(super) clock: Clock,
-}
+type Arrival = Option<Result<Frame<Bytes>, hyper::Error>>;
 
-/// What is still to be given to the client once the closing is in the ledger.
-pub(super) enum Rest {
-    /// The whole response: nothing went out yet.
-    Response(Box<Response<ReplyBody>>, Reply),
-    /// The end of a body, then whatever the upstream may still send.
-    End { held: Vec<Piece>, client: Client, upstream: Option<Incoming> },
-    /// The upstream broke off: so does the client's connection, after the bytes that came.
-    BrokenOff { held: Vec<Piece>, client: Client },
-    /// Nobody is there any more.
-    Nobody,
-}
-
-/// The way to a client that takes pieces.
-pub(super) struct Client {
-    pieces: mpsc::Sender<Result<Piece, BrokenOff>>,
-    idle_timeout: std::time::Duration,
-}
-
-/// Why a piece did not go out.
-enum Unsent {
-    Departed,
-    NotTaken,
-}
-
-impl Client {
-    async fn send(&self, piece: Piece) -> Result<(), Unsent> {
-        let piece = match self.pieces.try_send(Ok(piece)) {
-            Ok(()) => return Ok(()),
-            Err(mpsc::error::TrySendError::Closed(_)) => return Err(Unsent::Departed),
-            Err(mpsc::error::TrySendError::Full(piece)) => piece,
-        };
-        match tokio::time::timeout(self.idle_timeout, self.pieces.send(piece)).await {
-            Ok(Ok(())) => Ok(()),
-            Ok(Err(_)) => Err(Unsent::Departed),
-            Err(_) => Err(Unsent::NotTaken),
-        }
-    }
-}
-
-/// Relays a response up to its end. Gives what was found out and what is still held.
-pub(super) async fn run(
+/// The head for the client, with a body that relays the rest. What has its end in the head, or
+/// came whole with it, is recorded before this returns.
+pub(super) async fn start(
     response: Response<Incoming>,
-    reply: Reply,
-    asked: &Asked<'_>,
-) -> (Box<Ending>, Rest) {
+    mut exchange: Exchange,
+) -> Response<ReplyBody> {
     let (mut head, mut body) = response.into_parts();
-    let meter = Meter::new(&ResponseHead {
-        endpoint: asked.endpoint,
+    let mut meter = Meter::new(&ResponseHead {
+        endpoint: exchange.call.route.endpoint,
         status: head.status.as_u16(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         content_encoding: text(&head.headers, header::CONTENT_ENCODING),
-        stream_requested: asked.streamed,
+        stream_requested: exchange.call.streamed,
     });
     let mut ending = Ending::without_response(Outcome::Completed);
     ending.status = Some(head.status.as_u16());
     ending.request_id = request_id(&head.headers);
-    prepare_head(&mut head, asked.exchange);
-    if asked.head_only || is_bodiless(head.status) || body.is_end_stream() {
+    prepare_head(&mut head, &exchange.call.id);
+    let head_only = exchange.call.method == Method::HEAD || is_bodiless(head.status);
+    if head_only || body.is_end_stream() {
         ending.metered = meter.finish();
-        let response = Response::from_parts(head, ReplyBody::Whole(None));
-        return (ending, Rest::Response(Box::new(response), reply));
+        exchange.close(ending).await;
+        return Response::from_parts(head, ReplyBody::Whole(None));
     }
     let length = body.size_hint().exact();
     let first = ready_frame(&mut body).await;
-    if let Some(Ok(frame)) = &first
+    if let Some(Some(Ok(frame))) = &first
         && let Some(data) = frame.data_ref()
         && length == Some(data.len() as u64)
     {
         let whole = data.clone();
-        return relay_whole(Response::from_parts(head, whole), reply, meter, (ending, asked.clock));
-    }
-    let (pieces, receiver) = mpsc::channel(FRAMES_AHEAD_MAX);
-    let client = Client { pieces, idle_timeout: asked.idle_timeout };
-    let response = Response::from_parts(head, ReplyBody::Pieces(receiver, length));
-    if reply.send(response).is_err() {
-        ending.outcome = Outcome::ClientLeft;
+        meter.observe(&whole);
+        ending.first_token_ns = Some(exchange.gate.recorder.clock().mono_ns());
+        ending.response_bytes = whole.len() as u64;
         ending.metered = meter.finish();
-        return (ending, Rest::Nobody);
+        exchange.close(ending).await;
+        return Response::from_parts(head, ReplyBody::Whole(Some(whole)));
     }
-    let stream = Stream {
+    let idle_timeout = exchange.gate.upstream.idle_timeout;
+    let relay = Relay {
         hold: Hold::of(meter.form(), length),
-        body,
         left: length,
-        meter,
-        client,
-        held: Vec::new(),
+        owed: length,
+        first,
+        body,
+        held: VecDeque::new(),
         held_bytes: 0,
-        clock: asked.clock,
-        ending,
+        step: Step::Passing(Box::new(Facts { meter, ending })),
+        last_ns: exchange.gate.recorder.clock().mono_ns(),
+        silence: Seldom::new(Box::pin(sleep(idle_timeout))),
+        idle_timeout,
+        exchange,
     };
-    Box::pin(stream.relay(first)).await
-}
-
-/// The whole body came with the head: one piece, held as a whole.
-fn relay_whole(
-    response: Response<Bytes>,
-    reply: Reply,
-    mut meter: Meter,
-    (mut ending, clock): (Box<Ending>, Clock),
-) -> (Box<Ending>, Rest) {
-    meter.observe(response.body());
-    ending.first_token_ns = Some(clock.mono_ns());
-    ending.response_bytes = response.body().len() as u64;
-    ending.metered = meter.finish();
-    let response = response.map(|data| ReplyBody::Whole(Some(data)));
-    (ending, Rest::Response(Box::new(response), reply))
+    Response::from_parts(head, ReplyBody::Relay(Box::new(relay)))
 }
 
 /// Which part of the body is its end.
@@ -175,204 +116,243 @@ impl Hold {
 }
 
 /// A body on its way.
-struct Stream {
+pub(super) struct Relay {
+    exchange: Exchange,
     body: Incoming,
-    left: Option<u64>,
-    meter: Meter,
-    client: Client,
+    /// A frame that came with the head, or the upstream's end.
+    first: Option<Arrival>,
+    step: Step,
     hold: Hold,
-    held: Vec<Piece>,
+    held: VecDeque<Frame<Bytes>>,
     held_bytes: usize,
-    clock: Clock,
+    /// Bytes that the upstream still has to send, where the length is known.
+    left: Option<u64>,
+    /// Bytes that the client still has to get.
+    owed: Option<u64>,
+    /// The monotonic moment of the last frame.
+    last_ns: u64,
+    /// Fires no earlier than the end of the longest silence allowed; set again only when it does.
+    silence: Seldom<Pin<Box<Sleep>>>,
+    idle_timeout: Duration,
+}
+
+/// Where a body is on its way.
+enum Step {
+    /// Frames pass.
+    Passing(Box<Facts>),
+    /// The end is being recorded; what is held waits for it.
+    Closing(Closing, Rest),
+    /// Recorded: the held frames go out.
+    Releasing(Rest),
+    /// Nothing more to say.
+    Done,
+}
+
+/// What is known so far.
+struct Facts {
+    meter: Meter,
     ending: Box<Ending>,
 }
 
-/// What comes next.
-enum Event {
-    Frame(Option<Result<Frame<Bytes>, hyper::Error>>),
-    ClientLeft,
+/// What follows the held frames.
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Rest {
+    /// Whatever the upstream may still send, mostly nothing but the end mark.
+    Remainder,
+    /// An abort: the upstream's own, or silence.
+    BreakOff,
+}
+
+/// What becomes of a frame.
+enum Passage {
+    Through(Frame<Bytes>),
+    Held,
+    End,
+}
+
+impl Relay {
+    /// The next frame for the client.
+    pub(super) fn poll_next(
+        &mut self,
+        context: &mut Context<'_>,
+    ) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.exchange.line.asks();
+        loop {
+            match &mut self.step {
+                Step::Passing(_) => {
+                    let arrival = ready!(self.poll_arrival(context));
+                    if let Some(frame) = self.arrived(arrival) {
+                        return Poll::Ready(Some(Ok(self.give(frame))));
+                    }
+                }
+                Step::Closing(closing, rest) => {
+                    let rest = *rest;
+                    ready!(Pin::new(closing).poll(context));
+                    self.step = Step::Releasing(rest);
+                }
+                Step::Releasing(rest) => {
+                    let rest = *rest;
+                    if let Some(frame) = self.held.pop_front() {
+                        return Poll::Ready(Some(Ok(self.give(frame))));
+                    }
+                    if rest == Rest::Remainder && !self.body.is_end_stream() {
+                        match ready!(self.poll_arrival(context)) {
+                            Arrived::Frame(frame) => {
+                                return Poll::Ready(Some(Ok(self.give(frame))));
+                            }
+                            Arrived::End => {}
+                            Arrived::BrokenOff | Arrived::Silence => return self.break_off(),
+                        }
+                    }
+                    if rest == Rest::BreakOff {
+                        return self.break_off();
+                    }
+                    self.step = Step::Done;
+                }
+                Step::Done => return Poll::Ready(None),
+            }
+        }
+    }
+
+    /// Bytes that the client still has to get, where the length is known.
+    pub(super) fn owed(&self) -> Option<u64> {
+        self.owed
+    }
+
+    fn give(&mut self, frame: Frame<Bytes>) -> Frame<Bytes> {
+        let bytes = frame.data_ref().map_or(0, |data| data.len() as u64);
+        self.owed = self.owed.map(|owed| owed.saturating_sub(bytes));
+        self.exchange.line.gives(self.last_ns);
+        frame
+    }
+
+    fn break_off(&mut self) -> Poll<Option<Result<Frame<Bytes>, BrokenOff>>> {
+        self.step = Step::Done;
+        Poll::Ready(Some(Err(BrokenOff)))
+    }
+}
+
+/// What came from the upstream.
+enum Arrived {
+    Frame(Frame<Bytes>),
+    End,
+    BrokenOff,
     Silence,
 }
 
-impl Stream {
-    /// Waits for the upstream, and for the client's departure at the same time, so that a silent
-    /// upstream does not hide a client that has left.
-    async fn relay(
-        mut self,
-        first: Option<Result<Frame<Bytes>, hyper::Error>>,
-    ) -> (Box<Ending>, Rest) {
-        let idle_timeout = self.client.idle_timeout;
-        let silence = sleep_until(Instant::now() + idle_timeout);
-        // Waiting for the departure is set up once for the stream, not once for each frame.
-        let pieces = self.client.pieces.clone();
-        let departed = pieces.closed();
-        tokio::pin!(silence, departed);
-        let mut next = first.map(|frame| Event::Frame(Some(frame)));
+impl Relay {
+    fn poll_arrival(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
+        let arrival = match self.first.take() {
+            Some(arrival) => Poll::Ready(arrival),
+            None => Pin::new(&mut self.body).poll_frame(context),
+        };
+        match arrival {
+            Poll::Ready(arrival) => {
+                self.last_ns = self.exchange.gate.recorder.clock().mono_ns();
+                Poll::Ready(match arrival {
+                    Some(Ok(frame)) => Arrived::Frame(frame),
+                    Some(Err(_)) => Arrived::BrokenOff,
+                    None => Arrived::End,
+                })
+            }
+            Poll::Pending => self.poll_silence(context),
+        }
+    }
+
+    /// The timer is not set again with every frame; when it fires, the silence so far is measured.
+    fn poll_silence(&mut self, context: &mut Context<'_>) -> Poll<Arrived> {
         loop {
-            let event = match next.take() {
-                Some(event) => event,
-                None => tokio::select! {
-                    biased;
-                    frame = self.body.frame() => Event::Frame(frame),
-                    () = departed.as_mut() => Event::ClientLeft,
-                    () = silence.as_mut() => Event::Silence,
-                },
+            ready!(Pin::new(&mut self.silence).poll(context));
+            let now = self.exchange.gate.recorder.clock().mono_ns();
+            let silent = Duration::from_nanos(now.saturating_sub(self.last_ns));
+            let Some(rest) = self.idle_timeout.checked_sub(silent).filter(|rest| !rest.is_zero())
+            else {
+                return Poll::Ready(Arrived::Silence);
             };
-            let frame = match event {
-                Event::Frame(Some(Ok(frame))) => frame,
-                Event::Frame(Some(Err(_))) => return self.finish(Outcome::UpstreamError, true),
-                Event::Frame(None) => return self.finish(Outcome::Completed, false),
-                Event::ClientLeft => return self.leave(Outcome::ClientLeft),
-                Event::Silence => return self.finish(Outcome::TimedOut, true),
-            };
-            silence.as_mut().reset(Instant::now() + idle_timeout);
-            match self.pass(frame).await {
-                Ok(false) => {}
-                Ok(true) => return self.finish(Outcome::Completed, false),
-                Err(Unsent::Departed) => return self.leave(Outcome::ClientLeft),
-                Err(Unsent::NotTaken) => return self.leave(Outcome::TimedOut),
-            }
+            self.silence.change().as_mut().reset(Instant::now() + rest);
         }
     }
 
-    /// Lets a frame through, or holds it. True when it is the end.
-    async fn pass(&mut self, frame: Frame<Bytes>) -> Result<bool, Unsent> {
-        let data = match frame.into_data() {
-            Ok(data) => data,
-            Err(frame) => {
-                if let Ok(trailers) = frame.into_trailers() {
-                    self.held.push(Piece::Trailers(Box::new(trailers)));
-                }
-                return Ok(false);
-            }
-        };
-        let seen = self.meter.observe(&data);
-        if seen.first_token {
-            self.ending.first_token_ns.get_or_insert_with(|| self.clock.mono_ns());
-        }
-        let bytes = data.len() as u64;
-        self.ending.response_bytes = self.ending.response_bytes.saturating_add(bytes);
-        self.left = self.left.map(|left| left.saturating_sub(bytes));
-        let end = match self.hold {
-            Hold::StreamEnd if seen.end || !self.held.is_empty() => {
-                self.held_bytes = self.held_bytes.saturating_add(data.len());
-                let settled = self.meter.is_settled() || self.held_bytes > HELD_BYTES_MAX;
-                self.held.push(Piece::Data(data));
-                return Ok(settled);
-            }
-            Hold::StreamEnd => false,
-            Hold::LastFrame => self.left == Some(0),
-            Hold::OneFrame => {
-                for piece in std::mem::take(&mut self.held) {
-                    self.client.send(piece).await?;
-                }
-                self.held.push(Piece::Data(data));
-                return Ok(false);
-            }
-            Hold::EndMark => false,
-        };
-        if end {
-            self.held.push(Piece::Data(data));
-            return Ok(true);
-        }
-        self.client.send(Piece::Data(data)).await?;
-        Ok(false)
-    }
-
-    /// The upstream has said all it will say, or broke off.
-    fn finish(mut self, outcome: Outcome, broken: bool) -> (Box<Ending>, Rest) {
-        let is_stream = self.hold == Hold::StreamEnd;
-        self.ending.metered = self.meter.finish();
-        let metered = &self.ending.metered;
-        let cut_short = is_stream && (!metered.ended || metered.error_type.is_some());
-        let failed_inside = outcome == Outcome::Completed && cut_short;
-        self.ending.outcome = if failed_inside { Outcome::UpstreamError } else { outcome };
-        let rest = if broken {
-            Rest::BrokenOff { held: self.held, client: self.client }
-        } else {
-            Rest::End { held: self.held, client: self.client, upstream: Some(self.body) }
-        };
-        (self.ending, rest)
-    }
-
-    /// The client is gone; dropping the body cancels the request upstream.
-    fn leave(mut self, outcome: Outcome) -> (Box<Ending>, Rest) {
-        drop(self.body);
-        self.ending.metered = self.meter.finish();
-        self.ending.outcome = outcome;
-        let rest = match outcome {
-            Outcome::TimedOut => Rest::BrokenOff { held: Vec::new(), client: self.client },
-            _ => Rest::Nobody,
-        };
-        (self.ending, rest)
-    }
-}
-
-impl Rest {
-    /// Gives the client the end, after the closing is in the ledger (R2).
-    pub(super) async fn release(self) {
-        match self {
-            Rest::Nobody => {}
-            Rest::Response(response, reply) => drop(reply.send(*response)),
-            Rest::BrokenOff { held, client } => {
-                for piece in held {
-                    if client.send(piece).await.is_err() {
-                        return;
-                    }
-                }
-                let sending = client.pieces.send(Err(BrokenOff));
-                let _ = tokio::time::timeout(client.idle_timeout, sending).await;
-            }
-            Rest::End { held, client, upstream } => {
-                for piece in held {
-                    if client.send(piece).await.is_err() {
-                        return;
-                    }
-                }
-                if let Some(body) = upstream {
-                    pass_remainder(body, client).await;
-                }
-            }
-        }
-    }
-}
-
-/// What comes after the end, mostly nothing but the end mark itself: passed on as it is.
-async fn pass_remainder(mut body: Incoming, client: Client) {
-    if body.is_end_stream() {
-        return;
-    }
-    loop {
-        let frame = tokio::select! {
-            frame = body.frame() => frame,
-            () = client.pieces.closed() => return,
-            () = tokio::time::sleep(client.idle_timeout) => None,
-        };
-        let piece = match frame {
-            None => return,
-            Some(Err(_)) => {
-                let _ = client.pieces.send(Err(BrokenOff)).await;
-                return;
-            }
-            Some(Ok(frame)) => match frame.into_data() {
-                Ok(data) => Piece::Data(data),
-                Err(frame) => match frame.into_trailers() {
-                    Ok(trailers) => Piece::Trailers(Box::new(trailers)),
-                    Err(_) => continue,
-                },
+    /// Takes what came; gives a frame that may go out.
+    fn arrived(&mut self, arrived: Arrived) -> Option<Frame<Bytes>> {
+        match arrived {
+            Arrived::Frame(frame) => match self.pass(frame) {
+                Passage::Through(frame) => return Some(frame),
+                Passage::Held => {}
+                Passage::End => self.finish(Outcome::Completed, Rest::Remainder),
             },
+            Arrived::End => self.finish(Outcome::Completed, Rest::Remainder),
+            Arrived::BrokenOff => self.finish(Outcome::UpstreamError, Rest::BreakOff),
+            Arrived::Silence => self.finish(Outcome::TimedOut, Rest::BreakOff),
+        }
+        None
+    }
+
+    /// Lets a frame through, or holds it.
+    fn pass(&mut self, frame: Frame<Bytes>) -> Passage {
+        let (Step::Passing(facts), Some(data)) = (&mut self.step, frame.data_ref()) else {
+            self.held.push_back(frame);
+            return Passage::Held;
         };
-        if client.send(piece).await.is_err() {
-            return;
+        let seen = facts.meter.observe(data);
+        let (length, bytes) = (data.len(), data.len() as u64);
+        if seen.first_token {
+            facts.ending.first_token_ns.get_or_insert(self.last_ns);
+        }
+        facts.ending.response_bytes = facts.ending.response_bytes.saturating_add(bytes);
+        self.left = self.left.map(|left| left.saturating_sub(bytes));
+        match self.hold {
+            Hold::StreamEnd if seen.end || !self.held.is_empty() => {
+                self.held_bytes = self.held_bytes.saturating_add(length);
+                self.held.push_back(frame);
+                let settled = facts.meter.is_settled() || self.held_bytes > HELD_BYTES_MAX;
+                if settled { Passage::End } else { Passage::Held }
+            }
+            Hold::LastFrame if self.left == Some(0) => {
+                self.held.push_back(frame);
+                Passage::End
+            }
+            Hold::OneFrame => {
+                self.held.push_back(frame);
+                match self.held.len() {
+                    0 | 1 => Passage::Held,
+                    _ => self.held.pop_front().map_or(Passage::Held, Passage::Through),
+                }
+            }
+            Hold::StreamEnd | Hold::LastFrame | Hold::EndMark => Passage::Through(frame),
+        }
+    }
+
+    /// The upstream has said all it will say, or broke off: that is recorded.
+    fn finish(&mut self, outcome: Outcome, rest: Rest) {
+        let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) else { return };
+        let Facts { meter, mut ending } = *facts;
+        ending.metered = meter.finish();
+        let metered = &ending.metered;
+        let cut_short =
+            self.hold == Hold::StreamEnd && (!metered.ended || metered.error_type.is_some());
+        let failed_inside = outcome == Outcome::Completed && cut_short;
+        ending.outcome = if failed_inside { Outcome::UpstreamError } else { outcome };
+        self.step = Step::Closing(self.exchange.close(ending), rest);
+    }
+}
+
+impl Drop for Relay {
+    /// The client left, or the drain is over. Dropping the body cancels the call upstream.
+    fn drop(&mut self) {
+        if let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) {
+            let Facts { meter, mut ending } = *facts;
+            ending.metered = meter.finish();
+            self.exchange.drop_with(ending);
         }
     }
 }
 
 /// A frame that is there already, without waiting for one.
-async fn ready_frame(body: &mut Incoming) -> Option<Result<Frame<Bytes>, hyper::Error>> {
+async fn ready_frame(body: &mut Incoming) -> Option<Arrival> {
     poll_fn(|context| {
         Poll::Ready(match Pin::new(&mut *body).poll_frame(context) {
-            Poll::Ready(frame) => frame,
+            Poll::Ready(frame) => Some(frame),
             Poll::Pending => None,
         })
     })

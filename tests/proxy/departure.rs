@@ -96,6 +96,39 @@ async fn silence_has_a_limit() {
 }
 
 #[tokio::test]
+async fn a_client_that_takes_nothing_is_given_up() {
+    let rig = Rig::new("[upstream]\nidle_timeout = \"700ms\"\n").await;
+    let mut raw = Raw::connect(rig.sidecar.address).await;
+    raw.send(&Request::new("GET", "/unending")).await;
+    assert!(raw.head().await.is_some_and(|head| head.line.contains("200")));
+    let record = closed(&rig.site).await;
+    assert_eq!(record["outcome"], "timed_out", "{record}");
+    let gone = || (rig.fake.last().ended == Ended::PeerLeft).then_some(());
+    eventually("upstream is told", gone).await;
+}
+
+#[tokio::test]
+async fn a_departure_is_recorded_where_the_record_waits_for_the_disk() {
+    let rig = Rig::new("[ledger]\ndurability = \"power\"\n").await;
+    for streamed in [true, false, true, false] {
+        let mut raw = Raw::connect(rig.sidecar.address).await;
+        raw.send(&Request::messages("basic", streamed)).await;
+        if streamed {
+            raw.read_until(b"message_start").await;
+        }
+        raw.reset();
+    }
+    let ended = || {
+        let all = rig.site.exchanges();
+        (all.iter().all(|call| !call["outcome"].is_null())).then_some(all.len())
+    };
+    let known = eventually("every call has its end", ended).await;
+    let upstream = rig.fake.count();
+    assert!(upstream >= 2, "the streams had begun");
+    assert!(known >= upstream, "no call upstream without a record: {known} of {upstream}");
+}
+
+#[tokio::test]
 async fn the_first_events_do_not_wait_for_the_later_ones() {
     for encoding in [None, Some("gzip"), Some("br"), Some("zstd")] {
         let rig = Rig::new("").await;

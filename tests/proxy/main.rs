@@ -277,12 +277,15 @@ async fn headers_of_one_hop_stay_on_it() {
 async fn one_connection_carries_many_calls() {
     let rig = Rig::new("").await;
     let mut raw = Raw::connect(rig.sidecar.address).await;
-    for scenario in ["burst", "e529", "no_content", "burst", "e400", "burst"] {
+    let scenarios = ["burst", "e529", "no_content", "burst", "e400", "burst"];
+    for scenario in scenarios.iter().cycle().take(60) {
         raw.send(&Request::messages(scenario, true)).await;
         assert_eq!(raw.response().await.end, End::Clean, "{scenario}");
     }
-    assert_eq!(rig.fake.count(), 6);
-    assert_eq!(rig.fake.connections().0, 1, "the upstream connection is kept");
+    assert_eq!(rig.fake.count(), 60);
+    // A connection is back in the pool a moment after the client has its answer: a client that asks
+    // again within that moment gets a second one, and that is kept too.
+    assert!(rig.fake.connections().0 <= 3, "upstream connections are kept");
     // Two at once: answered in order, not mixed.
     let both = [Request::plain("one"), Request::messages("burst", true)];
     raw.send_bytes(&both.map(|request| request.bytes()).concat()).await;
