@@ -15,18 +15,6 @@ use weighbridge::index::Index;
 use weighbridge::record::{ChargeRecord, Closing, LineRecord, Opening};
 use weighbridge::report::{Frame, Period, Statement, StatementBuilder};
 
-/// Leaves a month's ledger where `LEDGER_OUT` says, to look at its reports.
-#[test]
-#[ignore = "for people: writes a ledger"]
-#[expect(clippy::disallowed_methods, reason = "told where to write")]
-fn leave_a_month() {
-    let dir = std::env::var("LEDGER_OUT").unwrap();
-    let mut log = Log::new(dir.as_ref(), "wb-56e4c762a077");
-    log.segment_lines = 100_000;
-    month::write(&mut log, 60);
-    assert!(run(&[dir.as_ref()], "report --format html").unwrap().contains("</html>"));
-}
-
 fn month_in(dir: &Path) {
     month::write(&mut Log::new(dir, "i"), 3);
 }
