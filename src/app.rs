@@ -26,6 +26,7 @@ use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityName, LedgerModeName, PricingConfig, SecretRef};
+use crate::corrections;
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
@@ -94,9 +95,8 @@ pub async fn start(config: &Config) -> Result<App> {
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
     let metrics = Arc::new(Metrics::new()?);
-    let pricing = prices.version().to_owned();
     let recorder = Arc::new(Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret)));
-    record_start(&recorder, config, pricing, &recovery).await?;
+    record_start(&recorder, config, &recovery).await?;
 
     let operator = Arc::new(Operator {
         recorder: Arc::clone(&recorder),
@@ -122,6 +122,7 @@ pub async fn start(config: &Config) -> Result<App> {
     };
     let tls = tls_acceptor(config)?;
     operator_tasks.spawn(tick(
+        dir.clone(),
         Arc::clone(&gate.keys),
         Arc::clone(&operator),
         stop_operators.clone(),
@@ -193,7 +194,6 @@ impl App {
 async fn record_start(
     recorder: &Arc<Recorder>,
     config: &Config,
-    pricing: String,
     recovery: &Recovery,
 ) -> Result<()> {
     let found =
@@ -213,7 +213,7 @@ async fn record_start(
         config.settings.iter().map(|s| format!("{}={}\n", s.key, s.value)).collect();
     let started = Started {
         config: leaf_hash(shown.as_bytes()).to_string(),
-        pricing,
+        pricing: recorder.prices().version().to_owned(),
         previous: recovery.previous.name().to_owned(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
     };
@@ -304,7 +304,7 @@ fn gate(
 }
 
 /// Once a second: progress is shown, and a changed keys file is read.
-async fn tick(keys: Arc<LiveKeys>, operator: Arc<Operator>, stop: CancellationToken) {
+async fn tick(dir: PathBuf, keys: Arc<LiveKeys>, operator: Arc<Operator>, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     loop {
         tokio::select! {
@@ -316,6 +316,31 @@ async fn tick(keys: Arc<LiveKeys>, operator: Arc<Operator>, stop: CancellationTo
             Ok(true) => tracing::info!("the keys file was read again"),
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the keys file was not read; old keys stay"),
+        }
+        record_corrections(&operator.recorder, &dir).await;
+    }
+}
+
+/// Takes in the corrections that commands have left.
+async fn record_corrections(recorder: &Recorder, dir: &Path) {
+    for waiting in corrections::waiting(dir) {
+        let settled = match &waiting.correction {
+            Ok(correction) => {
+                let entry = Entry::Reattributed(Box::new(correction.clone()));
+                if let Err(error) = recorder.record(&entry).await {
+                    tracing::error!(%error, "a correction waits: the ledger does not take it");
+                    return;
+                }
+                waiting.done()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a correction is not taken: it is not one");
+                waiting.reject()
+            }
+        };
+        if let Err(error) = settled {
+            tracing::error!(%error, "the file of a correction cannot be taken away");
+            return;
         }
     }
 }

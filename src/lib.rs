@@ -13,7 +13,7 @@
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`proxy`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
-//! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`clock`] | files, SQLite, Prometheus, wall time |
+//! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`corrections`], [`clock`] | files, SQLite, Prometheus, wall time |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
 //! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
 //!
@@ -33,6 +33,7 @@ pub mod audit;
 pub mod cli;
 pub mod clock;
 pub mod config;
+pub mod corrections;
 pub mod index;
 pub mod keys;
 pub mod ledger;

@@ -117,6 +117,12 @@ impl Recorder {
         &self.ledger
     }
 
+    /// The rates that the next call is priced with.
+    #[must_use]
+    pub fn prices(&self) -> Arc<PriceBook> {
+        self.prices.load_full()
+    }
+
     /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

@@ -8,6 +8,7 @@ pub mod exchanges;
 mod keys;
 mod price;
 mod pricing;
+mod reattribute;
 pub mod report;
 mod run;
 mod serve;
@@ -58,6 +59,8 @@ enum Command {
     Sessions(sessions::SessionsArgs),
     /// Virtual keys and known key fingerprints: who pays
     Keys(keys::KeysArgs),
+    /// Move past spend to another team, visibly
+    Reattribute(reattribute::ReattributeArgs),
     /// Price one usage object, or JSON Lines of them
     Price(price::PriceArgs),
     /// The pricing table: check it, list it, compare two
@@ -183,6 +186,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Exchanges(args) => args.run(&mut output, terminal, dirs)?,
         Command::Sessions(args) => args.run(&mut output, terminal, dirs)?,
         Command::Keys(args) => args.run(&mut output, surroundings)?,
+        Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Check(args) => args.run(&mut output, surroundings)?,

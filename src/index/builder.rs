@@ -14,6 +14,7 @@ use std::time::Duration;
 use rusqlite::{Connection, TransactionBehavior};
 use tokio::sync::watch;
 
+use super::correction;
 use super::row::{Row, RowWriter};
 use super::store::{self, State, Store};
 use super::wire::{Fact, LineParser};
@@ -205,13 +206,26 @@ fn write_rows(
                 Some(place) => rows[place].closed = Some(closed),
                 None => damaged += u64::from(!writer.close(&closed)?),
             },
+            Some(Fact::Reattributed(correction)) => {
+                // It is about what stands before it; what closes later closes in its row.
+                damaged += insert(&mut writer, &mut rows)?;
+                waiting.clear();
+                correction::apply(connection, correction.index, &correction.body)?;
+            }
             Some(Fact::Other) => {}
             None => damaged += 1,
         }
     }
-    // In the order of their openings: appending to the end of the table is SQLite's fast path.
-    for row in &rows {
-        damaged += u64::from(!writer.insert(row)?);
+    damaged += insert(&mut writer, &mut rows)?;
+    Ok(damaged)
+}
+
+/// Inserts the rows in the order of their openings: appending to the end of the table is SQLite's
+/// fast path. Returns how many could not be.
+fn insert(writer: &mut RowWriter<'_>, rows: &mut Vec<Row<'_>>) -> Result<u64, IndexError> {
+    let mut damaged = 0;
+    for row in rows.drain(..) {
+        damaged += u64::from(!writer.insert(&row)?);
     }
     Ok(damaged)
 }

@@ -18,6 +18,7 @@ use rusqlite::Connection;
 use crate::ledger::reader::ReadError;
 
 mod builder;
+mod correction;
 mod queries;
 mod reading;
 mod row;

@@ -13,7 +13,7 @@ use crate::report::{Dimension, Facts, Period, Tally};
 /// The most attempts of one call that are listed.
 const ATTEMPTS_MAX: u32 = 100;
 /// What a report reads of each exchange, before its dimensions.
-const FACTS: [&str; 21] = [
+const FACTS: [&str; 22] = [
     "opened_at",
     "closed_seq",
     "input",
@@ -35,13 +35,15 @@ const FACTS: [&str; 21] = [
     "estimated_max_atto",
     "flags",
     "pricing",
+    "moved_seq",
 ];
 const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at, duration_us,
     first_token_us, outcome, status, endpoint, model, model_requested, team, user, project, session,
     agent, parent_agent, key, call, attempt, streamed, input, output, cache_read, write_5m,
     write_1h, usd_nano, usd_atto, list_nano, list_atto, max_nano, max_atto, estimated_nano,
     estimated_atto, estimated_max_nano, estimated_max_atto, savings_nano, savings_atto, unpriced,
-    notional, pricing, request_id, stop_reason, error_type, flags, tags, usage, lines";
+    notional, pricing, request_id, stop_reason, error_type, flags, tags, usage, lines, moved_seq,
+    moved_from";
 
 /// The columns among them that no sum needs, and those that only the way of serving needs.
 const DETAILS: [&str; 10] = [
@@ -272,6 +274,7 @@ fn facts<'r>(row: &'r Row<'_>) -> Result<Facts<'r>, IndexError> {
         estimated_max: money(row, 17),
         flags: text(row, 19),
         pricing: text(row, 20),
+        moved: integer(row, 21).is_some(),
     })
 }
 
@@ -323,6 +326,8 @@ fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
         tags: text(row, 47),
         usage: text(row, 48),
         lines: text(row, 49),
+        moved_sequence: count(row, 50),
+        moved_from: text(row, 51),
     }
 }
 

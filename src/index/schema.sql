@@ -30,6 +30,7 @@ CREATE TABLE exchanges (
     estimated_atto  INTEGER,
     estimated_max_nano INTEGER,          -- the upper end of that; NULL where it is no range
     estimated_max_atto INTEGER,
+    moved_seq       INTEGER,             -- of the correction that moved it to another team
     flags           TEXT,                -- JSON array of names; NULL where there are none
     pricing         TEXT,
     outcome         TEXT,                -- NULL while open
@@ -57,6 +58,7 @@ CREATE TABLE exchanges (
     error_type      TEXT,
     savings_nano    INTEGER,             -- what the cache saved; negative where it cost more
     savings_atto    INTEGER,
+    moved_from      TEXT,                -- the team before the first correction
     usage           TEXT,                -- JSON, as it stands in the ledger
     lines           TEXT                 -- JSON array of the charge's line items
 ) STRICT;

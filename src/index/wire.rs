@@ -11,6 +11,7 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::accounting::Money;
+use crate::record::Reattributed;
 use crate::record::encoding::LINE_BYTES_MAX;
 
 /// What stands before the kind in a line. Nothing after it comes from outside, so the last one
@@ -22,6 +23,7 @@ const KIND_MARK: &[u8] = b",\"kind\":\"";
 pub(super) enum Fact<'a> {
     Opened(Envelope<'a, Opened<'a>>),
     Closed(Envelope<'a, Closed<'a>>),
+    Reattributed(Box<Envelope<'a, Reattributed>>),
     /// Some other kind of entry.
     Other,
 }
@@ -177,6 +179,9 @@ impl LineParser {
         }
         if rest.starts_with(b"closed\"") {
             return serde_json::from_slice(line).ok().map(Fact::Closed);
+        }
+        if rest.starts_with(b"reattributed\"") {
+            return serde_json::from_slice(line).ok().map(Fact::Reattributed);
         }
         serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
     }

@@ -68,6 +68,7 @@ impl Draft {
             Entry::Recovered(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Gap(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Reserve(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Reattributed(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -153,6 +154,7 @@ impl<'a> Line<'a> {
             "recovered" => Entry::Recovered(serde_json::from_str(body)?),
             "gap" => Entry::Gap(serde_json::from_str(body)?),
             "reserve" => Entry::Reserve(serde_json::from_str(body)?),
+            "reattributed" => Entry::Reattributed(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

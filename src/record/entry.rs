@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
 
 /// One immutable fact. The kind's name stands in the line's `kind`, the rest in its `body`.
@@ -21,6 +22,8 @@ pub enum Entry {
     Gap(Gap),
     /// The reserve was used because the disk was full.
     Reserve(Reserve),
+    /// Past spend moves to another cost centre.
+    Reattributed(Box<Reattributed>),
 }
 
 /// A process took the ledger over.
@@ -89,6 +92,7 @@ impl Entry {
             Entry::Recovered(_) => "recovered",
             Entry::Gap(_) => "gap",
             Entry::Reserve(_) => "reserve",
+            Entry::Reattributed(_) => "reattributed",
         }
     }
 }

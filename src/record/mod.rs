@@ -3,10 +3,12 @@
 //! An [`Entry`] is one immutable fact in the ledger. [`encoding`] turns it into the canonical line
 //! that is hashed; [`exchange`] holds the two entries that open and close a call.
 
+pub mod correction;
 pub mod encoding;
 pub mod entry;
 pub mod exchange;
 
+pub use correction::Reattributed;
 pub use encoding::{Line, Stamp};
 pub use entry::Entry;
 pub use exchange::{ChargeRecord, Closing, LineRecord, Opening, Outcome};

@@ -68,6 +68,9 @@ pub struct Exchange<'a> {
     pub tags: Option<&'a str>,
     pub usage: Option<&'a str>,
     pub lines: Option<&'a str>,
+    /// The correction that moved it to its team, and the team before the first one.
+    pub moved_sequence: Option<u64>,
+    pub moved_from: Option<&'a str>,
 }
 
 /// One attempt of a logical call.
@@ -133,6 +136,7 @@ impl Exchange<'_> {
             notional: self.notional,
             unpriced: self.unpriced,
             open: self.closed_sequence.is_none(),
+            moved: self.moved_sequence.is_some(),
             flags: self.flags,
             pricing: self.pricing,
         }
@@ -190,6 +194,8 @@ impl Exchange<'_> {
         line("asked for", own(self.model_requested));
         line("streamed", self.streamed.map(|yes| if yes { "yes" } else { "no" }.to_owned()));
         line("team", own(self.team));
+        let moved = self.moved_from.zip(self.moved_sequence);
+        line("moved", moved.map(|(from, entry)| format!("from {from}, by entry {entry}")));
         line("user", own(self.user));
         line("project", own(self.project));
         line("session", own(self.session));
@@ -319,6 +325,8 @@ impl Serialize for Detail<'_> {
         map.serialize_entry("estimated_max_usd", &exchange.estimated_max)?;
         map.serialize_entry("cache_savings_usd", &exchange.savings)?;
         map.serialize_entry("notional", &exchange.notional)?;
+        map.serialize_entry("moved_from", &exchange.moved_from)?;
+        map.serialize_entry("moved_sequence", &exchange.moved_sequence)?;
         map.serialize_entry("lines", &raw(exchange.lines.or(Some("[]"))))?;
         map.serialize_entry("tags", &raw(exchange.tags.or(Some("{}"))))?;
         map.serialize_entry("call", exchange.call)?;

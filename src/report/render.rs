@@ -124,7 +124,8 @@ impl Report {
                 let _ = writeln!(text, "note: {} {noun} {what}", thousands(count));
             }
         };
-        let Sums { unpriced, unknown, partial, guessed, ranges, subscribed, open, .. } = self.total;
+        let Sums { unpriced, unknown, partial, guessed, ranges, subscribed, open, moved, .. } =
+            self.total;
         note(unpriced, "unpriced: no rate is known, so usd leaves them out (+ ?)");
         note(unknown, "of unknown usage: the API billed them or not, usd leaves them out");
         note(partial, "ended early: output and usd are what had been reported, not the bill");
@@ -140,6 +141,8 @@ impl Report {
         let notional = shown(self.total.notional);
         note(subscribed, &format!("paid by a subscription: {notional} notional, not in usd"));
         note(open, "still open: usd leaves them out");
+        let moved_usd = shown(self.total.moved_usd);
+        note(moved, &format!("moved to another team by corrections: {moved_usd} of usd"));
     }
 
     /// CSV (RFC 4180): a header and one record a group, without the total.
@@ -242,6 +245,8 @@ impl Serialize for Report {
         map.serialize_entry("rows", &rows)?;
         map.serialize_entry("total", &self.total)?;
         map.serialize_entry("pricing_versions", &self.pricing_versions)?;
+        map.serialize_entry("moved_exchanges", &self.total.moved)?;
+        map.serialize_entry("moved_usd", &self.total.moved_usd)?;
         map.end()
     }
 }
@@ -285,7 +290,7 @@ mod tests {
                  "usd": "1234.0000000055", "usd_max": "1234.0000000055",
                  "list_usd": "1234.0000000055", "estimated_usd": "0", "estimated_max_usd": "0",
                  "notional_usd": "0", "unpriced": 1},
-            "pricing_versions": ["2026-11"]});
+            "pricing_versions": ["2026-11"], "moved_exchanges": 0, "moved_usd": "0"});
         assert_eq!(shown, expected);
     }
 

@@ -25,6 +25,8 @@ pub struct Facts<'a> {
     pub unpriced: bool,
     /// It has not closed yet.
     pub open: bool,
+    /// A correction moved it to its cost centre.
+    pub moved: bool,
     /// The flags as they stand in the ledger: a JSON array.
     pub flags: Option<&'a str>,
     /// The pricing table that gave the rates.
@@ -64,6 +66,10 @@ pub struct Sums {
     pub subscribed: u64,
     /// Exchanges that have not closed yet.
     pub open: u64,
+    /// Exchanges that a correction moved here.
+    pub moved: u64,
+    /// What is billed for those; in `usd` too.
+    pub moved_usd: Money,
 }
 
 impl Sums {
@@ -75,6 +81,7 @@ impl Sums {
         }
         self.unpriced += u64::from(facts.unpriced);
         self.open += u64::from(facts.open);
+        self.moved += u64::from(facts.moved);
         if let Some(flags) = facts.flags {
             let flagged = |name: &str| u64::from(has_flag(flags, name));
             self.unknown += flagged("usage_unknown");
@@ -87,6 +94,9 @@ impl Sums {
             return;
         }
         self.usd = self.usd.saturating_add(usd);
+        if facts.moved {
+            self.moved_usd = self.moved_usd.saturating_add(usd);
+        }
         // An upper end without a lower one bounds nothing: the call is unpriced.
         let most = facts.usd_max.filter(|_| facts.usd.is_some());
         self.usd_max = self.usd_max.saturating_add(most.unwrap_or(usd));
@@ -112,6 +122,7 @@ impl Sums {
             (&mut self.estimated, other.estimated),
             (&mut self.estimated_max, other.estimated_max),
             (&mut self.notional, other.notional),
+            (&mut self.moved_usd, other.moved_usd),
         ] {
             *sum = sum.saturating_add(more);
         }
@@ -124,6 +135,7 @@ impl Sums {
             (&mut self.ranges, other.ranges),
             (&mut self.subscribed, other.subscribed),
             (&mut self.open, other.open),
+            (&mut self.moved, other.moved),
         ] {
             *sum = sum.saturating_add(more);
         }

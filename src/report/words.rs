@@ -254,6 +254,16 @@ impl Statement {
         all.into_iter().filter(|apart| apart.exchanges > 0).collect()
     }
 
+    fn payers(&self) -> String {
+        let rule = "The team comes from the credential a call was made with, never from what a \
+                    request says about itself. Models and token kinds are those of each line item.";
+        if self.total.moved == 0 {
+            return rule.to_owned();
+        }
+        let (count, usd) = (calls(self.total.moved), self.total.moved_usd);
+        format!("{rule} Corrections moved {count} with ${usd} to the team shown here.")
+    }
+
     /// How to read it: method, prices, completeness.
     #[must_use]
     pub fn method(&self) -> Vec<Paragraph> {
@@ -303,12 +313,7 @@ impl Statement {
                 text: versions.to_owned(),
                 names: self.pricing_versions.clone(),
             },
-            paragraph(
-                "Who pays",
-                "The team comes from the credential a call was made with, never from what a \
-                 request says about itself. Models and token kinds are those of each line item."
-                    .to_owned(),
-            ),
+            paragraph("Who pays", self.payers()),
             paragraph(
                 "Cache",
                 "Saved: what reads and writes would have cost as plain input, less what they did \
