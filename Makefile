@@ -5,6 +5,7 @@ SHELL := bash
 
 TOOLS := .tools
 CRASH_ROUNDS ?= 100
+CARGO_DENY := 0.20.2
 
 .PHONY: test tools check soak bench demo
 
@@ -17,13 +18,12 @@ test: tools check
 	  cargo test --locked --features real-clients --all-targets; \
 	fi
 
-## Format and lints; licences and advisories where cargo-deny is installed.
-check:
+## Format and lints; bans, licences and sources of everything that is built.
+check: $(TOOLS)/bin/cargo-deny
 	@cargo fmt --all -- --check
 	@cargo clippy --locked --all-targets --features real-clients -- -D warnings
-	@if [ -f deny.toml ] && command -v cargo-deny >/dev/null; then \
-	  cargo deny --offline check licenses bans sources; \
-	fi
+	@cargo fetch --locked --quiet
+	@$< --offline --log-level error check bans licenses sources
 
 ## The real clients that tests/clients.rs runs, at the versions of the lock files.
 tools: $(TOOLS)/npm.installed $(TOOLS)/python.installed
@@ -38,6 +38,10 @@ $(TOOLS)/python.installed: tests/clients/requirements.lock
 	@python3 -m venv $(TOOLS)/venv
 	@$(TOOLS)/venv/bin/pip install --quiet --disable-pip-version-check --require-hashes -r $<
 	@touch $@
+
+# Advisories are left out: their database is not on a package registry.
+$(TOOLS)/bin/cargo-deny:
+	@cargo install cargo-deny --version $(CARGO_DENY) --locked --quiet --root $(TOOLS)
 
 ## Long runs: `kill -9` under load, $(CRASH_ROUNDS) times.
 soak:
