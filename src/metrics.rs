@@ -16,7 +16,7 @@ use prometheus::{
 
 use crate::accounting::{Flag, Money, TokenKind};
 use crate::privacy::Identifier;
-use crate::record::{Closing, Opening};
+use crate::record::{ChargeRecord, Closing, Opening};
 
 /// Most values one label can take before the rest is counted as [`OTHER`].
 pub const LABEL_VALUES_MAX: usize = 200;
@@ -62,6 +62,7 @@ pub struct Metrics {
     pub unrecorded: IntCounter,
     money: MoneyCollector,
     savings: MoneyCollector,
+    notional: MoneyCollector,
     state: Mutex<State>,
 }
 
@@ -179,6 +180,11 @@ impl Metrics {
             "claude_cache_savings_usd_total",
             "What prompt caching saved against uncached input, in US dollars; writes cost first.",
         )?)?;
+        let notional = build.add(MoneyCollector::new(
+            MetricType::COUNTER,
+            "claude_notional_cost_usd_total",
+            "What calls with a subscription login would have cost, in US dollars; never billed.",
+        )?)?;
         let build_info = build.gauges(
             "weighbridge_build_info",
             "1, with the program's version.",
@@ -256,6 +262,7 @@ impl Metrics {
             )?,
             money,
             savings,
+            notional,
             state: Mutex::default(),
             registry,
         })
@@ -302,17 +309,23 @@ impl Metrics {
                 series.tokens[kind as usize].inc_by(count);
             }
         }
-        if closing.flags.contains(&Flag::UsageAnomaly) {
+        self.charged(&series, closing.charge.as_ref(), &closing.flags);
+    }
+
+    /// What a subscription would have cost is nobody's cost: it is counted by itself.
+    fn charged(&self, series: &Series, charge: Option<&ChargeRecord>, flags: &[Flag]) {
+        if flags.contains(&Flag::UsageAnomaly) {
             self.anomalies.with_label_values(&[&*series.model, &*series.team]).inc();
         }
-        // What a subscription would have cost is nobody's cost.
-        let billed = closing.charge.as_ref().filter(|charge| charge.notional == 0);
-        if let Some(saved) = billed.and_then(|charge| charge.cache_savings_usd) {
+        let notional = charge.is_some_and(|charge| charge.notional != 0);
+        let saved = charge.and_then(|charge| charge.cache_savings_usd).filter(|_| !notional);
+        if let Some(saved) = saved {
             self.savings.add(&series.team, &series.model, saved);
         }
-        if let Some(usd) = billed.and_then(|charge| charge.usd) {
-            self.money.add(&series.team, &series.model, usd);
-        } else if closing.flags.contains(&Flag::Unpriced) {
+        if let Some(usd) = charge.and_then(|charge| charge.usd) {
+            let money = if notional { &self.notional } else { &self.money };
+            money.add(&series.team, &series.model, usd);
+        } else if flags.contains(&Flag::Unpriced) {
             self.unpriced.with_label_values(&[&*series.model, &*series.team]).inc();
         }
     }

@@ -19,7 +19,7 @@ use tokio::sync::watch;
 
 use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
-use crate::accounting::price_book::PriceBook;
+use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::Metered;
 use crate::clock::Clock;
@@ -160,7 +160,7 @@ impl Recorder {
         let prices = self.prices.load_full();
         // Made before the wait: a caller that does not wait for the disk leaves a closing behind.
         let mut exchange = OpenExchange {
-            open: Some(Open { opening, started_ns, prices, recorded: true, notional: false }),
+            open: Some(Open { opening, started_ns, prices, recorded: true }),
             recorder: Arc::clone(self),
         };
         let durable = self.durable(position, stamp).await;
@@ -222,8 +222,6 @@ struct Open {
     prices: Arc<PriceBook>,
     /// Whether the opening is in the ledger; not so only in `observe` mode.
     recorded: bool,
-    /// A subscription pays a flat fee: amounts say what it would have cost.
-    notional: bool,
 }
 
 /// An exchange whose opening is in the ledger and whose closing is not yet.
@@ -235,14 +233,6 @@ pub struct OpenExchange {
 }
 
 impl OpenExchange {
-    /// Says that the caller's credential is a subscription login: nothing is billed by the token,
-    /// and the amounts are notional.
-    pub fn set_notional(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.notional = true;
-        }
-    }
-
     /// Prices the exchange and records its end (R2). Returns when the entry is durable in the
     /// configured sense.
     ///
@@ -356,6 +346,7 @@ impl Recorder {
         let category = metered.refusal_category.as_deref();
         let facts = Facts {
             dated: Dated::Moment,
+            platform: opening.platform.as_ref().and_then(|name| Platform::named(name.as_str())),
             refusal: is_refusal.then_some(Refusal { category }),
             requested: opening.model.as_ref().map(Identifier::as_str),
             team: Some(&opening.team),
@@ -363,7 +354,8 @@ impl Recorder {
         };
         let call = Call { day: self.day(open.started_ns), facts, model, usage };
         let estimated = self.estimated_output(&call, metered);
-        Some(charging::record(&open.prices, &call, (estimated, open.notional), flags, |name| {
+        let notional = opening.subscription != 0;
+        Some(charging::record(&open.prices, &call, (estimated, notional), flags, |name| {
             self.identifier(name.as_bytes())
         }))
     }

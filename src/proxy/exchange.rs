@@ -43,8 +43,9 @@ pub(super) async fn run(
     }
     let route = classify(head.method.as_str(), head.uri.path());
     let (payer, key) = gate.payer(headers::credential(&head.headers));
-    let caller = headers::take_caller(&mut head.headers, key);
+    let mut caller = headers::take_caller(&mut head.headers, key);
     let (centre, refusal) = gate.admit(payer, &mut head.headers);
+    caller.subscription = headers::is_oauth(&head.headers);
 
     let collected = match collect::body(&gate, &route, &head, body).await {
         Ok(collected) => collected,

@@ -114,6 +114,10 @@ pub struct Opening {
     /// The agent that started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_agent: Option<Identifier>,
+    /// Where the model runs, where that decides the price and the model's name does not say it
+    /// ([`crate::accounting::price_book::Platform::name`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Identifier>,
     /// From the credential, never from a header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
@@ -125,6 +129,10 @@ pub struct Opening {
     pub session: Option<Identifier>,
     /// 1 where a stream was asked for, else 0.
     pub streamed: u8,
+    /// 1 where the credential is a subscription login: nothing is billed by the token, amounts are
+    /// notional.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub subscription: u8,
     /// Asserted facts (`x-weighbridge-*`, `metadata.user_id`): tags, never identity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Identifier>,
