@@ -224,6 +224,7 @@ async fn record_start(
 /// The closing of an exchange that a crash left open: everything about it is unknown, not zero.
 fn interrupted(exchange: &str) -> Closing {
     Closing {
+        batch: None,
         charge: None,
         duration_us: 0,
         error_type: None,

@@ -14,8 +14,9 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::accounting::{Flag, Money, TokenKind};
+use crate::accounting::{Flag, Money, TokenKind, Usage};
 use crate::privacy::Identifier;
+use crate::record::batch::{BatchResult, BatchTally};
 use crate::record::{ChargeRecord, Closing, Opening};
 
 /// Most values one label can take before the rest is counted as [`OTHER`].
@@ -40,6 +41,7 @@ pub struct Metrics {
     tokens: IntCounterVec,
     unpriced: IntCounterVec,
     anomalies: IntCounterVec,
+    batch_results: IntCounterVec,
     active_sessions: IntGauge,
     /// Exchanges running now.
     pub open_exchanges: IntGauge,
@@ -220,6 +222,11 @@ impl Metrics {
                 "Calls whose usage held something that is not a count, or contradicts itself.",
                 &["model", "team"],
             )?,
+            batch_results: build.counters(
+                "claude_batch_results_total",
+                "Results of message batches that were fetched, by what they were.",
+                &["team", "result"],
+            )?,
             active_sessions: build.gauge(
                 "claude_active_sessions",
                 "Sessions with a call in the last five minutes.",
@@ -304,11 +311,7 @@ impl Metrics {
         if let Some(first) = closing.first_token_us {
             series.first_token.observe(seconds(first));
         }
-        if let Some(usage) = &closing.usage {
-            for (kind, count) in usage.tokens() {
-                series.tokens[kind as usize].inc_by(count);
-            }
-        }
+        self.used(&series, closing.usage.as_ref());
         self.charged(&series, closing.charge.as_ref(), &closing.flags);
     }
 
@@ -327,6 +330,30 @@ impl Metrics {
             money.add(&series.team, &series.model, usd);
         } else if flags.contains(&Flag::Unpriced) {
             self.unpriced.with_label_values(&[&*series.model, &*series.team]).inc();
+        }
+    }
+
+    /// Counts a result of a batch that was priced. It is no request, so it has no duration.
+    pub fn batch_result(&self, result: &BatchResult) {
+        let model = result.model.as_ref().map_or("unknown", |model| model.as_str());
+        let series = self.series(&result.team, model);
+        self.used(&series, result.usage.as_ref());
+        self.charged(&series, result.charge.as_ref(), &result.flags);
+    }
+
+    /// Counts what one fetch of a batch's results held.
+    pub fn batch_results(&self, team: &str, tally: &BatchTally) {
+        let team = self.bounded(&mut lock(&self.state).teams, team);
+        for (result, count) in tally.counts() {
+            if count > 0 {
+                self.batch_results.with_label_values(&[&*team, result]).inc_by(count);
+            }
+        }
+    }
+
+    fn used(&self, series: &Series, usage: Option<&Usage>) {
+        for (kind, count) in usage.into_iter().flat_map(Usage::tokens) {
+            series.tokens[kind as usize].inc_by(count);
         }
     }
 

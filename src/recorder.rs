@@ -7,6 +7,7 @@
 //! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
 //! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
 
+mod batches;
 mod charging;
 
 use std::collections::HashMap;
@@ -16,6 +17,9 @@ use std::time::Duration;
 use arc_swap::ArcSwap;
 use jiff::civil::Date;
 use tokio::sync::watch;
+
+pub use batches::BatchFetch;
+use batches::Fetched;
 
 use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
@@ -47,6 +51,8 @@ pub struct Recorder {
     hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
     /// What completed streams say about the length of cut ones.
     calibration: Mutex<Calibration>,
+    /// The batches whose results are being fetched.
+    fetched: Fetched,
     /// The first metered call of this process that closed, for whoever greets.
     first: watch::Sender<Option<Arc<Closing>>>,
 }
@@ -70,6 +76,8 @@ pub struct Ending {
     pub first_token_ns: Option<u64>,
     /// Facts that the request side knows: a probe, …
     pub flags: Vec<Flag>,
+    /// The id of the batch that the response names as made.
+    pub batch_created: Option<String>,
 }
 
 impl Ending {
@@ -85,6 +93,7 @@ impl Ending {
             response_bytes: 0,
             first_token_ns: None,
             flags: Vec::new(),
+            batch_created: None,
         })
     }
 }
@@ -101,8 +110,19 @@ impl Recorder {
     ) -> Recorder {
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
-        let (hashed, calibration) = (Mutex::default(), Mutex::default());
-        Recorder { ledger, metrics, clock, prices, identifiers, hashed, calibration, first }
+        let (hashed, calibration, fetched) =
+            (Mutex::default(), Mutex::default(), Fetched::default());
+        Recorder {
+            ledger,
+            metrics,
+            clock,
+            prices,
+            identifiers,
+            hashed,
+            calibration,
+            fetched,
+            first,
+        }
     }
 
     /// The clock that stamps entries.
@@ -209,10 +229,14 @@ impl Recorder {
     fn day(&self, started_ns: u64) -> Date {
         let stamp = self.clock.stamp();
         let age = stamp.mono_ns.saturating_sub(started_ns);
-        let wall_ns = i128::from(stamp.wall_ns.saturating_sub(age));
-        let moment = jiff::Timestamp::from_nanosecond(wall_ns).unwrap_or_default();
-        moment.to_zoned(jiff::tz::TimeZone::UTC).date()
+        day_of(stamp.wall_ns.saturating_sub(age))
     }
+}
+
+/// The UTC day of a moment in nanoseconds since 1970.
+fn day_of(wall_ns: u64) -> Date {
+    let moment = jiff::Timestamp::from_nanosecond(wall_ns.into()).unwrap_or_default();
+    moment.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 struct Open {
@@ -298,6 +322,9 @@ fn served_model(metered: &Metered) -> Option<&str> {
 impl Recorder {
     fn closing(&self, open: &Open, ending: Ending) -> Closing {
         let Ending { outcome, status, mut metered, error_type, request_id, .. } = ending;
+        if let Some(batch) = &ending.batch_created {
+            self.batch_created(open, batch);
+        }
         let mut flags = std::mem::take(&mut metered.flags);
         flags.extend(ending.flags);
         let served = served_model(&metered).map(|model| self.identifier(model.as_bytes()));
@@ -312,9 +339,10 @@ impl Recorder {
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
         flags.dedup();
-        let Metered { usage, stop_reason, error_type: from_api, .. } = metered;
+        let Metered { batch, usage, stop_reason, error_type: from_api, .. } = metered;
         let from_api = from_api.map(|kind| self.identifier(kind.as_bytes()));
         Closing {
+            batch,
             charge,
             duration_us: since_start(now),
             error_type: error_type.map(Identifier::known).or(from_api),
@@ -397,9 +425,13 @@ impl Recorder {
 
     fn lost(&self, entry: &Entry, error: &LedgerError) {
         self.metrics.lost_closings.inc();
-        if let Entry::Closed(closing) = entry {
-            let body = serde_json::to_string(closing).unwrap_or_default();
-            tracing::error!(%error, closing = %body, "a closing could not be written");
-        }
+        let body = match entry {
+            Entry::Closed(closing) => serde_json::to_string(closing),
+            Entry::BatchResult(result) => serde_json::to_string(result),
+            Entry::BatchCreated(created) => serde_json::to_string(created),
+            _ => return,
+        };
+        let body = body.unwrap_or_default();
+        tracing::error!(%error, kind = entry.kind(), %body, "an entry could not be written");
     }
 }

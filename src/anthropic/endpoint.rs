@@ -135,8 +135,8 @@ fn of_cloud(post: bool, segments: &[&[u8]]) -> Option<Route> {
         && parent.eq_ignore_ascii_case(b"model")
     {
         let is = |verb: &&str| last.eq_ignore_ascii_case(verb.as_bytes());
-        let streamed = BEDROCK_STREAMS.iter().any(|verb| is(verb));
-        if streamed || BEDROCK_ANSWERS.iter().any(|verb| is(verb)) {
+        let streamed = BEDROCK_STREAMS.iter().any(&is);
+        if streamed || BEDROCK_ANSWERS.iter().any(is) {
             let (model, streamed) = (model_name(of_profile(id)), Some(streamed));
             return Some(Route { model, streamed, ..Route::plain(Endpoint::Bedrock) });
         }

@@ -16,7 +16,7 @@ use tokio::sync::watch;
 
 use super::row::{Row, RowWriter};
 use super::store::{self, State, Store};
-use super::wire::{Fact, LineParser};
+use super::wire::{BatchFact, Fact, LineParser};
 use super::{IndexError, LOCK, WANTED};
 use crate::audit::merkle::leaf_hash;
 use crate::ledger::reader::{Batch, Reader};
@@ -199,19 +199,25 @@ fn write_rows(
         match parser.parse(line) {
             Some(Fact::Opened(opened)) => {
                 waiting.insert(opened.body.exchange.clone(), rows.len());
-                rows.push(Row { opened, closed: None });
+                rows.push(Row { opened, closed: None, may_repeat: false });
             }
             Some(Fact::Closed(closed)) => match waiting.remove(&closed.body.exchange) {
                 Some(place) => rows[place].closed = Some(closed),
                 None => damaged += u64::from(!writer.close(&closed)?),
             },
+            Some(Fact::Batch(BatchFact::Result(result))) => {
+                let (opened, closed) = result.into_exchange();
+                rows.push(Row { opened, closed: Some(closed), may_repeat: true });
+            }
+            Some(Fact::Batch(BatchFact::Created(created))) => writer.batch_created(&created)?,
             Some(Fact::Other) => {}
             None => damaged += 1,
         }
     }
     // In the order of their openings: appending to the end of the table is SQLite's fast path.
     for row in &rows {
-        damaged += u64::from(!writer.insert(row)?);
+        // A result that is in the ledger twice is in the index once.
+        damaged += u64::from(!writer.insert(row)? && !row.may_repeat);
     }
     Ok(damaged)
 }

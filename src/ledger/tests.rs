@@ -55,6 +55,7 @@ fn opened(n: u64) -> Entry {
 
 fn closed(n: u64) -> Entry {
     Entry::Closed(Box::new(Closing {
+        batch: None,
         charge: None,
         duration_us: 1_234_567,
         error_type: None,

@@ -68,6 +68,8 @@ impl Draft {
             Entry::Recovered(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Gap(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Reserve(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BatchCreated(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BatchResult(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -153,6 +155,8 @@ impl<'a> Line<'a> {
             "recovered" => Entry::Recovered(serde_json::from_str(body)?),
             "gap" => Entry::Gap(serde_json::from_str(body)?),
             "reserve" => Entry::Reserve(serde_json::from_str(body)?),
+            "batch_created" => Entry::BatchCreated(serde_json::from_str(body)?),
+            "batch_result" => Entry::BatchResult(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

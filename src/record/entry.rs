@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::{BatchCreated, BatchResult};
 use super::exchange::{Closing, Opening};
 
 /// One immutable fact. The kind's name stands in the line's `kind`, the rest in its `body`.
@@ -21,6 +22,10 @@ pub enum Entry {
     Gap(Gap),
     /// The reserve was used because the disk was full.
     Reserve(Reserve),
+    /// A message batch was made.
+    BatchCreated(Box<BatchCreated>),
+    /// A request of a message batch was priced.
+    BatchResult(Box<BatchResult>),
 }
 
 /// A process took the ledger over.
@@ -89,6 +94,8 @@ impl Entry {
             Entry::Recovered(_) => "recovered",
             Entry::Gap(_) => "gap",
             Entry::Reserve(_) => "reserve",
+            Entry::BatchCreated(_) => "batch_created",
+            Entry::BatchResult(_) => "batch_result",
         }
     }
 }

@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchTally;
 use crate::accounting::{Flag, Money, TokenKind, Usage};
 use crate::privacy::Identifier;
 
@@ -56,7 +57,7 @@ pub enum Endpoint {
     Batches,
     /// `/v1/models`.
     Models,
-    /// Bedrock's `invoke` and `invoke-with-response-stream`.
+    /// Bedrock's `invoke` and `converse`, and their streams.
     Bedrock,
     /// Vertex's `rawPredict` and `streamRawPredict`.
     Vertex,
@@ -149,6 +150,10 @@ pub struct Opening {
 /// What is known when the end of the response has been seen (R2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
+    /// What a fetch of a batch's results held; the results that cost something are entries of
+    /// their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchTally>,
     /// The money. Absent where nothing can have been billed (refusals, errors, unmetered paths)
     /// and where usage is unknown; `usd` inside is absent where the model is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -241,6 +246,11 @@ pub struct LineRecord {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u8) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl LineRecord {

@@ -103,6 +103,7 @@ pub fn closing(id: &str, usd: Option<&str>) -> Closing {
         usd,
     });
     Closing {
+        batch: None,
         charge: Some(ChargeRecord {
             lines: lines.into_iter().collect(),
             pricing: "2026-11:abc".to_owned(),
