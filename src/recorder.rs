@@ -31,6 +31,7 @@ use crate::ledger::{Ledger, LedgerError, Position, Purpose};
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
+use crate::record::entry::PricesChanged;
 use crate::record::exchange::Endpoint;
 use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome, Stamp};
 
@@ -197,6 +198,19 @@ impl Recorder {
     /// Records a fact that belongs to no exchange.
     pub async fn record(&self, entry: &Entry) -> Result<(), LedgerError> {
         self.append(entry, Purpose::Running).await
+    }
+
+    /// Lets other prices hold for calls from now on; tells whether they differ. The change is in
+    /// the ledger first. A running call keeps the prices it began with.
+    pub async fn change_prices(&self, prices: PriceBook) -> Result<bool, LedgerError> {
+        let before = self.prices.load().version().to_owned();
+        let after = prices.version().to_owned();
+        if before == after {
+            return Ok(false);
+        }
+        self.record(&Entry::PricesChanged(PricesChanged { after, before })).await?;
+        self.prices.store(Arc::new(prices));
+        Ok(true)
     }
 
     async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<(), LedgerError> {

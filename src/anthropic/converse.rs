@@ -15,9 +15,9 @@ const LIVES: [(&str, &str); 2] =
 /// The tier that every price list is about.
 const DEFAULT_TIER: &str = "default";
 
-/// The same usage; `None` where it is not in Converse's form. Values are passed on as they are: what
-/// is no count is found where all usage is read. A tier with a price of its own becomes one that no
-/// table knows.
+/// The same usage; `None` where it is not in Converse's form. Values are passed on as they are:
+/// what is no count is found where all usage is read. A tier with a price of its own becomes one
+/// that no table knows.
 pub(super) fn usage(usage: &Value, tier: Option<&Value>) -> Option<Value> {
     let is_converse = COUNTS.iter().any(|(name, _)| usage.get(name).is_some());
     if !is_converse {

@@ -22,6 +22,8 @@ pub enum Entry {
     Gap(Gap),
     /// The reserve was used because the disk was full.
     Reserve(Reserve),
+    /// From here on other prices hold; calls that run keep those they began with.
+    PricesChanged(PricesChanged),
     /// A message batch was made.
     BatchCreated(Box<BatchCreated>),
     /// A request of a message batch was priced.
@@ -82,6 +84,15 @@ pub struct Reserve {
     pub first: u64,
 }
 
+/// A pricing table took the place of another while running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PricesChanged {
+    /// Version and content hash of the new one.
+    pub after: String,
+    /// Those of the old one.
+    pub before: String,
+}
+
 impl Entry {
     /// The name in the line's `kind`.
     #[must_use]
@@ -94,6 +105,7 @@ impl Entry {
             Entry::Recovered(_) => "recovered",
             Entry::Gap(_) => "gap",
             Entry::Reserve(_) => "reserve",
+            Entry::PricesChanged(_) => "prices_changed",
             Entry::BatchCreated(_) => "batch_created",
             Entry::BatchResult(_) => "batch_result",
         }

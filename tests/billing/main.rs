@@ -8,6 +8,7 @@ mod support;
 mod batches;
 mod clouds;
 mod logins;
+mod reload;
 
 use serde_json::Value;
 use support::api::Fake;
