@@ -3,6 +3,9 @@
 //! Start: ledger (recover) → metrics → recorder → index follower → admin → proxy listener last.
 //! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
 
+mod prices;
+mod tick;
+
 use std::fs;
 use std::io::{self, Write};
 use std::net::SocketAddr;
@@ -15,18 +18,21 @@ use std::time::Duration;
 use anyhow::{Context, Result, anyhow};
 use hyper::header::HeaderValue;
 use tokio::net::TcpListener;
+use tokio::sync::Notify;
 use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
-use crate::accounting::price_book::{PriceBook, PricingFile};
+use prices::LivePrices;
+pub use prices::price_book;
+use tick::{Watch, tick};
+
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
-use crate::config::{Config, DurabilityName, LedgerModeName, PricingConfig, SecretRef};
-use crate::corrections;
+use crate::config::{Config, DurabilityName, LedgerModeName, SecretRef};
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
@@ -39,8 +45,6 @@ use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::Recorder;
 
-/// How often a running sidecar looks whether its keys file changed, and shows that it is alive.
-const TICK: Duration = Duration::from_secs(1);
 /// How long dropped tasks may take to wind up.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
 /// A `command:` secret must come within this time.
@@ -77,6 +81,7 @@ pub struct App {
     stop_operators: CancellationToken,
     follower: std::thread::JoinHandle<()>,
     stop_follower: Arc<AtomicBool>,
+    reload: Arc<Notify>,
     drain_timeout: Duration,
 }
 
@@ -90,7 +95,8 @@ pub async fn start(config: &Config) -> Result<App> {
     let dir = &config.ledger.dir;
     keys::make_private_dir(dir)
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
-    let prices = current_prices(config, clock)?;
+    let seen_prices = prices::versions(&config.pricing);
+    let prices = prices::current(config, clock)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
@@ -121,22 +127,20 @@ pub async fn start(config: &Config) -> Result<App> {
         admin_token: token_file(dir, "admin.token")?,
     };
     let tls = tls_acceptor(config)?;
-    operator_tasks.spawn(tick(
-        dir.clone(),
-        Arc::clone(&gate.keys),
-        Arc::clone(&operator),
-        stop_operators.clone(),
-    ));
+    let watch = Watch {
+        keys: Arc::clone(&gate.keys),
+        operator: Arc::clone(&operator),
+        prices: LivePrices::new(config.pricing.clone(), seen_prices),
+        data_dir: dir.clone(),
+        reload: Arc::default(),
+    };
+    let reload = Arc::clone(&watch.reload);
+    operator_tasks.spawn(tick(watch, stop_operators.clone()));
     let Listeners { api, admin, telemetry } = listeners;
     let operators = [(Listener::Admin, Some(admin)), (Listener::Telemetry, telemetry)];
     for (kind, listener) in operators.into_iter().filter_map(|(k, l)| Some((k, l?))) {
-        let serving = admin::serve(
-            Arc::clone(&operator),
-            kind,
-            listener,
-            operator_tasks.clone(),
-            stop_operators.clone(),
-        );
+        let (operator, stop) = (Arc::clone(&operator), stop_operators.clone());
+        let serving = admin::serve(operator, kind, listener, operator_tasks.clone(), stop);
         operator_tasks.spawn(serving);
     }
     let most = config.listen.connections_max;
@@ -154,11 +158,18 @@ pub async fn start(config: &Config) -> Result<App> {
         stop_operators,
         follower,
         stop_follower,
+        reload,
         drain_timeout: config.listen.drain_timeout,
     })
 }
 
 impl App {
+    /// Looks at once whether files have changed that are read again while running, and reads the
+    /// prices in any case.
+    pub fn reload(&self) {
+        self.reload.notify_one();
+    }
+
     /// Stops accepting, waits for running exchanges up to the deadline or until `force`, then
     /// gives everything back in reverse order.
     pub async fn stop(self, force: impl Future<Output = ()>) -> Result<()> {
@@ -224,6 +235,7 @@ async fn record_start(
 /// The closing of an exchange that a crash left open: everything about it is unknown, not zero.
 fn interrupted(exchange: &str) -> Closing {
     Closing {
+        batch: None,
         charge: None,
         duration_us: 0,
         error_type: None,
@@ -303,48 +315,6 @@ fn gate(
     }))
 }
 
-/// Once a second: progress is shown, and a changed keys file is read.
-async fn tick(dir: PathBuf, keys: Arc<LiveKeys>, operator: Arc<Operator>, stop: CancellationToken) {
-    let mut ticks = tokio::time::interval(TICK);
-    loop {
-        tokio::select! {
-            _ = ticks.tick() => {}
-            () = stop.cancelled() => return,
-        }
-        operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
-        match keys.refresh() {
-            Ok(true) => tracing::info!("the keys file was read again"),
-            Ok(false) => {}
-            Err(error) => tracing::error!(%error, "the keys file was not read; old keys stay"),
-        }
-        record_corrections(&operator.recorder, &dir).await;
-    }
-}
-
-/// Takes in the corrections that commands have left.
-async fn record_corrections(recorder: &Recorder, dir: &Path) {
-    for waiting in corrections::waiting(dir) {
-        let settled = match &waiting.correction {
-            Ok(correction) => {
-                let entry = Entry::Reattributed(Box::new(correction.clone()));
-                if let Err(error) = recorder.record(&entry).await {
-                    tracing::error!(%error, "a correction waits: the ledger does not take it");
-                    return;
-                }
-                waiting.done()
-            }
-            Err(error) => {
-                tracing::error!(%error, "a correction is not taken: it is not one");
-                waiting.reject()
-            }
-        };
-        if let Err(error) = settled {
-            tracing::error!(%error, "the file of a correction cannot be taken away");
-            return;
-        }
-    }
-}
-
 struct Listeners {
     api: TcpListener,
     admin: TcpListener,
@@ -405,31 +375,6 @@ fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
         .with_single_cert(chain, key)?;
     server.alpn_protocols = vec![b"http/1.1".to_vec()];
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
-}
-
-/// The prices to start with; says so where nobody has looked after them for long.
-fn current_prices(config: &Config, clock: Clock) -> Result<PriceBook> {
-    let prices = price_book(&config.pricing)?;
-    if let Some(days) = prices.days_too_old(clock.today()) {
-        let pricing = prices.version();
-        tracing::warn!(days, pricing, "the prices were compared with their sources long ago");
-    }
-    Ok(prices)
-}
-
-/// The prices that a configuration asks for.
-///
-/// # Errors
-///
-/// A file cannot be read or does not hold what it should; the message names file and line.
-pub fn price_book(config: &PricingConfig) -> Result<PriceBook> {
-    let read = |path: &PathBuf| {
-        let name = path.display().to_string();
-        let text = fs::read_to_string(path).with_context(|| format!("pricing.files {name}"))?;
-        Ok(PricingFile { name, text })
-    };
-    let files = config.files.iter().map(read).collect::<Result<Vec<_>>>()?;
-    Ok(PriceBook::load(&files, &config.overrides)?)
 }
 
 /// Fetches a secret from where it is kept. It is never shown and never written down.

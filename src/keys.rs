@@ -161,9 +161,9 @@ impl KeyFile {
     }
 }
 
-/// What tells one version of the file from another.
+/// What tells one version of a file from another.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
-struct FileVersion {
+pub struct FileVersion {
     modified: Option<SystemTime>,
     bytes: u64,
     inode: u64,
@@ -207,7 +207,9 @@ impl LiveKeys {
     }
 }
 
-fn file_version(path: &Path) -> Option<FileVersion> {
+/// Which version of a file is there; `None` where none is.
+#[must_use]
+pub fn file_version(path: &Path) -> Option<FileVersion> {
     use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).ok()?;
     let (modified, bytes, inode) = (metadata.modified().ok(), metadata.len(), metadata.ino());

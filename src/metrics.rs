@@ -14,9 +14,10 @@ use prometheus::{
     Registry, TextEncoder,
 };
 
-use crate::accounting::{Flag, Money, TokenKind};
+use crate::accounting::{Flag, Money, TokenKind, Usage};
 use crate::privacy::Identifier;
-use crate::record::{Closing, Opening};
+use crate::record::batch::{BatchResult, BatchTally};
+use crate::record::{ChargeRecord, Closing, Opening};
 
 /// Most values one label can take before the rest is counted as [`OTHER`].
 pub const LABEL_VALUES_MAX: usize = 200;
@@ -40,6 +41,7 @@ pub struct Metrics {
     tokens: IntCounterVec,
     unpriced: IntCounterVec,
     anomalies: IntCounterVec,
+    batch_results: IntCounterVec,
     active_sessions: IntGauge,
     /// Exchanges running now.
     pub open_exchanges: IntGauge,
@@ -62,6 +64,7 @@ pub struct Metrics {
     pub unrecorded: IntCounter,
     money: MoneyCollector,
     savings: MoneyCollector,
+    notional: MoneyCollector,
     state: Mutex<State>,
 }
 
@@ -179,6 +182,11 @@ impl Metrics {
             "claude_cache_savings_usd_total",
             "What prompt caching saved against uncached input, in US dollars; writes cost first.",
         )?)?;
+        let notional = build.add(MoneyCollector::new(
+            MetricType::COUNTER,
+            "claude_notional_cost_usd_total",
+            "What calls with a subscription login would have cost, in US dollars; never billed.",
+        )?)?;
         let build_info = build.gauges(
             "weighbridge_build_info",
             "1, with the program's version.",
@@ -213,6 +221,11 @@ impl Metrics {
                 "claude_usage_anomalies_total",
                 "Calls whose usage held something that is not a count, or contradicts itself.",
                 &["model", "team"],
+            )?,
+            batch_results: build.counters(
+                "claude_batch_results_total",
+                "Results of message batches that were fetched, by what they were.",
+                &["team", "result"],
             )?,
             active_sessions: build.gauge(
                 "claude_active_sessions",
@@ -256,6 +269,7 @@ impl Metrics {
             )?,
             money,
             savings,
+            notional,
             state: Mutex::default(),
             registry,
         })
@@ -297,23 +311,49 @@ impl Metrics {
         if let Some(first) = closing.first_token_us {
             series.first_token.observe(seconds(first));
         }
-        if let Some(usage) = &closing.usage {
-            for (kind, count) in usage.tokens() {
-                series.tokens[kind as usize].inc_by(count);
-            }
-        }
-        if closing.flags.contains(&Flag::UsageAnomaly) {
+        self.used(&series, closing.usage.as_ref());
+        self.charged(&series, closing.charge.as_ref(), &closing.flags);
+    }
+
+    /// What a subscription would have cost is nobody's cost: it is counted by itself.
+    fn charged(&self, series: &Series, charge: Option<&ChargeRecord>, flags: &[Flag]) {
+        if flags.contains(&Flag::UsageAnomaly) {
             self.anomalies.with_label_values(&[&*series.model, &*series.team]).inc();
         }
-        // What a subscription would have cost is nobody's cost.
-        let billed = closing.charge.as_ref().filter(|charge| charge.notional == 0);
-        if let Some(saved) = billed.and_then(|charge| charge.cache_savings_usd) {
+        let notional = charge.is_some_and(|charge| charge.notional != 0);
+        let saved = charge.and_then(|charge| charge.cache_savings_usd).filter(|_| !notional);
+        if let Some(saved) = saved {
             self.savings.add(&series.team, &series.model, saved);
         }
-        if let Some(usd) = billed.and_then(|charge| charge.usd) {
-            self.money.add(&series.team, &series.model, usd);
-        } else if closing.flags.contains(&Flag::Unpriced) {
+        if let Some(usd) = charge.and_then(|charge| charge.usd) {
+            let money = if notional { &self.notional } else { &self.money };
+            money.add(&series.team, &series.model, usd);
+        } else if flags.contains(&Flag::Unpriced) {
             self.unpriced.with_label_values(&[&*series.model, &*series.team]).inc();
+        }
+    }
+
+    /// Counts a result of a batch that was priced. It is no request, so it has no duration.
+    pub fn batch_result(&self, result: &BatchResult) {
+        let model = result.model.as_ref().map_or("unknown", |model| model.as_str());
+        let series = self.series(&result.team, model);
+        self.used(&series, result.usage.as_ref());
+        self.charged(&series, result.charge.as_ref(), &result.flags);
+    }
+
+    /// Counts what one fetch of a batch's results held.
+    pub fn batch_results(&self, team: &str, tally: &BatchTally) {
+        let team = self.bounded(&mut lock(&self.state).teams, team);
+        for (result, count) in tally.counts() {
+            if count > 0 {
+                self.batch_results.with_label_values(&[&*team, result]).inc_by(count);
+            }
+        }
+    }
+
+    fn used(&self, series: &Series, usage: Option<&Usage>) {
+        for (kind, count) in usage.into_iter().flat_map(Usage::tokens) {
+            series.tokens[kind as usize].inc_by(count);
         }
     }
 

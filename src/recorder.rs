@@ -7,6 +7,7 @@
 //! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
 //! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
 
+mod batches;
 mod charging;
 
 use std::collections::HashMap;
@@ -17,9 +18,12 @@ use arc_swap::ArcSwap;
 use jiff::civil::Date;
 use tokio::sync::watch;
 
+pub use batches::BatchFetch;
+use batches::Fetched;
+
 use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
-use crate::accounting::price_book::PriceBook;
+use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::Metered;
 use crate::clock::Clock;
@@ -27,6 +31,7 @@ use crate::ledger::{Ledger, LedgerError, Position, Purpose};
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
+use crate::record::entry::PricesChanged;
 use crate::record::exchange::Endpoint;
 use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome, Stamp};
 
@@ -47,6 +52,8 @@ pub struct Recorder {
     hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
     /// What completed streams say about the length of cut ones.
     calibration: Mutex<Calibration>,
+    /// The batches whose results are being fetched.
+    fetched: Fetched,
     /// The first metered call of this process that closed, for whoever greets.
     first: watch::Sender<Option<Arc<Closing>>>,
 }
@@ -70,6 +77,8 @@ pub struct Ending {
     pub first_token_ns: Option<u64>,
     /// Facts that the request side knows: a probe, …
     pub flags: Vec<Flag>,
+    /// The id of the batch that the response names as made.
+    pub batch_created: Option<String>,
 }
 
 impl Ending {
@@ -85,6 +94,7 @@ impl Ending {
             response_bytes: 0,
             first_token_ns: None,
             flags: Vec::new(),
+            batch_created: None,
         })
     }
 }
@@ -101,8 +111,19 @@ impl Recorder {
     ) -> Recorder {
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
-        let (hashed, calibration) = (Mutex::default(), Mutex::default());
-        Recorder { ledger, metrics, clock, prices, identifiers, hashed, calibration, first }
+        let (hashed, calibration, fetched) =
+            (Mutex::default(), Mutex::default(), Fetched::default());
+        Recorder {
+            ledger,
+            metrics,
+            clock,
+            prices,
+            identifiers,
+            hashed,
+            calibration,
+            fetched,
+            first,
+        }
     }
 
     /// The clock that stamps entries.
@@ -166,7 +187,7 @@ impl Recorder {
         let prices = self.prices.load_full();
         // Made before the wait: a caller that does not wait for the disk leaves a closing behind.
         let mut exchange = OpenExchange {
-            open: Some(Open { opening, started_ns, prices, recorded: true, notional: false }),
+            open: Some(Open { opening, started_ns, prices, recorded: true }),
             recorder: Arc::clone(self),
         };
         let durable = self.durable(position, stamp).await;
@@ -183,6 +204,19 @@ impl Recorder {
     /// Records a fact that belongs to no exchange.
     pub async fn record(&self, entry: &Entry) -> Result<(), LedgerError> {
         self.append(entry, Purpose::Running).await
+    }
+
+    /// Lets other prices hold for calls from now on; tells whether they differ. The change is in
+    /// the ledger first. A running call keeps the prices it began with.
+    pub async fn change_prices(&self, prices: PriceBook) -> Result<bool, LedgerError> {
+        let before = self.prices.load().version().to_owned();
+        let after = prices.version().to_owned();
+        if before == after {
+            return Ok(false);
+        }
+        self.record(&Entry::PricesChanged(PricesChanged { after, before })).await?;
+        self.prices.store(Arc::new(prices));
+        Ok(true)
     }
 
     async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<(), LedgerError> {
@@ -215,10 +249,14 @@ impl Recorder {
     fn day(&self, started_ns: u64) -> Date {
         let stamp = self.clock.stamp();
         let age = stamp.mono_ns.saturating_sub(started_ns);
-        let wall_ns = i128::from(stamp.wall_ns.saturating_sub(age));
-        let moment = jiff::Timestamp::from_nanosecond(wall_ns).unwrap_or_default();
-        moment.to_zoned(jiff::tz::TimeZone::UTC).date()
+        day_of(stamp.wall_ns.saturating_sub(age))
     }
+}
+
+/// The UTC day of a moment in nanoseconds since 1970.
+fn day_of(wall_ns: u64) -> Date {
+    let moment = jiff::Timestamp::from_nanosecond(wall_ns.into()).unwrap_or_default();
+    moment.to_zoned(jiff::tz::TimeZone::UTC).date()
 }
 
 struct Open {
@@ -228,8 +266,6 @@ struct Open {
     prices: Arc<PriceBook>,
     /// Whether the opening is in the ledger; not so only in `observe` mode.
     recorded: bool,
-    /// A subscription pays a flat fee: amounts say what it would have cost.
-    notional: bool,
 }
 
 /// An exchange whose opening is in the ledger and whose closing is not yet.
@@ -241,14 +277,6 @@ pub struct OpenExchange {
 }
 
 impl OpenExchange {
-    /// Says that the caller's credential is a subscription login: nothing is billed by the token,
-    /// and the amounts are notional.
-    pub fn set_notional(&mut self) {
-        if let Some(open) = &mut self.open {
-            open.notional = true;
-        }
-    }
-
     /// Prices the exchange and records its end (R2). Returns when the entry is durable in the
     /// configured sense.
     ///
@@ -314,6 +342,9 @@ fn served_model(metered: &Metered) -> Option<&str> {
 impl Recorder {
     fn closing(&self, open: &Open, ending: Ending) -> Closing {
         let Ending { outcome, status, mut metered, error_type, request_id, .. } = ending;
+        if let Some(batch) = &ending.batch_created {
+            self.batch_created(open, batch);
+        }
         let mut flags = std::mem::take(&mut metered.flags);
         flags.extend(ending.flags);
         let served = served_model(&metered).map(|model| self.identifier(model.as_bytes()));
@@ -328,9 +359,10 @@ impl Recorder {
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
         flags.dedup();
-        let Metered { usage, stop_reason, error_type: from_api, .. } = metered;
+        let Metered { batch, usage, stop_reason, error_type: from_api, .. } = metered;
         let from_api = from_api.map(|kind| self.identifier(kind.as_bytes()));
         Closing {
+            batch,
             charge,
             duration_us: since_start(now),
             error_type: error_type.map(Identifier::known).or(from_api),
@@ -362,6 +394,7 @@ impl Recorder {
         let category = metered.refusal_category.as_deref();
         let facts = Facts {
             dated: Dated::Moment,
+            platform: opening.platform.as_ref().and_then(|name| Platform::named(name.as_str())),
             refusal: is_refusal.then_some(Refusal { category }),
             requested: opening.model.as_ref().map(Identifier::as_str),
             team: Some(&opening.team),
@@ -369,7 +402,8 @@ impl Recorder {
         };
         let call = Call { day: self.day(open.started_ns), facts, model, usage };
         let estimated = self.estimated_output(&call, metered);
-        Some(charging::record(&open.prices, &call, (estimated, open.notional), flags, |name| {
+        let notional = opening.subscription != 0;
+        Some(charging::record(&open.prices, &call, (estimated, notional), flags, |name| {
             self.identifier(name.as_bytes())
         }))
     }
@@ -411,9 +445,13 @@ impl Recorder {
 
     fn lost(&self, entry: &Entry, error: &LedgerError) {
         self.metrics.lost_closings.inc();
-        if let Entry::Closed(closing) = entry {
-            let body = serde_json::to_string(closing).unwrap_or_default();
-            tracing::error!(%error, closing = %body, "a closing could not be written");
-        }
+        let body = match entry {
+            Entry::Closed(closing) => serde_json::to_string(closing),
+            Entry::BatchResult(result) => serde_json::to_string(result),
+            Entry::BatchCreated(created) => serde_json::to_string(created),
+            _ => return,
+        };
+        let body = body.unwrap_or_default();
+        tracing::error!(%error, kind = entry.kind(), %body, "an entry could not be written");
     }
 }

@@ -72,6 +72,7 @@ fn families_in_source() -> Families {
     }
     let money = ("counter".to_owned(), vec!["model".to_owned(), "team".to_owned()]);
     families.insert("claude_cost_usd_total".to_owned(), money.clone());
+    families.insert("claude_notional_cost_usd_total".to_owned(), money.clone());
     // Falls with each write to the cache, so it is no counter.
     let savings = ("gauge".to_owned(), money.1);
     families.insert("claude_cache_savings_usd_total".to_owned(), savings);

@@ -66,7 +66,12 @@ enum Stage<W: Write + Default> {
 impl<W: Write + Default> Decoder<W> {
     /// A decoder into `sink`; `None` where the library cannot make one.
     pub(super) fn new(coding: Coding, sink: W) -> Option<Decoder<W>> {
-        let bounded = Bounded { sink, left: DECODED_BYTES_MAX, exceeded: false };
+        Decoder::with_bound(coding, sink, DECODED_BYTES_MAX)
+    }
+
+    /// The same with another bound on what comes out.
+    pub(super) fn with_bound(coding: Coding, sink: W, bytes_max: u64) -> Option<Decoder<W>> {
+        let bounded = Bounded { sink, left: bytes_max, exceeded: false };
         let stage = match coding {
             Coding::Identity => Stage::Identity(bounded.sink),
             Coding::Gzip => Stage::Gzip(Box::new(flate2::write::MultiGzDecoder::new(bounded))),

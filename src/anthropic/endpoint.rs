@@ -5,6 +5,7 @@
 //! upstream may accept cannot dodge metering. Any prefix is allowed: gateways and Foundry put
 //! the API below a path of their own.
 
+use crate::accounting::price_book::Platform;
 use crate::record::exchange::Endpoint;
 
 /// The longest path that is normalised; the rest of a longer one is not looked at.
@@ -12,6 +13,10 @@ const PATH_BYTES_MAX: usize = 8 * 1024;
 
 /// The longest model name taken from a path. Bedrock's profile ARNs reach about 150 bytes.
 const MODEL_BYTES_MAX: usize = 256;
+
+/// What Bedrock is asked for at the end of a path: an answer at once, or a stream.
+const BEDROCK_ANSWERS: [&str; 2] = ["invoke", "converse"];
+const BEDROCK_STREAMS: [&str; 2] = ["invoke-with-response-stream", "converse-stream"];
 
 /// What a path says.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -22,11 +27,24 @@ pub struct Route {
     pub model: Option<String>,
     /// Whether a stream is asked for, where the path says so; else the body does.
     pub streamed: Option<bool>,
+    /// Where the model runs, where the path says so and its name does not.
+    pub platform: Option<Platform>,
+    /// What is done with a batch.
+    pub batch: Option<BatchStep>,
+}
+
+/// What a request does with a message batch, as far as it matters to its bill.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum BatchStep {
+    /// It creates one: the response names it.
+    Create,
+    /// It fetches the results of the one with this id.
+    Results(String),
 }
 
 impl Route {
     const fn plain(endpoint: Endpoint) -> Route {
-        Route { endpoint, model: None, streamed: None }
+        Route { endpoint, model: None, streamed: None, platform: None, batch: None }
     }
 }
 
@@ -81,15 +99,30 @@ fn of_segments(post: bool, segments: &[&[u8]]) -> Route {
         return Route::plain(match rest.as_slice() {
             [] if post => Endpoint::Messages,
             [verb] if post && verb.eq_ignore_ascii_case(b"count_tokens") => Endpoint::CountTokens,
-            [first, ..] if first.eq_ignore_ascii_case(b"batches") => Endpoint::Batches,
+            [first, rest @ ..] if first.eq_ignore_ascii_case(b"batches") => {
+                return Route { batch: batch_step(post, rest), ..Route::plain(Endpoint::Batches) };
+            }
             _ => Endpoint::Other,
         });
     }
     if resource.eq_ignore_ascii_case(b"models") && rest.len() <= 1 {
         let model = rest.first().and_then(|name| model_name(name));
-        return Route { endpoint: Endpoint::Models, model, streamed: None };
+        return Route { model, ..Route::plain(Endpoint::Models) };
     }
     Route::plain(Endpoint::Other)
+}
+
+/// What follows `batches`.
+fn batch_step(post: bool, rest: &[&[u8]]) -> Option<BatchStep> {
+    match rest {
+        [] if post => Some(BatchStep::Create),
+        [id, verb] if !post && verb.eq_ignore_ascii_case(b"results") => {
+            // Whatever the id is, its results cost money.
+            let id = String::from_utf8_lossy(&id[..id.len().min(MODEL_BYTES_MAX)]);
+            Some(BatchStep::Results(id.into_owned()))
+        }
+        _ => None,
+    }
 }
 
 /// Bedrock's `…/model/{id}/{verb}` and Vertex's `…/models/{id}:{verb}`.
@@ -101,10 +134,11 @@ fn of_cloud(post: bool, segments: &[&[u8]]) -> Option<Route> {
     if let [.., parent, id] = before
         && parent.eq_ignore_ascii_case(b"model")
     {
-        let streamed = last.eq_ignore_ascii_case(b"invoke-with-response-stream");
-        if streamed || last.eq_ignore_ascii_case(b"invoke") {
-            let streamed = Some(streamed);
-            return Some(Route { endpoint: Endpoint::Bedrock, model: model_name(id), streamed });
+        let is = |verb: &&str| last.eq_ignore_ascii_case(verb.as_bytes());
+        let streamed = BEDROCK_STREAMS.iter().any(&is);
+        if streamed || BEDROCK_ANSWERS.iter().any(is) {
+            let (model, streamed) = (model_name(of_profile(id)), Some(streamed));
+            return Some(Route { model, streamed, ..Route::plain(Endpoint::Bedrock) });
         }
     }
     if !before.last()?.eq_ignore_ascii_case(b"models") {
@@ -119,7 +153,25 @@ fn of_cloud(post: bool, segments: &[&[u8]]) -> Option<Route> {
     if id.eq_ignore_ascii_case(b"count-tokens") {
         return Some(Route::plain(Endpoint::CountTokens));
     }
-    Some(Route { endpoint: Endpoint::Vertex, model: model_name(id), streamed: Some(streamed) })
+    let platform = location(before).map(|location| match location {
+        b"global" => Platform::Direct,
+        _ => Platform::VertexRegional,
+    });
+    let (model, streamed) = (model_name(id), Some(streamed));
+    Some(Route { model, streamed, platform, ..Route::plain(Endpoint::Vertex) })
+}
+
+/// Vertex's `…/locations/{location}/…`.
+fn location<'a>(segments: &[&'a [u8]]) -> Option<&'a [u8]> {
+    let mut pairs = segments.windows(2).rev();
+    pairs.find_map(|pair| pair[0].eq_ignore_ascii_case(b"locations").then_some(pair[1]))
+}
+
+/// The model's name in the ARN of a foundation model or of a system's profile. What an account's
+/// own profile stands for, its ARN does not say.
+fn of_profile(id: &[u8]) -> &[u8] {
+    let tail = id.rsplit(|byte| *byte == b'/').next().unwrap_or(id);
+    if memchr::memmem::find(tail, b"anthropic.").is_some() { tail } else { id }
 }
 
 fn model_name(bytes: &[u8]) -> Option<String> {

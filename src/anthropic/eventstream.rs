@@ -1,7 +1,8 @@
 //! Bedrock's binary event stream (`application/vnd.amazon.eventstream`), split while it passes.
 //!
-//! A frame is a prelude (total length, header length, CRC), headers, a payload and a CRC; the
-//! payload is `{"bytes":"…"}` with one event of the API in base64. The checksums are not checked:
+//! A frame is a prelude (total length, header length, CRC), headers, a payload and a CRC. The
+//! payload is `{"bytes":"…"}` with one event of the API in base64, or in Converse's form the event
+//! itself. The checksums are not checked:
 //! the client does, and the transport has its own.
 
 use std::borrow::Cow;
@@ -22,6 +23,9 @@ const CHECKSUM_BYTES: usize = 4;
 
 /// The longest frame that is kept: an event in base64, and its headers.
 const FRAME_BYTES_MAX: usize = 2 * EVENT_BYTES_MAX;
+
+/// The one event of InvokeModelWithResponseStream; Converse names its own.
+const CHUNK: &[u8] = b"chunk";
 
 /// How much of the base64 is needed to see an event's type: 96 bytes of it.
 const SNIFF_BYTES: usize = 128;
@@ -136,8 +140,13 @@ fn read_frame(frame: &[u8], reading: &mut Reading) {
     let Some((prelude, rest)) = frame.split_first_chunk::<PRELUDE_BYTES>() else { return };
     let body = &rest[..rest.len() - CHECKSUM_BYTES];
     let (headers, payload) = body.split_at(lengths(prelude).1);
-    if let Some(name) = exception(headers) {
+    let (event, exception) = names(headers);
+    if let Some(name) = exception {
         reading.failure(name);
+        return;
+    }
+    if let Some(event) = event.filter(|event| *event != CHUNK) {
+        reading.converse(event, payload);
         return;
     }
     let Ok(Payload { bytes }) = serde_json::from_slice(payload) else {
@@ -161,19 +170,20 @@ fn read_frame(frame: &[u8], reading: &mut Reading) {
     }
 }
 
-/// The name of the exception or error that a frame is, if it is one.
-fn exception(headers: &[u8]) -> Option<&str> {
-    let (mut failed, mut name) = (false, None);
+/// The name of a frame's event, and of the exception or error that it is, if it is one.
+fn names(headers: &[u8]) -> (Option<&[u8]>, Option<&str>) {
+    let (mut failed, mut name, mut event) = (false, None, None);
     let mut rest = headers;
     while let Some((header, value, after)) = next_header(rest) {
         match header {
+            b":event-type" => event = Some(value),
             b":message-type" => failed = matches!(value, b"exception" | b"error"),
             b":exception-type" | b":error-code" => name = str::from_utf8(value).ok(),
             _ => {}
         }
         rest = after;
     }
-    failed.then(|| name.unwrap_or("exception"))
+    (event, failed.then(|| name.unwrap_or("exception")))
 }
 
 /// Name, value and the headers after it.

@@ -8,6 +8,7 @@ use std::io::{self, Write};
 
 use crate::accounting::estimate::Streamed;
 use crate::accounting::{Flag, Usage};
+use crate::record::batch::BatchTally;
 use crate::record::exchange::Endpoint;
 
 use super::decode::{Coding, Decoder};
@@ -57,6 +58,8 @@ pub struct Seen {
 /// What a response said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metered {
+    /// What a fetch of a batch's results held.
+    pub batch: Option<BatchTally>,
     /// The usage is final: `message_stop`, a `message_delta` with a stop reason, or a whole JSON
     /// document was seen.
     pub complete: bool,
@@ -115,6 +118,20 @@ impl Meter {
         }
     }
 
+    /// A meter for a document that bills nothing and whose id matters.
+    #[must_use]
+    pub fn of_document(content_encoding: Option<&str>) -> Meter {
+        let inspector = Inspector::new(Form::Json);
+        let decoder = Coding::of(content_encoding).and_then(|c| Decoder::new(c, inspector));
+        Meter {
+            form: if decoder.is_some() { Form::Json } else { Form::Opaque },
+            decoder,
+            expects_usage: false,
+            stream_requested: false,
+            first_byte_seen: false,
+        }
+    }
+
     /// How the body is read.
     #[must_use]
     pub const fn form(&self) -> Form {
@@ -154,34 +171,40 @@ impl Meter {
         if let Some(flag) = stopped {
             reading.flag(flag);
         }
-        let mut metered = Metered {
-            complete: reading.complete,
-            ended: reading.ended,
-            error_type: reading.error_type.take(),
-            message_id: reading.message_id.take(),
-            model: reading.model.take(),
-            refusal_category: reading.refusal_category.take(),
-            stop_reason: reading.stop_reason.take(),
-            streamed: reading.streamed,
-            ..Metered::default()
-        };
+        if whole_document && self.stream_requested {
+            reading.flag(Flag::JsonForStream);
+        }
+        let metered = gathered(reading);
         if !self.expects_usage {
             // An error page need not be JSON, and bills nothing.
-            return metered;
+            return Metered { flags: Vec::new(), usage: None, ..metered };
         }
-        let (usage, mut flags) = reading.finish();
-        if usage.is_none() {
-            flags.insert(Flag::UsageUnknown);
-        } else if !metered.complete {
-            flags.insert(Flag::Partial);
-        }
-        if whole_document && self.stream_requested {
-            flags.insert(Flag::JsonForStream);
-        }
-        metered.usage = usage;
-        metered.flags = flags.into_iter().collect();
         metered
     }
+}
+
+/// What was read of a response that bills.
+pub(super) fn gathered(mut reading: Reading) -> Metered {
+    let mut metered = Metered {
+        complete: reading.complete,
+        ended: reading.ended,
+        error_type: reading.error_type.take(),
+        message_id: reading.message_id.take(),
+        model: reading.model.take(),
+        refusal_category: reading.refusal_category.take(),
+        stop_reason: reading.stop_reason.take(),
+        streamed: reading.streamed,
+        ..Metered::default()
+    };
+    let (usage, mut flags) = reading.finish();
+    if usage.is_none() {
+        flags.insert(Flag::UsageUnknown);
+    } else if !metered.complete {
+        flags.insert(Flag::Partial);
+    }
+    metered.usage = usage;
+    metered.flags = flags.into_iter().collect();
+    metered
 }
 
 /// The form of a successful answer of a metered endpoint. Where the content type says nothing

@@ -5,6 +5,8 @@
 //! answers in the API's shape. Everything here looks at a copy or in passing: what is forwarded
 //! never depends on what was understood.
 
+pub mod batch;
+mod converse;
 mod decode;
 pub mod endpoint;
 mod eventstream;
@@ -16,7 +18,8 @@ mod reading;
 pub mod request;
 mod sse;
 
-pub use endpoint::{Route, classify};
+pub use batch::{BatchItem, BatchReader};
+pub use endpoint::{BatchStep, Route, classify};
 pub use failure::Refusal;
 pub use merge::UsageMerge;
 pub use meter::{Form, Meter, Metered, ResponseHead, Seen};

@@ -9,6 +9,7 @@ use serde_json::value::RawValue;
 use crate::accounting::estimate::Streamed;
 use crate::accounting::{Flag, Usage};
 
+use super::converse;
 use super::json;
 use super::merge::UsageMerge;
 use super::meter::Seen;
@@ -131,6 +132,11 @@ struct Message<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    /// Bedrock's Converse form.
+    #[serde(borrow, rename = "stopReason")]
+    converse_stop: Option<&'a RawValue>,
+    #[serde(borrow, rename = "serviceTier")]
+    converse_tier: Option<&'a RawValue>,
 }
 
 /// One event of a stream.
@@ -246,12 +252,41 @@ impl Reading {
             }
         };
         self.message(&message);
-        if let Some(usage) = self.part(message.usage) {
-            self.usage.start(&usage);
-        }
+        self.whole_usage(&message);
         self.error(message.error);
         (self.complete, self.ended) = (true, true);
         true
+    }
+
+    /// An event of Bedrock's Converse stream: its name stands in a header, its data as they are.
+    pub(super) fn converse(&mut self, name: &[u8], data: &[u8]) {
+        if matches!(name, b"contentBlockStart" | b"contentBlockDelta") {
+            return self.announce(Kind::Content);
+        }
+        if !matches!(name, b"messageStop" | b"metadata") {
+            return;
+        }
+        let Ok(message) = serde_json::from_slice::<Message<'_>>(data) else {
+            return self.flag(Flag::Unparseable);
+        };
+        self.message(&message);
+        // The usage comes after the end of the message: both are held back together.
+        self.seen.end |= !self.ended;
+        self.ended = true;
+        if name == b"metadata" {
+            self.whole_usage(&message);
+            (self.complete, self.settled) = (true, true);
+        }
+    }
+
+    /// The usage of a whole answer, in either form.
+    fn whole_usage(&mut self, message: &Message<'_>) {
+        let Some(usage) = self.part(message.usage) else { return };
+        let tier = self.part(message.converse_tier);
+        match converse::usage(&usage, tier.as_ref()) {
+            Some(usage) => self.usage.start(&usage),
+            None => self.usage.start(&usage),
+        }
     }
 
     /// The usage and all flags; the texts are read before.
@@ -268,7 +303,7 @@ impl Reading {
             (&mut self.refusal_category, category.and_then(Value::as_str).and_then(bounded)),
             (&mut self.message_id, text(message.id)),
             (&mut self.model, text(message.model)),
-            (&mut self.stop_reason, text(message.stop_reason)),
+            (&mut self.stop_reason, text(message.stop_reason.or(message.converse_stop))),
         ] {
             if text.is_some() {
                 *field = text;

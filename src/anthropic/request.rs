@@ -77,6 +77,8 @@ enum Fact {
     MaxTokens,
     Metadata,
     Messages,
+    /// Bedrock's Converse form: holds `maxTokens`.
+    InferenceConfig,
     None,
 }
 
@@ -164,7 +166,7 @@ impl RequestScanner {
         match self.fact {
             Fact::Model => self.capture.restart(MODEL_BYTES_MAX),
             Fact::Stream | Fact::MaxTokens => self.capture.restart(SCALAR_BYTES_MAX),
-            Fact::Metadata => self.capture.restart(METADATA_BYTES_MAX),
+            Fact::Metadata | Fact::InferenceConfig => self.capture.restart(METADATA_BYTES_MAX),
             Fact::Messages => self.messages.restart(),
             Fact::None => {}
         }
@@ -204,6 +206,12 @@ impl RequestScanner {
                 self.facts.user_id = metadata.as_ref().and_then(|value| text_in(value, "user_id"));
                 self.facts.session = self.facts.user_id.as_deref().and_then(session_in);
             }
+            Fact::InferenceConfig => {
+                let config: Option<Value> =
+                    self.capture.whole().and_then(|raw| serde_json::from_slice(raw).ok());
+                let count = config.as_ref().and_then(|config| config.get("maxTokens"));
+                self.facts.max_tokens = count.and_then(Value::as_u64);
+            }
             Fact::Messages => self.facts.messages_hash = Some(self.messages.hash(self.seed)),
             Fact::None => {}
         }
@@ -233,6 +241,7 @@ fn fact_named(key: &[u8]) -> Fact {
         b"max_tokens" => Fact::MaxTokens,
         b"metadata" => Fact::Metadata,
         b"messages" => Fact::Messages,
+        b"inferenceConfig" => Fact::InferenceConfig,
         _ => Fact::None,
     }
 }

@@ -3,6 +3,7 @@
 use std::io::{self, IsTerminal, Write};
 use std::path::PathBuf;
 use std::process::ExitCode;
+use std::sync::Arc;
 
 use clap::Args;
 use tokio::signal::unix::{Signal, SignalKind, signal};
@@ -103,15 +104,29 @@ impl ServeArgs {
     }
 
     async fn serve(&self, config: &Config) -> anyhow::Result<()> {
+        let on_terminal = io::stderr().is_terminal();
         let mut signals = Signals::listen()?;
         let app = app::start(config).await?;
         if let Some(path) = &self.ready_file {
             app::write_private(path, app.ready.json().as_bytes())?;
         }
         greet(config, &app)?;
-        tokio::select! {
-            () = signals.stop() => {}
-            () = first_call(&app.recorder) => signals.stop().await,
+        let mut hang_up = signal(SignalKind::hangup())?;
+        let mut first = std::pin::pin!(first_call(Arc::clone(&app.recorder)));
+        let mut called = false;
+        loop {
+            tokio::select! {
+                () = signals.stop() => break,
+                () = first.as_mut(), if !called => called = true,
+                _ = hang_up.recv() => {
+                    // Of a terminal it means that nobody is there any more.
+                    if on_terminal {
+                        break;
+                    }
+                    tracing::info!("SIGHUP: keys and prices are read again");
+                    app.reload();
+                }
+            }
         }
         tracing::info!("stopping: running calls may finish, a second signal forces the end");
         app.stop(signals.stop()).await?;
@@ -198,7 +213,7 @@ fn greet(config: &Config, app: &App) -> io::Result<()> {
 }
 
 /// Says when the first call came and what it cost: the moment a newcomer knows that it works.
-async fn first_call(recorder: &Recorder) {
+async fn first_call(recorder: Arc<Recorder>) {
     let Some(first) = recorder.first_closing().await else { return };
     let line = summary::first_call(&first);
     if io::stdout().is_terminal() {

@@ -30,6 +30,8 @@ pub struct Upstream {
     pub(super) proxy: Option<String>,
     pub(super) no_proxy: Option<String>,
     pub(super) ca_file: Option<String>,
+    pub(super) oauth_tokens: Option<String>,
+    pub(super) platform: Option<String>,
 }
 
 /// `[listen]`

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{File, Layer, Source};
-use crate::accounting::price_book::Override;
+use crate::accounting::price_book::{Override, Platform};
 
 /// A key, its effective value as text, and where it came from: what `weighbridge check` prints.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -63,6 +63,10 @@ pub struct UpstreamConfig {
     pub no_proxy: Option<String>,
     /// More certificate authorities (PEM) beside the platform's.
     pub ca_file: Option<PathBuf>,
+    /// Tokens of OAuth logins belong to subscriptions, which are not billed by the token.
+    pub oauth_is_subscription: bool,
+    /// Where all models behind this upstream run; `None` leaves it to path and model name.
+    pub platform: Option<Platform>,
 }
 
 /// Where the sidecar listens.
@@ -304,7 +308,33 @@ fn read_upstream(
         ca_file: reader
             .optional("upstream.ca_file", |f| f.upstream.ca_file.clone())
             .map(|setting| PathBuf::from(setting.value)),
+        oauth_is_subscription: reader.parsed(
+            "upstream.oauth_tokens",
+            "subscription",
+            |f| f.upstream.oauth_tokens.clone(),
+            |text| match text {
+                "subscription" => Ok(true),
+                "billed" => Ok(false),
+                _ => Err("write subscription or billed".to_owned()),
+            },
+        )?,
+        platform: reader.parsed(
+            "upstream.platform",
+            "auto",
+            |f| f.upstream.platform.clone(),
+            platform,
+        )?,
     })
+}
+
+fn platform(text: &str) -> Result<Option<Platform>, String> {
+    match (text, Platform::named(text)) {
+        ("auto", _) => Ok(None),
+        (_, Some(platform)) => Ok(Some(platform)),
+        _ => Err("write auto, list, bedrock_global, bedrock_regional, bedrock_gov, \
+                  vertex_regional or foundry_us_data_zone"
+            .to_owned()),
+    }
 }
 
 fn non_empty(setting: Setting) -> Option<String> {

@@ -17,7 +17,7 @@ use tokio::sync::watch;
 use super::correction;
 use super::row::{Row, RowWriter};
 use super::store::{self, State, Store};
-use super::wire::{Fact, LineParser};
+use super::wire::{BatchFact, Fact, LineParser};
 use super::{IndexError, LOCK, WANTED};
 use crate::audit::merkle::leaf_hash;
 use crate::ledger::reader::{Batch, Reader};
@@ -200,12 +200,17 @@ fn write_rows(
         match parser.parse(line) {
             Some(Fact::Opened(opened)) => {
                 waiting.insert(opened.body.exchange.clone(), rows.len());
-                rows.push(Row { opened, closed: None });
+                rows.push(Row { opened, closed: None, may_repeat: false });
             }
             Some(Fact::Closed(closed)) => match waiting.remove(&closed.body.exchange) {
                 Some(place) => rows[place].closed = Some(closed),
                 None => damaged += u64::from(!writer.close(&closed)?),
             },
+            Some(Fact::Batch(BatchFact::Result(result))) => {
+                let (opened, closed) = result.into_exchange();
+                rows.push(Row { opened, closed: Some(closed), may_repeat: true });
+            }
+            Some(Fact::Batch(BatchFact::Created(created))) => writer.batch_created(&created)?,
             Some(Fact::Reattributed(correction)) => {
                 // It is about what stands before it; what closes later closes in its row.
                 damaged += insert(&mut writer, &mut rows)?;
@@ -225,7 +230,8 @@ fn write_rows(
 fn insert(writer: &mut RowWriter<'_>, rows: &mut Vec<Row<'_>>) -> Result<u64, IndexError> {
     let mut damaged = 0;
     for row in rows.drain(..) {
-        damaged += u64::from(!writer.insert(&row)?);
+        // A result that is in the ledger twice is in the index once.
+        damaged += u64::from(!writer.insert(&row)? && !row.may_repeat);
     }
     Ok(damaged)
 }

@@ -17,6 +17,7 @@ use rusqlite::Connection;
 
 use crate::ledger::reader::ReadError;
 
+mod batches;
 mod builder;
 mod correction;
 mod queries;
@@ -25,6 +26,7 @@ mod row;
 mod store;
 mod wire;
 
+pub use batches::{KnownBatch, Maker, known_batch};
 pub use builder::{Builder, follow};
 pub use queries::{Filter, Selection};
 pub use reading::Index;

@@ -107,12 +107,18 @@ impl Index {
     }
 
     fn connect(data_dir: &Path) -> Result<Index, IndexError> {
-        let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-        let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
-        connection.busy_timeout(BUSY_TIMEOUT)?;
+        let connection = connect(data_dir)?;
         connection.pragma_update(None, "mmap_size", MAP_BYTES)?;
         let damaged = super::store::meta(&connection, "damaged")?;
         let damaged = damaged.and_then(|text| text.parse().ok()).unwrap_or(0);
         Ok(Index { connection, data_dir: data_dir.to_owned(), damaged })
     }
+}
+
+/// A connection that only reads, however far the index is.
+pub(super) fn connect(data_dir: &Path) -> Result<Connection, IndexError> {
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+    connection.busy_timeout(BUSY_TIMEOUT)?;
+    Ok(connection)
 }

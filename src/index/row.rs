@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::IndexError;
-use super::wire::{Charge, Closed, Envelope, Opened, Text, Tokens};
+use super::wire::{BatchCreated, Charge, Closed, Envelope, Opened, Text, Tokens};
 use crate::accounting::Money;
 
 /// Columns that the opening fills, in the order they are bound.
@@ -72,10 +72,13 @@ pub(super) struct Row<'a> {
     pub(super) opened: Envelope<'a, Opened<'a>>,
     /// Absent where it closes in a later batch.
     pub(super) closed: Option<Envelope<'a, Closed<'a>>>,
+    /// The ledger may hold it more than once: a result of a batch.
+    pub(super) may_repeat: bool,
 }
 
 /// Writes rows through one transaction.
 pub(super) struct RowWriter<'c> {
+    connection: &'c Connection,
     insert: CachedStatement<'c>,
     update: CachedStatement<'c>,
 }
@@ -95,6 +98,7 @@ impl<'c> RowWriter<'c> {
             CLOSED.join(" = ?, ")
         );
         Ok(RowWriter {
+            connection,
             insert: connection.prepare_cached(&insert)?,
             update: connection.prepare_cached(&update)?,
         })
@@ -127,6 +131,26 @@ impl<'c> RowWriter<'c> {
         Ok(self.insert.raw_execute()? == 1)
     }
 
+    /// Remembers who made a message batch; the first to say so is right.
+    pub(super) fn batch_created(
+        &self,
+        line: &Envelope<'_, BatchCreated<'_>>,
+    ) -> Result<(), IndexError> {
+        let sql = "INSERT OR IGNORE INTO batches (batch, created_at, team, user, project, key)
+                   VALUES (?1, ?2, ?3, ?4, ?5, ?6)";
+        let made = &line.body;
+        let own = |text: &Option<Text<'_>>| text.as_ref().map(|text| text.0.to_string());
+        self.connection.prepare_cached(sql)?.execute((
+            &*made.batch,
+            line.wall_ns,
+            &*made.team,
+            own(&made.user),
+            own(&made.project),
+            own(&made.key),
+        ))?;
+        Ok(())
+    }
+
     /// Closes a row of an earlier batch. Where its opening is lost (pruned, damaged) the closing
     /// becomes a row by itself: what was spent stays in the sums. `false` where it is closed
     /// already.
@@ -139,7 +163,7 @@ impl<'c> RowWriter<'c> {
         }
         let mut binder = Binder { statement: &mut self.insert, next: 1 };
         binder.put(closed.index)?;
-        let lasted_ns = closed.body.duration_us.saturating_mul(1000);
+        let lasted_ns = closed.body.duration_us.unwrap_or(0).saturating_mul(1000);
         binder.put(closed.wall_ns.saturating_sub(lasted_ns))?;
         binder.put(&*closed.instance)?;
         binder.put(&*closed.body.exchange)?;

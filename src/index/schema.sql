@@ -63,4 +63,14 @@ CREATE TABLE exchanges (
     lines           TEXT                 -- JSON array of the charge's line items
 ) STRICT;
 
+-- Who made a batch: its results are theirs, whoever fetches them.
+CREATE TABLE batches (
+    batch      TEXT PRIMARY KEY,
+    created_at INTEGER NOT NULL,         -- nanoseconds since 1970 (UTC)
+    team       TEXT NOT NULL,
+    user       TEXT,
+    project    TEXT,
+    key        TEXT
+) STRICT, WITHOUT ROWID;
+
 CREATE UNIQUE INDEX exchanges_id ON exchanges (id);

@@ -10,6 +10,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
+use super::batches::row_id;
 use crate::accounting::Money;
 use crate::record::Reattributed;
 use crate::record::encoding::LINE_BYTES_MAX;
@@ -18,14 +19,25 @@ use crate::record::encoding::LINE_BYTES_MAX;
 /// in the line is the right one.
 const KIND_MARK: &[u8] = b",\"kind\":\"";
 
+/// What the kinds of entry about batches begin with.
+const BATCH_MARK: &[u8] = b"batch_";
+
 /// A line that matters to the index.
 #[derive(Debug)]
 pub(super) enum Fact<'a> {
     Opened(Envelope<'a, Opened<'a>>),
     Closed(Envelope<'a, Closed<'a>>),
+    Batch(BatchFact<'a>),
     Reattributed(Box<Envelope<'a, Reattributed>>),
     /// Some other kind of entry.
     Other,
+}
+
+/// A line about a message batch.
+#[derive(Debug)]
+pub(super) enum BatchFact<'a> {
+    Created(Envelope<'a, BatchCreated<'a>>),
+    Result(Box<Envelope<'a, BatchResult<'a>>>),
 }
 
 /// What every line has.
@@ -44,6 +56,93 @@ pub(super) struct Envelope<'a, B> {
 #[derive(Debug, Deserialize)]
 #[serde(transparent)]
 pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
+
+/// Who made a batch.
+#[derive(Debug, Deserialize)]
+pub(super) struct BatchCreated<'a> {
+    #[serde(borrow)]
+    pub(super) batch: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) key: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) project: Option<Text<'a>>,
+    #[serde(borrow)]
+    pub(super) team: Cow<'a, str>,
+    #[serde(borrow)]
+    pub(super) user: Option<Text<'a>>,
+}
+
+/// A priced result of a batch.
+#[derive(Debug, Deserialize)]
+pub(super) struct BatchResult<'a> {
+    #[serde(borrow)]
+    pub(super) batch: Cow<'a, str>,
+    #[serde(borrow)]
+    charge: Option<Charge<'a>>,
+    created: Option<i64>,
+    #[serde(borrow)]
+    flags: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) item: Cow<'a, str>,
+    #[serde(borrow)]
+    key: Option<Text<'a>>,
+    #[serde(borrow)]
+    model: Option<Text<'a>>,
+    #[serde(borrow)]
+    project: Option<Text<'a>>,
+    #[serde(borrow)]
+    stop_reason: Option<Text<'a>>,
+    #[serde(borrow)]
+    team: Cow<'a, str>,
+    #[serde(borrow)]
+    usage: Option<&'a RawValue>,
+    #[serde(borrow)]
+    user: Option<Text<'a>>,
+}
+
+impl<'a> Envelope<'a, BatchResult<'a>> {
+    /// As an exchange that was opened when the batch was made, as far as that is known, and is
+    /// closed.
+    pub(super) fn into_exchange(self) -> (Envelope<'a, Opened<'a>>, Envelope<'a, Closed<'a>>) {
+        let Envelope { body, index, instance, wall_ns } = self;
+        let id: Cow<'a, str> = Cow::Owned(row_id(&body.batch, &body.item));
+        let opened = Opened {
+            agent: None,
+            attempt: 1,
+            call: id.clone(),
+            endpoint: Cow::Borrowed("batches"),
+            exchange: id.clone(),
+            key: body.key,
+            model: None,
+            parent_agent: None,
+            project: body.project,
+            session: None,
+            streamed: 0,
+            tags: None,
+            team: body.team,
+            user: body.user,
+        };
+        let closed = Closed {
+            charge: body.charge,
+            duration_us: None,
+            error_type: None,
+            exchange: id,
+            flags: body.flags,
+            first_token_us: None,
+            model: body.model,
+            outcome: Cow::Borrowed("completed"),
+            request_id: None,
+            status: None,
+            stop_reason: body.stop_reason,
+            usage: body.usage,
+        };
+        let opened_at = body.created.unwrap_or(wall_ns);
+        (
+            Envelope { body: opened, index, instance: instance.clone(), wall_ns: opened_at },
+            Envelope { body: closed, index, instance, wall_ns },
+        )
+    }
+}
 
 /// The fields of an opening that have a column.
 #[derive(Debug, Deserialize)]
@@ -81,7 +180,7 @@ pub(super) struct Opened<'a> {
 pub(super) struct Closed<'a> {
     #[serde(borrow)]
     pub(super) charge: Option<Charge<'a>>,
-    pub(super) duration_us: i64,
+    pub(super) duration_us: Option<i64>,
     #[serde(borrow)]
     pub(super) error_type: Option<Text<'a>>,
     #[serde(borrow)]
@@ -183,7 +282,23 @@ impl LineParser {
         if rest.starts_with(b"reattributed\"") {
             return serde_json::from_slice(line).ok().map(Fact::Reattributed);
         }
+        if rest.starts_with(BATCH_MARK) {
+            return self.parse_batch(line).map(Fact::Batch);
+        }
         serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
+    }
+
+    /// `None` where the line is not about a batch, or damaged.
+    pub(super) fn parse_batch<'a>(&self, line: &'a [u8]) -> Option<BatchFact<'a>> {
+        if line.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        let rest = &line[self.0.rfind(line)? + KIND_MARK.len()..];
+        if rest.starts_with(b"batch_result\"") {
+            return serde_json::from_slice(line).ok().map(BatchFact::Result);
+        }
+        let created = rest.starts_with(b"batch_created\"");
+        created.then(|| serde_json::from_slice(line).ok().map(BatchFact::Created))?
     }
 }
 

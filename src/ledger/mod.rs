@@ -16,6 +16,7 @@ mod terms;
 mod tests;
 mod writer;
 
+use std::path::Path;
 use std::sync::Arc;
 
 use tokio::sync::watch;
@@ -116,6 +117,12 @@ impl Ledger {
             Ok(_) => Err(LedgerError::Poisoned(shared.book().reason.clone().unwrap_or_default())),
             Err(_) => Err(LedgerError::ShutDown),
         }
+    }
+
+    /// The data directory.
+    #[must_use]
+    pub fn dir(&self) -> &Path {
+        &self.writer.dir
     }
 
     /// Number of entries.

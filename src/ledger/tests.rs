@@ -40,10 +40,12 @@ fn opened(n: u64) -> Entry {
         method: Identifier::known("POST"),
         model: Some(Identifier::known("claude-opus-5-5")),
         parent_agent: None,
+        platform: None,
         project: None,
         request_bytes: Some(900),
         session: None,
         streamed: 1,
+        subscription: 0,
         tags: BTreeMap::new(),
         team: "unattributed".to_owned(),
         traceparent: None,
@@ -53,6 +55,7 @@ fn opened(n: u64) -> Entry {
 
 fn closed(n: u64) -> Entry {
     Entry::Closed(Box::new(Closing {
+        batch: None,
         charge: None,
         duration_us: 1_234_567,
         error_type: None,

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::os::unix::fs::OpenOptionsExt as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::thread::{self, JoinHandle};
 
@@ -20,6 +20,7 @@ use crate::record::entry::Reserve;
 pub(super) struct Writer {
     pub(super) shared: Arc<Shared>,
     pub(super) durability: Durability,
+    pub(super) dir: PathBuf,
     thread: Mutex<Option<JoinHandle<()>>>,
 }
 
@@ -57,7 +58,8 @@ impl Writer {
             Mode::Strict => Durability::Power,
             Mode::Closed | Mode::Observe => options.durability,
         };
-        Ok((Writer { shared, durability, thread: Mutex::new(Some(thread)) }, recovery))
+        let (dir, thread) = (dir.to_owned(), Mutex::new(Some(thread)));
+        Ok((Writer { shared, durability, dir, thread }, recovery))
     }
 
     /// Refuses what comes from now on, syncs a last time and waits for the thread to end.

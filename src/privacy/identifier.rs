@@ -50,6 +50,19 @@ impl Identifier {
         Identifier::plain(text).unwrap_or_else(|| Identifier(key.hash(text)))
     }
 
+    /// The keyed hash of `text` in any case: for names that a caller fills with what it likes.
+    #[must_use]
+    pub fn hashed(text: &[u8], key: &HashKey) -> Identifier {
+        Identifier(key.hash(text))
+    }
+
+    /// The 128 bits of a keyed hash; `None` for a name that was kept.
+    #[must_use]
+    pub fn hash_bits(text: &str) -> Option<u128> {
+        let digits = text.strip_prefix("hmac:").filter(|digits| digits.len() == 32)?;
+        u128::from_str_radix(digits, 16).ok()
+    }
+
     /// Keeps `text` where it looks like an identifier.
     #[must_use]
     pub fn plain(text: &[u8]) -> Option<Identifier> {

@@ -12,6 +12,7 @@ use super::headers::Caller;
 use crate::accounting::Flag;
 use crate::accounting::attribution::CostCentre;
 use crate::anthropic::{RequestFacts, Route};
+use crate::privacy::Identifier;
 use crate::record::{Opening, Outcome};
 use crate::recorder::Ending;
 
@@ -80,6 +81,7 @@ impl Call {
         if let Some(user) = asserted {
             tags.insert("user_id".to_owned(), name(user.as_bytes()));
         }
+        let platform = gate.upstream.platform.or(self.route.platform);
         let model = self.route.model.as_deref().or_else(|| read?.model.as_deref());
         Opening {
             agent: keep(caller.agent),
@@ -92,10 +94,12 @@ impl Call {
             method: name(self.method.as_str().as_bytes()),
             model: model.map(|model| name(model.as_bytes())),
             parent_agent: keep(caller.parent_agent),
+            platform: platform.map(|platform| Identifier::known(platform.name())),
             project: centre.project,
             request_bytes: read.map(|facts| facts.bytes),
             session: keep(session),
             streamed: u8::from(self.streamed),
+            subscription: u8::from(caller.subscription && gate.upstream.oauth_is_subscription),
             tags,
             team: centre.team,
             traceparent: keep(caller.traceparent),

@@ -26,7 +26,7 @@ use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
 use crate::anthropic::{Refusal, classify};
 use crate::record::Outcome;
-use crate::recorder::{Ending, OpenExchange};
+use crate::recorder::{BatchFetch, Ending, OpenExchange};
 
 type Answer = Response<ReplyBody>;
 
@@ -43,8 +43,9 @@ pub(super) async fn run(
     }
     let route = classify(head.method.as_str(), head.uri.path());
     let (payer, key) = gate.payer(headers::credential(&head.headers));
-    let caller = headers::take_caller(&mut head.headers, key);
+    let mut caller = headers::take_caller(&mut head.headers, key);
     let (centre, refusal) = gate.admit(payer, &mut head.headers);
+    caller.subscription = headers::is_oauth(&head.headers);
 
     let collected = match collect::body(&gate, &route, &head, body).await {
         Ok(collected) => collected,
@@ -110,6 +111,14 @@ pub(super) struct Exchange {
 }
 
 impl Exchange {
+    /// Begins to read the results of a batch that this call fetches.
+    pub(super) async fn fetch_batch(&self, id: &str, coding: Option<&str>) -> Option<BatchFetch> {
+        match &self.open {
+            Some(open) => open.fetch_batch(id, coding).await,
+            None => None,
+        }
+    }
+
     /// Records the end (R2). The end may go out when the future returned is ready.
     pub(super) fn close(&mut self, mut ending: Box<Ending>) -> Closing {
         self.call.complete(&self.gate, &mut ending);

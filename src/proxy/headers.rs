@@ -37,6 +37,9 @@ const PARENT_AGENT: &str = "x-claude-code-parent-agent-id";
 const RETRY_COUNT: &str = "x-stainless-retry-count";
 const TRACEPARENT: &str = "traceparent";
 
+/// What the tokens of OAuth logins begin with: Claude subscriptions, and workload identities.
+const OAUTH_PREFIX: &[u8] = b"sk-ant-oat";
+
 /// Who asked, as seen on the wire. Holds copies of a few values, never the credential.
 #[derive(Clone, Debug, Default)]
 pub struct Caller {
@@ -52,6 +55,8 @@ pub struct Caller {
     pub traceparent: Option<Vec<u8>>,
     /// The client says that this is a repetition.
     pub repeats: bool,
+    /// All it sends upstream are tokens of OAuth logins.
+    pub subscription: bool,
     /// Asserted tags: name and value.
     pub tags: Vec<(String, Vec<u8>)>,
 }
@@ -61,16 +66,28 @@ pub fn size(headers: &HeaderMap) -> usize {
     headers.iter().map(|(name, value)| name.as_str().len() + value.len() + 4).sum()
 }
 
-/// The credential that decides who pays: a virtual key in either header wins over any other.
-pub fn credential(headers: &HeaderMap) -> Option<&[u8]> {
+/// What the two credential headers hold, `x-api-key` first.
+fn credentials(headers: &HeaderMap) -> [Option<&[u8]>; 2] {
     let key = headers.get(API_KEY).map(HeaderValue::as_bytes);
     let bearer = headers.get(header::AUTHORIZATION).map(HeaderValue::as_bytes);
     let bearer = bearer.and_then(|value| {
         let (scheme, token) = value.split_at_checked(7)?;
         scheme.eq_ignore_ascii_case(b"bearer ").then(|| token.trim_ascii())
     });
+    [key, bearer]
+}
+
+/// Whether what goes upstream is tokens of OAuth logins alone: with an API key beside one, it is
+/// not published which of them pays.
+pub fn is_oauth(headers: &HeaderMap) -> bool {
+    let mut all = credentials(headers).into_iter().flatten().peekable();
+    all.peek().is_some() && all.all(|credential| credential.starts_with(OAUTH_PREFIX))
+}
+
+/// The credential that decides who pays: a virtual key in either header wins over any other.
+pub fn credential(headers: &HeaderMap) -> Option<&[u8]> {
     let is_virtual = |credential: &&[u8]| credential.starts_with(b"wbk_");
-    let both = [key, bearer];
+    let both = credentials(headers);
     let found = both.iter().flatten().find(|credential| is_virtual(credential));
     found.or_else(|| both.iter().flatten().next()).copied()
 }
@@ -85,6 +102,7 @@ pub fn take_caller(headers: &mut HeaderMap, key: Option<CredentialHash>) -> Call
         parent_agent: copy(PARENT_AGENT),
         traceparent: copy(TRACEPARENT),
         repeats: copy(RETRY_COUNT).is_some_and(|count| !matches!(count.as_slice(), b"0" | b"")),
+        subscription: false,
         tags: Vec::new(),
     };
     if !headers.keys().any(|name| name.as_str().starts_with(OURS)) {
@@ -158,6 +176,20 @@ mod tests {
         let plain = headers(&[("x-api-key", "sk-ant-1"), ("authorization", "Bearer t")]);
         assert_eq!(credential(&plain), Some(&b"sk-ant-1"[..]));
         assert_eq!(credential(&headers(&[("authorization", "Basic x")])), None);
+    }
+
+    #[test]
+    fn an_oauth_token_alone_is_a_login() {
+        let login = ("authorization", "Bearer sk-ant-oat01-x");
+        for (pairs, oauth) in [
+            (&[login][..], true),
+            (&[("x-api-key", "sk-ant-oat01-x"), login], true),
+            (&[("x-api-key", "sk-ant-api03-x"), login], false),
+            (&[("authorization", "Bearer sk-ant-api03-x")], false),
+            (&[], false),
+        ] {
+            assert_eq!(is_oauth(&headers(pairs)), oauth, "{pairs:?}");
+        }
     }
 
     #[test]

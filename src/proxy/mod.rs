@@ -12,6 +12,7 @@ mod refuse;
 mod relay;
 mod seldom;
 pub mod upstream;
+mod watch;
 
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex};

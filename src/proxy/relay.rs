@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use hyper::body::{Body, Frame, Incoming};
-use hyper::header::{self, HeaderMap, HeaderValue};
+use hyper::header::{HeaderMap, HeaderValue};
 use hyper::http::response::Parts;
 use hyper::{Method, Response, StatusCode};
 use tokio::time::{Instant, Sleep, sleep};
@@ -26,7 +26,9 @@ use super::body::{BrokenOff, ReplyBody};
 use super::exchange::{Closing, Exchange};
 use super::headers::{self, EXCHANGE_HEADER};
 use super::seldom::Seldom;
-use crate::anthropic::{Form, Meter, ResponseHead};
+use super::watch::{Watch, watch};
+use crate::anthropic::Form;
+
 use crate::record::Outcome;
 use crate::recorder::Ending;
 
@@ -42,20 +44,14 @@ pub(super) async fn start(
     mut exchange: Exchange,
 ) -> Response<ReplyBody> {
     let (mut head, mut body) = response.into_parts();
-    let mut meter = Meter::new(&ResponseHead {
-        endpoint: exchange.call.route.endpoint,
-        status: head.status.as_u16(),
-        content_type: text(&head.headers, header::CONTENT_TYPE),
-        content_encoding: text(&head.headers, header::CONTENT_ENCODING),
-        stream_requested: exchange.call.streamed,
-    });
+    let mut watch = watch(&head, &exchange).await;
     let mut ending = Ending::without_response(Outcome::Completed);
     ending.status = Some(head.status.as_u16());
     ending.request_id = request_id(&head.headers);
     prepare_head(&mut head, &exchange.call.id);
     let head_only = exchange.call.method == Method::HEAD || is_bodiless(head.status);
     if head_only || body.is_end_stream() {
-        ending.metered = meter.finish();
+        watch.finish(&mut ending, true);
         exchange.close(ending).await;
         return Response::from_parts(head, ReplyBody::Whole(None));
     }
@@ -66,23 +62,23 @@ pub(super) async fn start(
         && length == Some(data.len() as u64)
     {
         let whole = data.clone();
-        meter.observe(&whole);
+        watch.observe(&whole);
         ending.first_token_ns = Some(exchange.gate.recorder.clock().mono_ns());
         ending.response_bytes = whole.len() as u64;
-        ending.metered = meter.finish();
+        watch.finish(&mut ending, true);
         exchange.close(ending).await;
         return Response::from_parts(head, ReplyBody::Whole(Some(whole)));
     }
     let idle_timeout = exchange.gate.upstream.idle_timeout;
     let relay = Relay {
-        hold: Hold::of(meter.form(), length),
+        hold: Hold::of(watch.form(), length),
         left: length,
         owed: length,
         first,
         body,
         held: VecDeque::new(),
         held_bytes: 0,
-        step: Step::Passing(Box::new(Facts { meter, ending })),
+        step: Step::Passing(Box::new(Facts { watch, ending })),
         last_ns: exchange.gate.recorder.clock().mono_ns(),
         silence: Seldom::new(Box::pin(sleep(idle_timeout))),
         idle_timeout,
@@ -150,7 +146,7 @@ enum Step {
 
 /// What is known so far.
 struct Facts {
-    meter: Meter,
+    watch: Watch,
     ending: Box<Ending>,
 }
 
@@ -294,7 +290,7 @@ impl Relay {
             self.held.push_back(frame);
             return Passage::Held;
         };
-        let seen = facts.meter.observe(data);
+        let seen = facts.watch.observe(data);
         let (length, bytes) = (data.len(), data.len() as u64);
         if seen.first_token {
             facts.ending.first_token_ns.get_or_insert(self.last_ns);
@@ -305,7 +301,7 @@ impl Relay {
             Hold::StreamEnd if seen.end || !self.held.is_empty() => {
                 self.held_bytes = self.held_bytes.saturating_add(length);
                 self.held.push_back(frame);
-                let settled = facts.meter.is_settled() || self.held_bytes > HELD_BYTES_MAX;
+                let settled = facts.watch.is_settled() || self.held_bytes > HELD_BYTES_MAX;
                 if settled { Passage::End } else { Passage::Held }
             }
             Hold::LastFrame if self.left == Some(0) => {
@@ -326,8 +322,8 @@ impl Relay {
     /// The upstream has said all it will say, or broke off: that is recorded.
     fn finish(&mut self, outcome: Outcome, rest: Rest) {
         let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) else { return };
-        let Facts { meter, mut ending } = *facts;
-        ending.metered = meter.finish();
+        let Facts { watch, mut ending } = *facts;
+        watch.finish(&mut ending, outcome == Outcome::Completed);
         let metered = &ending.metered;
         let cut_short =
             self.hold == Hold::StreamEnd && (!metered.ended || metered.error_type.is_some());
@@ -341,8 +337,8 @@ impl Drop for Relay {
     /// The client left, or the drain is over. Dropping the body cancels the call upstream.
     fn drop(&mut self) {
         if let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) {
-            let Facts { meter, mut ending } = *facts;
-            ending.metered = meter.finish();
+            let Facts { watch, mut ending } = *facts;
+            watch.finish(&mut ending, false);
             self.exchange.drop_with(ending);
         }
     }
@@ -370,10 +366,6 @@ fn prepare_head(head: &mut Parts, exchange: &str) {
 
 fn is_bodiless(status: StatusCode) -> bool {
     status == StatusCode::NO_CONTENT || status == StatusCode::NOT_MODIFIED
-}
-
-fn text(headers: &HeaderMap, name: header::HeaderName) -> Option<&str> {
-    headers.get(name).and_then(|value| value.to_str().ok())
 }
 
 /// The API's name for the call; the clouds have names of their own for it.

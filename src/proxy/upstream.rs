@@ -23,6 +23,7 @@ use rustls_platform_verifier::Verifier;
 use tower_service::Service;
 
 use super::body::RequestBody;
+use crate::accounting::price_book::Platform;
 use crate::config::UpstreamConfig;
 
 /// Connections kept open and unused, at most: enough for a burst of agents on one machine.
@@ -66,6 +67,10 @@ pub struct Upstream {
     pub head_timeout: Duration,
     /// Silence between two frames.
     pub idle_timeout: Duration,
+    /// Tokens of OAuth logins belong to subscriptions.
+    pub oauth_is_subscription: bool,
+    /// Where all models run, where the configuration says it.
+    pub platform: Option<Platform>,
 }
 
 enum Sender {
@@ -113,6 +118,8 @@ impl Upstream {
             key,
             head_timeout: config.head_timeout,
             idle_timeout: config.idle_timeout,
+            oauth_is_subscription: config.oauth_is_subscription,
+            platform: config.platform,
         })
     }
 

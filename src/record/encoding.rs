@@ -68,6 +68,9 @@ impl Draft {
             Entry::Recovered(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Gap(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Reserve(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::PricesChanged(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BatchCreated(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BatchResult(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Reattributed(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
@@ -154,6 +157,9 @@ impl<'a> Line<'a> {
             "recovered" => Entry::Recovered(serde_json::from_str(body)?),
             "gap" => Entry::Gap(serde_json::from_str(body)?),
             "reserve" => Entry::Reserve(serde_json::from_str(body)?),
+            "prices_changed" => Entry::PricesChanged(serde_json::from_str(body)?),
+            "batch_created" => Entry::BatchCreated(serde_json::from_str(body)?),
+            "batch_result" => Entry::BatchResult(serde_json::from_str(body)?),
             "reattributed" => Entry::Reattributed(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::{BatchCreated, BatchResult};
 use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
 
@@ -22,6 +23,12 @@ pub enum Entry {
     Gap(Gap),
     /// The reserve was used because the disk was full.
     Reserve(Reserve),
+    /// From here on other prices hold; calls that run keep those they began with.
+    PricesChanged(PricesChanged),
+    /// A message batch was made.
+    BatchCreated(Box<BatchCreated>),
+    /// A request of a message batch was priced.
+    BatchResult(Box<BatchResult>),
     /// Past spend moves to another cost centre.
     Reattributed(Box<Reattributed>),
 }
@@ -80,6 +87,15 @@ pub struct Reserve {
     pub first: u64,
 }
 
+/// A pricing table took the place of another while running.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct PricesChanged {
+    /// Version and content hash of the new one.
+    pub after: String,
+    /// Those of the old one.
+    pub before: String,
+}
+
 impl Entry {
     /// The name in the line's `kind`.
     #[must_use]
@@ -92,6 +108,9 @@ impl Entry {
             Entry::Recovered(_) => "recovered",
             Entry::Gap(_) => "gap",
             Entry::Reserve(_) => "reserve",
+            Entry::PricesChanged(_) => "prices_changed",
+            Entry::BatchCreated(_) => "batch_created",
+            Entry::BatchResult(_) => "batch_result",
             Entry::Reattributed(_) => "reattributed",
         }
     }

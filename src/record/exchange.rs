@@ -8,6 +8,7 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::batch::BatchTally;
 use crate::accounting::{Flag, Money, TokenKind, Usage};
 use crate::privacy::Identifier;
 
@@ -56,7 +57,7 @@ pub enum Endpoint {
     Batches,
     /// `/v1/models`.
     Models,
-    /// Bedrock's `invoke` and `invoke-with-response-stream`.
+    /// Bedrock's `invoke` and `converse`, and their streams.
     Bedrock,
     /// Vertex's `rawPredict` and `streamRawPredict`.
     Vertex,
@@ -114,6 +115,10 @@ pub struct Opening {
     /// The agent that started this one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent_agent: Option<Identifier>,
+    /// Where the model runs, where that decides the price and the model's name does not say it
+    /// ([`crate::accounting::price_book::Platform::name`]).
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub platform: Option<Identifier>,
     /// From the credential, never from a header.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub project: Option<String>,
@@ -125,6 +130,10 @@ pub struct Opening {
     pub session: Option<Identifier>,
     /// 1 where a stream was asked for, else 0.
     pub streamed: u8,
+    /// 1 where the credential is a subscription login: nothing is billed by the token, amounts are
+    /// notional.
+    #[serde(default, skip_serializing_if = "is_zero")]
+    pub subscription: u8,
     /// Asserted facts (`x-weighbridge-*`, `metadata.user_id`): tags, never identity.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub tags: BTreeMap<String, Identifier>,
@@ -141,6 +150,10 @@ pub struct Opening {
 /// What is known when the end of the response has been seen (R2).
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Closing {
+    /// What a fetch of a batch's results held; the results that cost something are entries of
+    /// their own.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub batch: Option<BatchTally>,
     /// The money. Absent where nothing can have been billed (refusals, errors, unmetered paths)
     /// and where usage is unknown; `usd` inside is absent where the model is unpriced.
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -233,6 +246,11 @@ pub struct LineRecord {
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
 const fn is_zero(value: &u8) -> bool {
     *value == 0
+}
+
+#[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+pub(super) const fn is_none(count: &u64) -> bool {
+    *count == 0
 }
 
 impl LineRecord {

@@ -80,10 +80,12 @@ pub fn opening(id: &str) -> Opening {
         method: name("POST"),
         model: Some(name("claude-opus-5-5")),
         parent_agent: None,
+        platform: None,
         project: None,
         request_bytes: Some(10),
         session: Some(name("session-1")),
         streamed: 1,
+        subscription: 0,
         tags: BTreeMap::new(),
         team: "search".to_owned(),
         traceparent: None,
@@ -101,6 +103,7 @@ pub fn closing(id: &str, usd: Option<&str>) -> Closing {
         usd,
     });
     Closing {
+        batch: None,
         charge: Some(ChargeRecord {
             lines: lines.into_iter().collect(),
             pricing: "2026-11:abc".to_owned(),

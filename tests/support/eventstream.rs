@@ -28,11 +28,14 @@ fn base64(bytes: &[u8]) -> String {
 
 /// One message that carries an event's data.
 pub fn frame(data: &str) -> Vec<u8> {
-    let headers = [
-        (":event-type", "chunk"),
-        (":content-type", "application/json"),
-        (":message-type", "event"),
-    ];
+    let payload = format!("{{\"bytes\":\"{}\",\"p\":\"abcdefghijk\"}}", base64(data.as_bytes()));
+    event("chunk", &payload)
+}
+
+/// One message with this event type.
+pub fn event(name: &str, payload: &str) -> Vec<u8> {
+    let headers =
+        [(":event-type", name), (":content-type", "application/json"), (":message-type", "event")];
     let mut head = Vec::new();
     for (name, value) in headers {
         head.push(name.len() as u8);
@@ -41,7 +44,6 @@ pub fn frame(data: &str) -> Vec<u8> {
         head.extend_from_slice(&(value.len() as u16).to_be_bytes());
         head.extend_from_slice(value.as_bytes());
     }
-    let payload = format!("{{\"bytes\":\"{}\",\"p\":\"abcdefghijk\"}}", base64(data.as_bytes()));
     let total = 12 + head.len() + payload.len() + 4;
     let mut out = Vec::with_capacity(total);
     out.extend_from_slice(&(total as u32).to_be_bytes());

@@ -7,7 +7,9 @@
 #![expect(clippy::disallowed_methods, reason = "tests run outside the process's own lifecycle")]
 
 pub mod api;
+pub mod batch;
 pub mod client;
+pub mod converse;
 pub mod encoding;
 pub mod eventstream;
 pub mod h2;

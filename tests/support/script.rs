@@ -164,6 +164,9 @@ pub fn action(request: &Request<'_>) -> Action {
     if let Some(model) = cloud_model(request.path) {
         return cloud(request, &model);
     }
+    if let Some(reply) = super::batch::answer(request) {
+        return Action::Reply(reply);
+    }
     let reply = match (request.method, request.path) {
         ("POST", "/v1/messages") => messages(request),
         ("POST", "/v1/messages/count_tokens") => Reply::json(200, "{\"input_tokens\":1234}"),
@@ -272,11 +275,14 @@ fn cloud_model(path: &str) -> Option<(String, String)> {
         return Some((model.to_owned(), verb.to_owned()));
     }
     let (_, model) = last.0.rsplit_once("/model/")?;
-    matches!(last.1, "invoke" | "invoke-with-response-stream")
+    matches!(last.1, "invoke" | "invoke-with-response-stream" | "converse" | "converse-stream")
         .then(|| (model.to_owned(), last.1.to_owned()))
 }
 
 fn cloud(request: &Request<'_>, (model, verb): &(String, String)) -> Action {
+    if verb.starts_with("converse") {
+        return Action::Reply(super::converse::answer(verb == "converse-stream"));
+    }
     let mut body = request.body.clone();
     body["model"] = Value::from(model.as_str());
     body["stream"] = Value::from(verb == "streamRawPredict");

@@ -37,6 +37,37 @@ pub enum Platform {
     FoundryUsDataZone,
 }
 
+impl Platform {
+    /// All of them.
+    const ALL: [Platform; 6] = [
+        Platform::Direct,
+        Platform::BedrockGlobal,
+        Platform::BedrockRegional,
+        Platform::BedrockGov,
+        Platform::VertexRegional,
+        Platform::FoundryUsDataZone,
+    ];
+
+    /// The name in entries and in the configuration.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Platform::Direct => "list",
+            Platform::BedrockGlobal => "bedrock_global",
+            Platform::BedrockRegional => "bedrock_regional",
+            Platform::BedrockGov => "bedrock_gov",
+            Platform::VertexRegional => "vertex_regional",
+            Platform::FoundryUsDataZone => "foundry_us_data_zone",
+        }
+    }
+
+    /// The inverse of [`Platform::name`].
+    #[must_use]
+    pub fn named(name: &str) -> Option<Platform> {
+        Platform::ALL.into_iter().find(|platform| platform.name() == name)
+    }
+}
+
 /// Takes the platform's form off a name. Allocates nothing.
 pub(super) fn split(name: &str) -> (&str, Platform) {
     let name = name.strip_suffix(LONG_CONTEXT_SUFFIX).unwrap_or(name);

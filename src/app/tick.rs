@@ -1,0 +1,75 @@
+//! What a running sidecar does once a second, or when it is told to.
+
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+use std::sync::atomic::Ordering;
+use std::time::Duration;
+
+use tokio::sync::Notify;
+use tokio_util::sync::CancellationToken;
+
+use super::prices::LivePrices;
+use crate::admin::Operator;
+use crate::corrections;
+use crate::keys::LiveKeys;
+use crate::record::Entry;
+use crate::recorder::Recorder;
+
+/// How often a running sidecar looks whether its files changed, and shows that it is alive.
+const TICK: Duration = Duration::from_secs(1);
+
+/// What is looked at.
+pub(super) struct Watch {
+    pub(super) keys: Arc<LiveKeys>,
+    pub(super) operator: Arc<Operator>,
+    pub(super) prices: LivePrices,
+    /// The data directory, where commands leave corrections.
+    pub(super) data_dir: PathBuf,
+    /// Asks for a look in between, at everything.
+    pub(super) reload: Arc<Notify>,
+}
+
+/// Shows progress, and reads files again that have changed.
+pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
+    let mut ticks = tokio::time::interval(TICK);
+    loop {
+        let asked = tokio::select! {
+            _ = ticks.tick() => false,
+            () = watch.reload.notified() => true,
+            () = stop.cancelled() => return,
+        };
+        let Watch { keys, operator, prices, data_dir, .. } = &mut watch;
+        operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
+        match keys.refresh() {
+            Ok(true) => tracing::info!("the keys file was read again"),
+            Ok(false) => {}
+            Err(error) => tracing::error!(%error, "the keys file was not read; old keys stay"),
+        }
+        prices.refresh(&operator.recorder, asked).await;
+        record_corrections(&operator.recorder, data_dir).await;
+    }
+}
+
+/// Takes in the corrections that commands have left.
+async fn record_corrections(recorder: &Recorder, data_dir: &Path) {
+    for waiting in corrections::waiting(data_dir) {
+        let settled = match &waiting.correction {
+            Ok(correction) => {
+                let entry = Entry::Reattributed(Box::new(correction.clone()));
+                if let Err(error) = recorder.record(&entry).await {
+                    tracing::error!(%error, "a correction waits: the ledger does not take it");
+                    return;
+                }
+                waiting.done()
+            }
+            Err(error) => {
+                tracing::error!(%error, "a correction is not taken: it is not one");
+                waiting.reject()
+            }
+        };
+        if let Err(error) = settled {
+            tracing::error!(%error, "the file of a correction cannot be taken away");
+            return;
+        }
+    }
+}
