@@ -246,6 +246,9 @@ pub enum Flag {
     AllowanceUnknown,
     /// A line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD.
     Rounded,
+    /// A batch was not made through this sidecar and its price has changed within the time that
+    /// results are kept: priced as on the day of the fetch.
+    BatchDayUnknown,
 }
 
 impl Flag {
@@ -279,6 +282,7 @@ impl Flag {
             Flag::UnknownMeter => "unknown_meter",
             Flag::AllowanceUnknown => "code_execution_allowance_unknown",
             Flag::Rounded => "rounded",
+            Flag::BatchDayUnknown => "batch_day_unknown",
         }
     }
 
@@ -349,6 +353,7 @@ impl Flag {
             Flag::AllowanceUnknown => {
                 "code execution ran, and what is left of the month's free time is not known: a range"
             }
+            Flag::BatchDayUnknown => "a batch of unknown day: priced as on that of the fetch",
             Flag::Rounded => {
                 "a line has no finite decimal amount and was rounded half-even at 10⁻¹⁸ USD"
             }

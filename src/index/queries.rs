@@ -43,10 +43,12 @@ const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at,
     write_1h, usd_nano, usd_atto, list_nano, list_atto, max_nano, max_atto, estimated_nano,
     estimated_atto, estimated_max_nano, estimated_max_atto, savings_nano, savings_atto, unpriced,
     notional, pricing, request_id, stop_reason, error_type, flags, tags, usage, lines, moved_seq,
-    moved_from";
+    moved_from, batch";
 
 /// The columns among them that no sum needs, and those that only the way of serving needs.
-const DETAILS: [&str; 10] = [
+const DETAILS: [&str; 12] = [
+    "moved_from",
+    "batch",
     "duration_us",
     "first_token_us",
     "status",
@@ -328,6 +330,7 @@ fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
         lines: text(row, 49),
         moved_sequence: count(row, 50),
         moved_from: text(row, 51),
+        batch: text(row, 52),
     }
 }
 

@@ -27,7 +27,7 @@ const OPENED: [&str; 17] = [
     "tags",
 ];
 /// Columns that the closing fills, in the order they are bound.
-const CLOSED: [&str; 33] = [
+const CLOSED: [&str; 34] = [
     "closed_seq",
     "closed_at",
     "duration_us",
@@ -38,6 +38,7 @@ const CLOSED: [&str; 33] = [
     "flags",
     "request_id",
     "stop_reason",
+    "batch",
     "input",
     "output",
     "cache_read",
@@ -209,6 +210,7 @@ impl Binder<'_, '_> {
         self.put(closed.flags.map(|raw| raw.get()))?;
         self.text(closed.request_id.as_ref())?;
         self.text(closed.stop_reason.as_ref())?;
+        self.put(closed.batch.map(|raw| raw.get()))?;
 
         let usage = closed.usage.map(|raw| raw.get());
         let tokens: Tokens =

@@ -60,7 +60,8 @@ CREATE TABLE exchanges (
     savings_atto    INTEGER,
     moved_from      TEXT,                -- the team before the first correction
     usage           TEXT,                -- JSON, as it stands in the ledger
-    lines           TEXT                 -- JSON array of the charge's line items
+    lines           TEXT,                -- JSON array of the charge's line items
+    batch           TEXT                 -- JSON: what a fetch of a batch's results held
 ) STRICT;
 
 -- Who made a batch: its results are theirs, whoever fetches them.

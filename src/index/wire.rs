@@ -123,6 +123,7 @@ impl<'a> Envelope<'a, BatchResult<'a>> {
             user: body.user,
         };
         let closed = Closed {
+            batch: None,
             charge: body.charge,
             duration_us: None,
             error_type: None,
@@ -178,6 +179,8 @@ pub(super) struct Opened<'a> {
 /// The fields of a closing that have a column.
 #[derive(Debug, Deserialize)]
 pub(super) struct Closed<'a> {
+    #[serde(borrow)]
+    pub(super) batch: Option<&'a RawValue>,
     #[serde(borrow)]
     pub(super) charge: Option<Charge<'a>>,
     pub(super) duration_us: Option<i64>,

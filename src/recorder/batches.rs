@@ -4,10 +4,12 @@
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError, Weak};
 
+use jiff::ToSpan;
 use tokio::sync::OnceCell;
 
 use super::{Open, OpenExchange, Recorder, charging, served_model};
 use crate::accounting::call::{Dated, Facts, Refusal, ResultKind};
+use crate::accounting::price_book::PriceBook;
 use crate::accounting::{Call, Flag};
 use crate::anthropic::batch::BatchEnd;
 use crate::anthropic::{BatchItem, BatchReader, Metered};
@@ -16,6 +18,9 @@ use crate::ledger::Purpose;
 use crate::privacy::Identifier;
 use crate::record::batch::{BatchCreated, BatchResult, BatchTally};
 use crate::record::{ChargeRecord, Entry, Opening};
+
+/// How many days after a batch was made its results can be fetched.
+const RESULTS_KEPT: i32 = 29;
 
 /// A batch whose results are being fetched. All fetches at one time share it.
 type Shared = OnceCell<Mutex<KnownBatch>>;
@@ -51,7 +56,7 @@ struct Intake {
     /// Of the fetch, with the maker's cost centre where the maker is known.
     opening: Opening,
     maker: Option<Maker>,
-    prices: Arc<crate::accounting::price_book::PriceBook>,
+    prices: Arc<PriceBook>,
     started_ns: u64,
     recorded: bool,
     known: Arc<Shared>,
@@ -195,11 +200,22 @@ impl Intake {
         // Without a name there is no rate: unpriced, not free.
         let model = served_model(metered).unwrap_or_default();
         let call = Call { day, facts, model, usage };
+        if self.maker.is_none() && has_changed(&self.prices, &call) {
+            flags.push(Flag::BatchDayUnknown);
+        }
         let notional = self.opening.subscription != 0;
         Some(charging::record(&self.prices, &call, (None, notional), flags, |name| {
             recorder.identifier(name.as_bytes())
         }))
     }
+}
+
+/// Whether the call would have cost something else while the batch may have been made.
+fn has_changed(prices: &PriceBook, call: &Call<'_>) -> bool {
+    let total = |call: &Call<'_>| prices.charge(call).ok().and_then(|charge| charge.total);
+    let day = call.day.checked_sub(RESULTS_KEPT.days()).unwrap_or(call.day);
+    let earlier = total(&Call { day, ..*call });
+    earlier.is_some() && earlier != total(call)
 }
 
 impl Recorder {

@@ -71,6 +71,8 @@ pub struct Exchange<'a> {
     /// The correction that moved it to its team, and the team before the first one.
     pub moved_sequence: Option<u64>,
     pub moved_from: Option<&'a str>,
+    /// What a fetch of a batch's results held: a JSON object.
+    pub batch: Option<&'a str>,
 }
 
 /// One attempt of a logical call.
@@ -206,6 +208,7 @@ impl Exchange<'_> {
         line("instance", own(Some(self.instance)));
         let closing = self.closed_sequence.map_or_else(|| NOTHING.to_owned(), |n| n.to_string());
         line("in the log", Some(format!("opened at {}, closed at {closing}", self.sequence)));
+        line("batch results", own(self.batch));
         line("flags", own(self.flags));
         line("tags", own(self.tags));
         let unknown = self.flags.is_some_and(|flags| flags.contains("\"usage_unknown\""));
@@ -329,6 +332,7 @@ impl Serialize for Detail<'_> {
         map.serialize_entry("moved_sequence", &exchange.moved_sequence)?;
         map.serialize_entry("lines", &raw(exchange.lines.or(Some("[]"))))?;
         map.serialize_entry("tags", &raw(exchange.tags.or(Some("{}"))))?;
+        map.serialize_entry("batch", &raw(exchange.batch))?;
         map.serialize_entry("call", exchange.call)?;
         map.serialize_entry("attempt", &exchange.attempt)?;
         map.serialize_entry("attempts", self.attempts)?;

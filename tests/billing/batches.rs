@@ -194,3 +194,26 @@ async fn results_are_paid_by_who_made_the_batch() {
     let row = rows.iter().find(|row| row["team"] == "research").unwrap();
     assert_eq!(atto(&row["usd"]), batch::bill(20) + batch::bill(10), "{report}");
 }
+
+#[tokio::test]
+async fn a_price_that_changed_since_is_a_doubt_unless_the_making_was_seen() {
+    let site = Site::new();
+    let lately = jiff::Zoned::now().date().yesterday().unwrap().yesterday().unwrap();
+    let text = format!("[[override]]\nfrom = {lately}\ndiscount = \"0.5\"\nsource = \"c\"\n");
+    let file = site.file("contract.toml", &text).display().to_string();
+    let rig = Rig::with(site, &format!("[pricing]\nfiles = [{file:?}]\n")).await;
+    rig.sidecar.call(&create(10)).await;
+    for (requests, flags) in [(10, json!([])), (5, json!(["batch_day_unknown"]))] {
+        let fetch = rig.sidecar.call(&fetch(requests, "batch")).await;
+        let (page, id) = (rig.site.ok(&["exchanges", &fetch.exchange()]), batch::id(requests));
+        assert!(page.contains("batch results") && page.contains("\"priced\":"), "{page}");
+        let priced = rig
+            .site
+            .exchanges()
+            .into_iter()
+            .filter(|one| one["id"].as_str().unwrap().starts_with(&format!("{id}/")));
+        let found: Vec<Value> = priced.map(|one| one["flags"].clone()).collect();
+        assert_eq!(found, vec![flags; succeeded(requests) as usize]);
+    }
+    assert_eq!(total(&rig.site).0, (batch::bill(10) + batch::bill(5)) / 2);
+}
