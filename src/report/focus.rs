@@ -141,8 +141,12 @@ impl Focus {
     /// Counts one exchange.
     pub fn add(&mut self, exchange: &Exchange<'_>) {
         let facts = exchange.facts();
-        let served: Served<'_> =
+        let mut served: Served<'_> =
             exchange.usage.and_then(|usage| serde_json::from_str(usage).ok()).unwrap_or_default();
+        let tier = served.service_tier.as_ref().map(|tier| &*tier.0);
+        if exchange.endpoint == Some("batches") && matches!(tier, None | Some("standard")) {
+            served.service_tier = Some(Name("batch".into()));
+        }
         let tags = self.tags(exchange);
         let standing = match facts.notional {
             true => Standing::Notional,

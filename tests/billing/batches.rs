@@ -64,6 +64,20 @@ async fn each_result_is_priced_once_and_the_body_is_untouched() {
     };
     assert_eq!((results("priced"), results("repeated")), (16.0, 32.0));
     assert_eq!(metrics.sum("claude_requests_total", &[]), 0.0, "a result is no request");
+    // FOCUS knows the tier, said or implied, and has the same sum.
+    let focus = rig.site.ok(&["report", "--format", "focus"]);
+    let header: Vec<&str> = focus.lines().next().unwrap().split(',').collect();
+    let place = |name: &str| header.iter().position(|column| *column == name).unwrap();
+    let (billed, tier, model) = (place("BilledCost"), place("x_ServiceTier"), place("x_Model"));
+    let mut sum = 0;
+    for line in focus.lines().skip(1) {
+        // One field in the middle holds commas: what is behind it is counted from the end.
+        let from_end = |place: usize| line.rsplit(',').nth(header.len() - 1 - place);
+        sum += atto(&Value::from(line.split(',').nth(billed)));
+        let served = (from_end(tier), from_end(model));
+        assert_eq!(served, (Some("batch"), Some("claude-opus-5-5")), "{line}");
+    }
+    assert_eq!(sum, batch::bill(40), "{focus}");
     // The rows add up in every dimension, and the caller's names are nowhere.
     let by_model = rig.site.report("model");
     let rows = by_model["rows"].as_array().unwrap();
