@@ -90,7 +90,7 @@ impl Statement {
                  <td class=\"n muted\">{}</td></tr>",
                 escaped(&row.name),
                 chart::bar(row.usd, row.list, most),
-                // A model may have worked only inside the calls of others.
+                // What a charge does not break down is of no call in particular.
                 if row.exchanges == 0 { NOTHING.to_owned() } else { thousands(row.exchanges) },
                 count_cell(row.quantity),
                 amount(row.usd),
