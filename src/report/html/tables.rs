@@ -125,7 +125,8 @@ impl Statement {
             page.push_str("<p class=\"muted\">No call of this period named its session.</p>\n");
         } else {
             page.push_str(
-                "<table>\n<thead><tr><th>Session</th><th>Team</th><th>Began (UTC)</th>\
+                "<table class=\"sessions\">\n<thead><tr><th>Session</th><th>Team</th>\
+                 <th class=\"when\">Began (UTC)</th>\
                  <th class=\"n\">Calls</th><th class=\"n\">Tokens</th><th class=\"n\">Spend</th>\
                  </tr></thead>\n<tbody>\n",
             );
