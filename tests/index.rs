@@ -66,7 +66,8 @@ fn a_report_has_the_shape_and_the_sums() {
         "rows": [row("ads", "2026-11-20", 1, "0.0000000055", 0, 1),
                  row("search", "2026-11-20", 2, "1.25", 1, 2),
                  row("search", "2026-11-21", 2, "0", 0, 0)],
-        "total": total, "pricing_versions": ["2026-11:abc"], "moved_exchanges": 0, "moved_usd": "0"});
+        "total": total, "pricing_versions": ["2026-11:abc"],
+        "moved_exchanges": 0, "moved_usd": "0"});
     assert_eq!(report, expected);
 
     let table = run(&[dir.path()], "report --by team").unwrap();

@@ -4,15 +4,18 @@
 
 mod recorded;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::Path;
 
 use proptest::prelude::*;
 use recorded::{DAY, HOUR, Log, closed, closing, json, month, name, opened, opening, run};
 use serde_json::Value;
-use weighbridge::accounting::{Flag, Money};
+use weighbridge::accounting::attribution::CostCentre;
+use weighbridge::accounting::usage::{CacheCreation, Iteration};
+use weighbridge::accounting::{Flag, Money, TokenKind, Usage};
 use weighbridge::index::Index;
-use weighbridge::record::{ChargeRecord, Closing, LineRecord, Opening};
+use weighbridge::record::correction::Chosen;
+use weighbridge::record::{ChargeRecord, Closing, Entry, LineRecord, Opening, Reattributed};
 use weighbridge::report::{Frame, Period, Statement, StatementBuilder};
 
 fn month_in(dir: &Path) {
@@ -69,6 +72,7 @@ fn assert_sums_agree(dirs: &[&Path]) -> Result<(), TestCaseError> {
     prop_assert_eq!(column("x_EstimatedCostMax"), most);
 
     let statement = statement(dirs);
+    assert_tokens_agree(dirs, total, &focus, &statement)?;
     let (usd_total, list) = (usd(&total["usd"]), usd(&total["list_usd"]));
     prop_assert_eq!(statement.total.usd, usd_total);
     prop_assert_eq!(statement.teams.iter().map(|(_, s)| s.usd).sum::<Money>(), usd_total);
@@ -79,6 +83,156 @@ fn assert_sums_agree(dirs: &[&Path]) -> Result<(), TestCaseError> {
         prop_assert_eq!(shares.iter().map(|(_, s)| s.list).sum::<Money>(), list);
     }
     Ok(())
+}
+
+/// Tokens of each kind are the same in every form.
+fn assert_tokens_agree(
+    dirs: &[&Path],
+    total: &Value,
+    focus: &[recorded::csv::Record],
+    statement: &Statement,
+) -> Result<(), TestCaseError> {
+    let csv = recorded::csv::rows(&run(dirs, "report --by model --format csv").unwrap());
+    for (place, kind) in TokenKind::ALL.into_iter().enumerate() {
+        let key = match kind {
+            TokenKind::Input => "input_tokens".to_owned(),
+            TokenKind::Output => "output_tokens".to_owned(),
+            other => format!("{}_tokens", other.name()),
+        };
+        let count = total[&key].as_u64().unwrap();
+        let number = |text: &String| text.parse::<u64>().unwrap();
+        let of_csv: u64 = csv.iter().map(|row| number(&row[&key])).sum();
+        prop_assert_eq!(of_csv, count, "csv: {}", key);
+        let of_focus = focus.iter().filter(|row| row["x_TokenType"] == kind.name());
+        let of_focus: u64 = of_focus.map(|row| number(&row["ConsumedQuantity"])).sum();
+        prop_assert_eq!(of_focus, count, "focus: {}", key);
+        let share = statement.kinds.iter().find(|(name, _)| name == kind.name());
+        let of_kinds = share.map_or(0, |(_, share)| share.quantity);
+        prop_assert_eq!(of_kinds, count, "statement: {}", key);
+        prop_assert_eq!(statement.total.tokens[place], count, "total: {}", key);
+    }
+    let all: u64 = statement.total.tokens.iter().sum();
+    prop_assert_eq!(statement.models.iter().map(|(_, share)| share.quantity).sum::<u64>(), all);
+    Ok(())
+}
+
+#[test]
+fn an_advisor_counts_in_every_form_and_for_both_models() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let line = |kind: &str, model: Option<&str>, quantity| LineRecord {
+        kind: kind.to_owned(),
+        list_usd: None,
+        model: model.map(name),
+        quantity,
+        usd: Money::from_nano(1000, 0),
+    };
+    let advisor = Some("claude-fable-5-2");
+    let lines = vec![
+        line("input", None, 700),
+        line("output", None, 90),
+        line("input", advisor, 5000),
+        line("output", advisor, 600),
+    ];
+    let usage = Usage {
+        input_tokens: Some(700),
+        iterations: vec![Iteration { kind: "advisor_message".to_owned(), ..Iteration::default() }],
+        output_tokens: Some(90),
+        ..Usage::default()
+    };
+    let mut closing = Closing { usage: Some(usage), ..closing("e", Some("0.000004")) };
+    closing.charge.as_mut().unwrap().lines = lines;
+    log.put(&opened(opening("e")), DAY);
+    log.put(&closed(closing), DAY + HOUR);
+    log.flush();
+    let total = &json(&[dir.path()], "report --format json")["total"];
+    assert_eq!((&total["input_tokens"], &total["output_tokens"]), (&5700.into(), &690.into()));
+    assert_sums_agree(&[dir.path()]).unwrap();
+    let models = statement(&[dir.path()]).models;
+    let calls: Vec<_> = models.iter().map(|(_, share)| share.exchanges).collect();
+    assert_eq!(calls, [1, 1], "{models:?}");
+    let kinds = statement(&[dir.path()]).kinds;
+    assert!(kinds.iter().all(|(_, share)| share.exchanges == 1), "{kinds:?}");
+}
+
+#[test]
+fn every_attempt_counts_in_every_list() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let usage = || Some(Usage { input_tokens: Some(10), ..Usage::default() });
+    let overloaded = |id: &str| Closing { charge: None, usage: None, ..closing(id, None) };
+    let mut paid = Closing { usage: usage(), ..closing("c", Some("1")) };
+    let mut subscribed = Closing { usage: usage(), ..closing("d", Some("1")) };
+    subscribed.charge.as_mut().unwrap().notional = 1;
+    paid.flags = Vec::new();
+    let unpriced = Closing { usage: usage(), ..closing("e", None) };
+    for closing in [overloaded("a"), overloaded("b"), paid, subscribed, unpriced] {
+        let id = closing.exchange.clone();
+        let model = closing.model.clone();
+        log.put(&opened(Opening { model, ..opening(&id) }), DAY);
+        log.put(&closed(closing), DAY + HOUR);
+    }
+    log.flush();
+    let dirs = &[dir.path()];
+    assert_sums_agree(dirs).unwrap();
+    let statement = statement(dirs);
+    let sessions = &json(dirs, "sessions --format json")["sessions"][0];
+    let (_, session) = &statement.sessions[0];
+    assert_eq!(session.share.exchanges, 5);
+    assert_eq!(sessions["exchanges"], session.share.exchanges);
+    assert_eq!(sessions["tokens"], session.share.quantity);
+    assert_eq!(sessions["usd"], session.share.usd.to_string());
+    assert_eq!(statement.teams[0].1.exchanges, 5);
+    assert_eq!(statement.models.iter().map(|(_, share)| share.exchanges).sum::<u64>(), 5);
+}
+
+#[test]
+fn a_moved_call_shows_in_focus_where_it_came_from() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    for id in ["a", "b"] {
+        let usage = Some(Usage { input_tokens: Some(10), ..Usage::default() });
+        log.put(&opened(opening(id)), DAY);
+        log.put(&closed(Closing { usage, ..closing(id, Some("1")) }), DAY + HOUR);
+    }
+    let correction = Reattributed {
+        chosen: Chosen { exchanges: vec!["b".to_owned()], ..Chosen::default() },
+        id: "r".to_owned(),
+        payer: CostCentre { team: "research".to_owned(), user: None, project: None },
+        reason: name("FIN-214"),
+    };
+    log.put(&Entry::Reattributed(Box::new(correction)), DAY + 2 * HOUR);
+    log.flush();
+    let text = run(&[dir.path()], "report --format focus").unwrap();
+    let rows = recorded::csv::assert_focus(&text);
+    let teams = rows.iter().map(|row| (row["x_Team"].as_str(), row["x_MovedFrom"].as_str()));
+    let teams: BTreeSet<_> = teams.collect();
+    assert_eq!(teams, BTreeSet::from([("research", "search"), ("search", "")]));
+    assert_sums_agree(&[dir.path()]).unwrap();
+}
+
+#[test]
+fn several_data_directories_are_named_in_either_way() {
+    let (one, two) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    for (dir, id) in [(&one, "first"), (&two, "second")] {
+        let mut log = Log::new(dir.path(), id);
+        log.put(&opened(opening(id)), DAY);
+        log.put(&closed(closing(id, Some("1"))), DAY + HOUR);
+        log.flush();
+    }
+    let (a, b) = (one.path().display(), two.path().display());
+    for dirs in [format!("--data-dir {a} {b}"), format!("--data-dir {a} --data-dir {b}")] {
+        let report = json(&[], &format!("report --format json {dirs}"));
+        assert_eq!(report["total"]["exchanges"], 2);
+        let lines = run(&[], &format!("exchanges --format jsonl {dirs}")).unwrap();
+        assert_eq!(lines.lines().count(), 2);
+        let one = json(&[], &format!("exchanges second {dirs} --format jsonl"));
+        assert_eq!(one["id"], "second");
+        let sessions = json(&[], &format!("sessions {dirs} --format json"));
+        assert_eq!(sessions["sessions"][0]["exchanges"], 2);
+        let session = json(&[], &format!("sessions session-1 --format json {dirs}"));
+        assert_eq!(session["timeline"].as_array().unwrap().len(), 2);
+    }
 }
 
 #[test]
@@ -113,6 +267,7 @@ fn every_amount_of_a_call_is_found_again() {
     }
     assert_eq!(shown["notional"], false);
     let table = run(&[dir.path()], "report").unwrap();
+    assert!(!table.contains("no call was recorded"), "{table}");
     assert!(table.contains("estimated at 0.1250 to 0.5000 more than reported"), "{table}");
     assert!(table.contains("usd is the lower end, 3.0000 the upper"), "{table}");
 }
@@ -226,8 +381,10 @@ impl Made {
         };
         let at = DAY + self.hour * HOUR;
         log.put(&opened(opening), at);
-        let mut closing = Closing { model: None, ..closing(id, Some("0")) };
-        closing.charge = Some(self.charge());
+        let charge = self.charge();
+        let usage = Some(reported(&charge));
+        let mut closing = Closing { model: None, usage, ..closing(id, Some("0")) };
+        closing.charge = Some(charge);
         match self.standing {
             2 => {
                 closing.flags = vec![Flag::Unpriced];
@@ -235,9 +392,39 @@ impl Made {
             }
             3 => (closing.charge, closing.usage) = (None, None),
             4 => return None,
+            // Refused before any output: used, and free.
+            5 => {
+                let usd = Some(Money::ZERO);
+                closing.charge = Some(ChargeRecord { usd, ..ChargeRecord::default() });
+            }
+            6 => (closing.charge, closing.flags) = (None, vec![Flag::NotBilled]),
             _ => {}
         }
         Some((closing, at + HOUR))
+    }
+}
+
+/// The usage that comes with such a charge: the parts stand beside the whole where they are
+/// billed one by one.
+fn reported(charge: &ChargeRecord) -> Usage {
+    let count = |kind: &str| {
+        let own = charge.lines.iter().filter(|line| line.model.is_none() && line.kind == kind);
+        own.map(|line| line.quantity).sum()
+    };
+    let [input, output, read, short, long] = TokenKind::ALL.map(|kind| count(kind.name()));
+    let parts = charge.lines.iter().filter(|line| line.model.is_some());
+    let part = |_: &LineRecord| Iteration { kind: "advisor".to_owned(), ..Iteration::default() };
+    Usage {
+        cache_creation: Some(CacheCreation {
+            ephemeral_1h_input_tokens: Some(long),
+            ephemeral_5m_input_tokens: Some(short),
+        }),
+        cache_creation_input_tokens: Some(short + long),
+        cache_read_input_tokens: Some(read),
+        input_tokens: Some(input),
+        iterations: parts.map(part).collect(),
+        output_tokens: Some(output),
+        ..Usage::default()
     }
 }
 
@@ -361,6 +548,8 @@ fn nothing_recorded_is_said_and_not_drawn() {
         assert!(text.contains("No call was recorded"), "{text}");
         let focus = run(&[dir.path()], &format!("report {line} --format focus")).unwrap();
         assert_eq!(focus.lines().count(), 1);
+        let table = run(&[dir.path()], &format!("report {line}")).unwrap();
+        assert!(table.contains("note: no call was recorded in this period"), "{table}");
     }
 }
 

@@ -80,6 +80,27 @@ async fn a_signal_goes_on_to_the_command() {
 }
 
 #[test]
+fn a_command_that_makes_no_call_keeps_its_exit_code_and_gets_its_reports() {
+    let site = Site::new();
+    let reports = ["none.json", "none.md", "none.xml", "none.html"];
+    for report in reports {
+        let mut command = site.command(&["run", "--report", report, "--", "sh", "-c", "exit 5"]);
+        let output = command.env("PATH", "/usr/bin:/bin").output().unwrap();
+        let told = String::from_utf8_lossy(&output.stderr);
+        assert_eq!(output.status.code(), Some(5), "{report}: {told}");
+        assert!(told.contains("0 calls"), "{told}");
+        let text = std::fs::read_to_string(site.path(report)).unwrap();
+        assert!(!text.is_empty(), "{report}");
+        if report.ends_with(".html") {
+            assert!(text.contains("No call was recorded"), "{text}");
+        }
+    }
+    let mut kept = Vec::new();
+    support::sidecar::files(&site.path("home"), &mut kept);
+    assert!(kept.is_empty(), "{kept:?}");
+}
+
+#[test]
 fn what_cannot_run_leaves_nothing_behind() {
     let site = Site::new();
     for (arguments, code) in [

@@ -15,7 +15,7 @@ const TEXT_COLUMNS: usize = 5;
 
 /// Every call, one line each; with an id everything known of one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLE)]
+#[command(override_usage = "weighbridge exchanges [ID] [OPTIONS]", after_help = EXAMPLE)]
 pub struct ExchangesArgs {
     /// Show everything known of this exchange
     id: Option<String>,
@@ -44,8 +44,8 @@ pub struct ExchangesArgs {
     /// table or jsonl
     #[arg(long, default_value = "table")]
     format: String,
-    /// A data directory; can be given again [default: that of `serve` and of all runs]
-    #[arg(long, value_name = "DIR")]
+    /// Data directories to look into [default: that of `serve` and of all runs]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
     data_dir: Vec<PathBuf>,
 }
 

@@ -56,6 +56,11 @@ impl RunArgs {
         }
         let status = status?;
         let run = summary(&config.ledger.dir)?;
+        // Before a run without a call gives its directory up.
+        let page = match self.report.iter().any(|path| matches!(form(path), Ok(Form::Html))) {
+            true => html(&config.ledger.dir)?,
+            false => String::new(),
+        };
         if config.ledger.dir == own {
             tidy_up(&own, run.1.exchanges);
         }
@@ -64,7 +69,7 @@ impl RunArgs {
         for path in &self.report {
             let text = match form(path)? {
                 Form::Json => run.0.clone(),
-                Form::Html => html(&config.ledger.dir)?,
+                Form::Html => page.clone(),
                 Form::Markdown => run.1.markdown(),
                 Form::Junit => run.1.junit(&self.command.join(" "), i32::from(code)),
             };

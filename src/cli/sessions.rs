@@ -17,7 +17,7 @@ const TEXT_COLUMNS: usize = 5;
 
 /// Recent sessions; with an id the exchanges of one.
 #[derive(Debug, clap::Args)]
-#[command(after_help = EXAMPLE)]
+#[command(override_usage = "weighbridge sessions [ID] [OPTIONS]", after_help = EXAMPLE)]
 pub struct SessionsArgs {
     /// Show this session call by call
     id: Option<String>,
@@ -27,8 +27,8 @@ pub struct SessionsArgs {
     /// table or json
     #[arg(long, default_value = "table")]
     format: String,
-    /// A data directory; can be given again [default: that of `serve` and of all runs]
-    #[arg(long, value_name = "DIR")]
+    /// Data directories to look into [default: that of `serve` and of all runs]
+    #[arg(long, value_name = "DIR", num_args = 1..)]
     data_dir: Vec<PathBuf>,
 }
 

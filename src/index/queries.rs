@@ -46,8 +46,7 @@ const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at,
     moved_from, batch";
 
 /// The columns among them that no sum needs, and those that only the way of serving needs.
-const DETAILS: [&str; 12] = [
-    "moved_from",
+const DETAILS: [&str; 11] = [
     "batch",
     "duration_us",
     "first_token_us",

@@ -3,7 +3,7 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::IndexError;
-use super::wire::{BatchCreated, Charge, Closed, Envelope, Opened, Text, Tokens};
+use super::wire::{BatchCreated, Charge, Closed, Envelope, Opened, Text};
 use crate::accounting::Money;
 
 /// Columns that the opening fills, in the order they are bound.
@@ -212,14 +212,10 @@ impl Binder<'_, '_> {
         self.text(closed.stop_reason.as_ref())?;
         self.put(closed.batch.map(|raw| raw.get()))?;
 
-        let usage = closed.usage.map(|raw| raw.get());
-        let tokens: Tokens =
-            usage.and_then(|text| serde_json::from_str(text).ok()).unwrap_or_default();
-        let (short, long) = tokens.cache_writes();
-        for count in [tokens.input, tokens.output, tokens.cache_read, short, long] {
+        for count in closed.billed_tokens() {
             self.put(count)?;
         }
-        self.put(usage)?;
+        self.put(closed.usage.map(|raw| raw.get()))?;
 
         self.charge(closed.charge.as_ref())?;
         self.text(closed.model.as_ref().or(requested))

@@ -12,7 +12,8 @@ CREATE TABLE exchanges (
     closed_seq      INTEGER,             -- NULL while open; = sequence where the opening is lost
     opened_at       INTEGER NOT NULL,    -- nanoseconds since 1970 (UTC)
     closed_at       INTEGER,
-    -- What reports add up comes first: a scan reads no further.
+    -- What reports add up comes first: a scan reads no further. Tokens that are billed, summed over
+    -- the charge's lines; what the API reported is in usage.
     input           INTEGER,
     output          INTEGER,
     cache_read      INTEGER,

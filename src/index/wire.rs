@@ -8,10 +8,11 @@ use std::borrow::Cow;
 
 use memchr::memmem;
 use serde::Deserialize;
+use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
 
 use super::batches::row_id;
-use crate::accounting::Money;
+use crate::accounting::{Money, TokenKind};
 use crate::record::Reattributed;
 use crate::record::encoding::LINE_BYTES_MAX;
 
@@ -21,6 +22,8 @@ const KIND_MARK: &[u8] = b",\"kind\":\"";
 
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
+/// Kinds of token.
+const KINDS: usize = TokenKind::ALL.len();
 
 /// A line that matters to the index.
 #[derive(Debug)]
@@ -227,17 +230,64 @@ impl Charge<'_> {
     }
 }
 
+impl Closed<'_> {
+    /// The tokens that are billed, would be with a known rate, or are covered by a subscription,
+    /// in the order of [`TokenKind::ALL`]: the quantities of the charge's lines. What the API
+    /// reported and does not bill (a refusal before any output) counts nothing.
+    pub(super) fn billed_tokens(&self) -> [Option<i64>; KINDS] {
+        let reported = self.usage.and_then(|raw| serde_json::from_str(raw.get()).ok());
+        let (Some(tokens), Some(charge)) = (reported, &self.charge) else { return [None; KINDS] };
+        let tokens: Tokens = tokens;
+        if charge.is_unpriced() {
+            return tokens.by_kind();
+        }
+        match (charge.usd, charge.lines) {
+            // Only the parts of a call are billed otherwise than the whole is reported: everywhere
+            // else the lines hold the same counts and need not be read.
+            (Some(_), Some(lines)) if tokens.iterations.is_some() => {
+                by_kind_of(lines).unwrap_or_else(|| tokens.by_kind())
+            }
+            (Some(_), Some(_)) => tokens.by_kind(),
+            (Some(_), None) => [Some(0); KINDS],
+            (None, _) => [None; KINDS],
+        }
+    }
+}
+
+/// The quantities of line items by kind, whatever their model.
+fn by_kind_of(lines: &RawValue) -> Option<[Option<i64>; KINDS]> {
+    let lines: Vec<Line<'_>> = serde_json::from_str(lines.get()).ok()?;
+    let mut counts = [Some(0_i64); KINDS];
+    for line in lines {
+        let place = TokenKind::ALL.iter().position(|kind| kind.name() == line.kind);
+        if let Some(count) = place.and_then(|place| counts.get_mut(place)) {
+            *count = count.map(|sum| sum.saturating_add(line.quantity));
+        }
+    }
+    Some(counts)
+}
+
+/// What counts of a line item.
+#[derive(Debug, Deserialize)]
+struct Line<'a> {
+    #[serde(borrow)]
+    kind: Cow<'a, str>,
+    quantity: i64,
+}
+
 /// The token counts of a usage object.
 #[derive(Debug, Default, Deserialize)]
-pub(super) struct Tokens {
+struct Tokens {
     #[serde(rename = "input_tokens")]
-    pub(super) input: Option<i64>,
+    input: Option<i64>,
     #[serde(rename = "output_tokens")]
-    pub(super) output: Option<i64>,
+    output: Option<i64>,
     #[serde(rename = "cache_read_input_tokens")]
-    pub(super) cache_read: Option<i64>,
+    cache_read: Option<i64>,
     cache_creation_input_tokens: Option<i64>,
     cache_creation: Option<Split>,
+    /// Whether there are parts that are billed one by one.
+    iterations: Option<IgnoredAny>,
 }
 
 #[derive(Debug, Default, Deserialize)]
@@ -247,9 +297,14 @@ struct Split {
 }
 
 impl Tokens {
+    fn by_kind(&self) -> [Option<i64>; KINDS] {
+        let (short, long) = self.cache_writes();
+        [self.input, self.output, self.cache_read, short, long]
+    }
+
     /// Cache writes for five minutes and for one hour. A split that does not add up to the total
     /// is stale: then the total counts, as writes for five minutes, which is how it is priced.
-    pub(super) fn cache_writes(&self) -> (Option<i64>, Option<i64>) {
+    fn cache_writes(&self) -> (Option<i64>, Option<i64>) {
         let total = self.cache_creation_input_tokens;
         let Some(split) = &self.cache_creation else { return (total, total.map(|_| 0)) };
         let (short, long) = (split.ephemeral_5m_input_tokens, split.ephemeral_1h_input_tokens);
@@ -320,6 +375,30 @@ mod tests {
         let with = |total| format!("{{{split},\"cache_creation_input_tokens\":{total}}}");
         assert_eq!(writes(&with(5)), (Some(3), Some(2)));
         assert_eq!(writes(&with(0)), (Some(0), Some(0)));
+    }
+
+    #[test]
+    fn the_tokens_that_count_are_those_that_are_billed() {
+        let tokens = |usage: &str, charge: &str| {
+            let line = format!(
+                r#"{{"charge":{charge},"duration_us":1,"exchange":"e","outcome":"completed","usage":{usage}}}"#
+            );
+            serde_json::from_str::<Closed<'_>>(&line).unwrap().billed_tokens()
+        };
+        let plain = r#"{"input_tokens":700,"output_tokens":90}"#;
+        let parts = r#"{"input_tokens":700,"iterations":[{"type":"x"}],"output_tokens":90}"#;
+        let lines = r#"[{"kind":"input","quantity":700,"usd":"1"},
+            {"kind":"input","model":"m","quantity":5000,"usd":"1"},
+            {"kind":"web_search","quantity":3,"usd":"1"},
+            {"kind":"output","model":"m","quantity":600,"usd":"1"}]"#;
+        let priced = format!(r#"{{"lines":{lines},"pricing":"p","usd":"3"}}"#);
+        let reported = [Some(700), Some(90), None, None, None];
+        assert_eq!(tokens(plain, &priced), reported);
+        assert_eq!(tokens(parts, &priced), [Some(5700), Some(600), Some(0), Some(0), Some(0)]);
+        assert_eq!(tokens(parts, r#"{"pricing":"p"}"#), reported, "unpriced");
+        assert_eq!(tokens(plain, r#"{"pricing":"p","usd":"0"}"#), [Some(0); KINDS], "free");
+        assert_eq!(tokens(plain, "null"), [None; KINDS], "not billed");
+        assert_eq!(tokens("null", &priced), [None; KINDS], "unknown");
     }
 
     #[test]

@@ -13,6 +13,7 @@ use super::dimension::Dimension;
 use super::exchange::{Exchange, Name};
 use super::period::{self, NS_PER_DAY, NS_PER_HOUR};
 use super::statement::is_token;
+use crate::accounting::attribution::UNATTRIBUTED;
 use crate::accounting::{Money, TokenKind};
 
 mod columns;
@@ -68,6 +69,8 @@ struct Row {
     instance: String,
     endpoint: String,
     team: Option<String>,
+    /// Who had paid before corrections moved it to `team`.
+    moved_from: Option<String>,
     model: Option<String>,
     kind: String,
     tier: Option<String>,
@@ -215,9 +218,13 @@ impl Focus {
         self.key.push(u8::from(price.is_some_and(|price| price.per.is_some())));
         let named = |name: &'_ Option<Name<'_>>| name.as_ref().map(|name| name.0.to_string());
         let served_as = [&served.service_tier, &served.speed, &served.inference_geo].map(named);
+        let moved_from = exchange.moved_from.map(|team| match team {
+            "" => UNATTRIBUTED,
+            team => team,
+        });
         let plain = [Some(exchange.instance), exchange.endpoint, exchange.team, entry.model]
             .into_iter()
-            .chain([Some(entry.kind), exchange.pricing])
+            .chain([Some(entry.kind), exchange.pricing, moved_from])
             .chain(served_as.iter().map(Option::as_deref))
             .chain(tags.iter().map(|(_, value)| Some(value.as_str())));
         for part in plain {
@@ -238,6 +245,7 @@ impl Focus {
                 instance: exchange.instance.to_owned(),
                 endpoint: exchange.endpoint.unwrap_or_default().to_owned(),
                 team: own(exchange.team),
+                moved_from: own(moved_from),
                 model: own(entry.model),
                 kind: entry.kind.to_owned(),
                 tier: text(&served.service_tier),
@@ -306,7 +314,8 @@ fn order(row: &Row) -> impl Ord + '_ {
     let kind = TokenKind::ALL.iter().position(|kind| kind.name() == row.kind);
     let served = (&row.tier, &row.speed, &row.geography, &row.pricing);
     let place = (kind.unwrap_or(TokenKind::ALL.len()), &row.kind, row.standing, row.price);
-    (row.start, &row.team, &row.model, place, served, (&row.tags, &row.instance, &row.endpoint))
+    let origin = (&row.moved_from, &row.tags, &row.instance, &row.endpoint);
+    (row.start, &row.team, &row.model, place, served, origin)
 }
 
 impl RowSums {

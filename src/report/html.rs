@@ -1,5 +1,6 @@
 //! A statement as one page that can be sent and printed: no script, nothing from elsewhere.
 
+use std::cmp::Ordering;
 use std::fmt::Write as _;
 
 use super::statement::Statement;
@@ -117,17 +118,63 @@ fn count_cell(count: u64) -> String {
     format!("<span title=\"{}\">{}</span>", thousands(count), short_count(count))
 }
 
-/// `950`, `12.3 k`, `4.5 M`, `1.2 bn`.
+/// `950`, `12.3 k`, `884 k`, `4.5 M`, `1.2 bn`: rounded to what is shown, half to even.
 fn short_count(count: u64) -> String {
-    for (unit, name) in [(1_000_000_000, "bn"), (1_000_000, "M"), (1_000, "k")] {
-        if count >= unit {
-            let tenths = u128::from(count) * 10 / u128::from(unit);
-            let whole = u64::try_from(tenths / 10).unwrap_or(u64::MAX);
-            return match tenths {
-                0..1000 => format!("{whole}.{} {name}", tenths % 10),
-                _ => format!("{} {name}", thousands(whole)),
-            };
+    const UNITS: [(u64, &str); 3] = [(1_000, "k"), (1_000_000, "M"), (1_000_000_000, "bn")];
+    if count < UNITS[0].0 {
+        return count.to_string();
+    }
+    let mut shown = String::new();
+    for (unit, name) in UNITS {
+        let tenths = rounded(count, unit / 10);
+        let whole = rounded(count, unit);
+        shown = match tenths {
+            0..1000 => format!("{}.{} {name}", tenths / 10, tenths % 10),
+            _ => format!("{} {name}", thousands(whole)),
+        };
+        // What rounds up to a thousand is one of the next unit.
+        if whole < 1000 {
+            break;
         }
     }
-    count.to_string()
+    shown
+}
+
+/// `count` in so many pieces of `unit`, half to even.
+fn rounded(count: u64, unit: u64) -> u64 {
+    let (whole, rest) = (count / unit, count % unit);
+    match (rest.saturating_mul(2)).cmp(&unit) {
+        Ordering::Less => whole,
+        Ordering::Equal => whole + whole % 2,
+        Ordering::Greater => whole + 1,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn counts_are_rounded_to_what_is_shown() {
+        for (count, shown) in [
+            (0, "0"),
+            (999, "999"),
+            (1_000, "1.0 k"),
+            (1_050, "1.0 k"),
+            (1_150, "1.2 k"),
+            (99_949, "99.9 k"),
+            (99_950, "100 k"),
+            (883_879, "884 k"),
+            (883_500, "884 k"),
+            (884_500, "884 k"),
+            (999_499, "999 k"),
+            (999_500, "1.0 M"),
+            (4_560_000, "4.6 M"),
+            (999_999_999, "1.0 bn"),
+            (1_234_567_000_000, "1,235 bn"),
+            (u64::MAX, "18,446,744,074 bn"),
+        ] {
+            assert_eq!(short_count(count), shown, "{count}");
+        }
+    }
 }

@@ -118,6 +118,12 @@ impl Report {
     }
 
     fn write_notes(&self, text: &mut String) {
+        if self.total.exchanges == 0 {
+            text.push_str(
+                "note: no call was recorded in this period; what was recorded elsewhere is shown \
+                 with --data-dir\n",
+            );
+        }
         let mut note = |count: u64, what: &str| {
             if count > 0 {
                 let noun = if count == 1 { "exchange" } else { "exchanges" };

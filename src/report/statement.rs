@@ -7,7 +7,7 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use super::exchange::Exchange;
+use super::exchange::{Exchange, Item};
 use super::groups::Groups;
 use super::period::{self, NS_PER_DAY, Period};
 use super::sums::{Facts, Sums};
@@ -219,21 +219,20 @@ impl StatementBuilder {
         if facts.unpriced {
             *self.unpriced.at(model) += 1;
         }
-        if facts.notional {
-            return;
-        }
-        let share = self.models.at(model);
-        share.exchanges += 1;
-        if facts.unpriced {
-            let tokens = facts.tokens.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-            share.unpriced += 1;
-            share.quantity = share.quantity.saturating_add(tokens);
-        }
-        let Some(usd) = facts.usd else { return };
-        self.add_lines(exchange, model, usd, &facts);
         if let Some(session) = exchange.session {
             self.add_session(session, exchange, &facts);
         }
+        self.models.at(model).exchanges += 1;
+        if facts.unpriced {
+            self.add_unpriced(model, &facts);
+        }
+        let Some(usd) = facts.usd else { return };
+        let items = exchange.items();
+        self.add_lines(&items, model, usd, &facts);
+        if facts.notional {
+            return;
+        }
+        self.waste.add(exchange, &items);
         match exchange.savings {
             Some(savings) => self.savings = self.savings.saturating_add(savings),
             None => {
@@ -243,26 +242,48 @@ impl StatementBuilder {
         }
     }
 
-    fn add_lines(&mut self, exchange: &Exchange<'_>, model: &str, usd: Money, facts: &Facts<'_>) {
-        let items = exchange.items();
+    /// Tokens without a price.
+    fn add_unpriced(&mut self, model: &str, facts: &Facts<'_>) {
+        let tokens = facts.tokens.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
+        let share = self.models.at(model);
+        share.unpriced += 1;
+        share.quantity = share.quantity.saturating_add(tokens);
+        for (kind, count) in TokenKind::ALL.into_iter().zip(facts.tokens) {
+            if count > 0 {
+                let share = self.kinds.at(kind.name());
+                share.exchanges += 1;
+                share.unpriced += 1;
+                share.quantity = share.quantity.saturating_add(count);
+            }
+        }
+    }
+
+    /// Line items; where a subscription paid, their quantities alone.
+    fn add_lines(&mut self, items: &[Item<'_>], model: &str, usd: Money, facts: &Facts<'_>) {
+        let billed = |amount: Money| if facts.notional { Money::ZERO } else { amount };
         let list = facts.list.unwrap_or(usd);
         let (mut rest, mut rest_list) = (usd, list);
-        for item in &items {
+        for (place, item) in items.iter().enumerate() {
             let listed = item.list_usd.unwrap_or(item.usd);
             let name = item.model.as_ref().map_or(model, |name| &name.0);
             let tokens = if is_token(&item.kind) { item.quantity } else { 0 };
-            self.models.at(name).add(tokens, item.usd, listed);
-            let kind = self.kinds.at(&item.kind);
-            kind.exchanges += 1;
-            kind.add(item.quantity, item.usd, listed);
+            let before = &items[..place];
+            let worked =
+                before.iter().any(|other| other.model.as_ref().is_some_and(|m| m.0 == name));
+            let share = self.models.at(name);
+            share.exchanges += u64::from(name != model && !worked);
+            share.add(tokens, billed(item.usd), billed(listed));
+            let share = self.kinds.at(&item.kind);
+            share.exchanges += u64::from(before.iter().all(|other| other.kind != item.kind));
+            share.add(item.quantity, billed(item.usd), billed(listed));
             rest = minus(rest, item.usd);
             rest_list = minus(rest_list, listed);
         }
+        let (rest, rest_list) = (billed(rest), billed(rest_list));
         if rest != Money::ZERO || rest_list != Money::ZERO {
             self.models.at(model).add(0, rest, rest_list);
             self.kinds.at(NOT_BROKEN_DOWN).add(0, rest, rest_list);
         }
-        self.waste.add(exchange, &items);
     }
 
     fn add_session(&mut self, id: &str, exchange: &Exchange<'_>, facts: &Facts<'_>) {
@@ -278,9 +299,11 @@ impl StatementBuilder {
             session.team = exchange.team.map(str::to_owned);
         }
         let tokens = facts.tokens.iter().fold(0, |sum: u64, count| sum.saturating_add(*count));
-        let usd = facts.usd.unwrap_or(Money::ZERO);
+        let usd = facts.usd.filter(|_| !facts.notional).unwrap_or(Money::ZERO);
+        let list = facts.list.filter(|_| !facts.notional).unwrap_or(usd);
         session.share.exchanges += 1;
-        session.share.add(tokens, usd, facts.list.unwrap_or(usd));
+        session.share.unpriced += u64::from(facts.unpriced);
+        session.share.add(tokens, usd, list);
     }
 
     /// Ends one instance, `now` being the end of what is looked at.

@@ -138,8 +138,8 @@ impl WasteMeter {
     /// Counts one exchange with its line items. What a subscription paid for is left out, and so
     /// are results of batches.
     pub fn add(&mut self, exchange: &Exchange<'_>, items: &[Item<'_>]) {
-        let writes = [exchange.write_1h.unwrap_or(0), exchange.write_5m.unwrap_or(0)];
-        let read = exchange.cache_read.unwrap_or(0);
+        let writes = KINDS.map(|kind| own_tokens(exchange, items, kind));
+        let read = own_tokens(exchange, items, TokenKind::CacheRead);
         // Requests of a batch share prefixes in an order that nobody sees.
         let in_batch = exchange.endpoint == Some("batches");
         if exchange.notional || in_batch || (read == 0 && writes == [0, 0]) {
@@ -275,6 +275,21 @@ fn settle(write: Write, total: &mut Waste) {
     if again > 0 {
         total.rewritten.add(again, write.surcharge);
     }
+}
+
+/// Tokens that the exchange's own model read or wrote: an advisor has a prefix of its own.
+fn own_tokens(exchange: &Exchange<'_>, items: &[Item<'_>], kind: TokenKind) -> u64 {
+    if items.iter().all(|item| item.model.is_none()) {
+        return match kind {
+            TokenKind::CacheRead => exchange.cache_read,
+            TokenKind::CacheWrite5m => exchange.write_5m,
+            TokenKind::CacheWrite1h => exchange.write_1h,
+            TokenKind::Input | TokenKind::Output => None,
+        }
+        .unwrap_or(0);
+    }
+    let own = items.iter().filter(|item| item.model.is_none() && item.kind == kind.name());
+    own.fold(0, |sum: u64, item| sum.saturating_add(item.quantity))
 }
 
 /// What the writes of an exchange cost beyond plain input, in the order of [`KINDS`]. The price of

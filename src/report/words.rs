@@ -294,8 +294,10 @@ impl Statement {
             paragraph(
                 "What is counted",
                 "Every call to the Claude API that went through Weighbridge, with the usage that \
-                 the API itself reported for it. Each attempt counts, as each is billed. Days are \
-                 UTC; a call belongs to the day it began."
+                 the API itself reported for it. Each attempt counts as a call; a call that \
+                 several models worked on counts for each of them. Tokens are those that are \
+                 billed, or would be at the API's prices. Days are UTC; a call belongs to the day \
+                 it began."
                     .to_owned(),
             ),
             paragraph(

@@ -1,6 +1,6 @@
 //! A month of several teams, for looking at reports and for adding them up.
 
-use weighbridge::accounting::usage::CacheCreation;
+use weighbridge::accounting::usage::{CacheCreation, Iteration};
 use weighbridge::accounting::{Flag, Money, Usage};
 use weighbridge::record::{ChargeRecord, Closing, LineRecord, Opening};
 
@@ -168,6 +168,13 @@ fn put(log: &mut Log, dice: &mut Dice, names: (&str, &str, &str), at: u64, call:
         2..5 if team == "mobile" => charge.notional = 1,
         5 if call.model == 0 => {
             // An advisor of another model worked on it.
+            let usage = closing.usage.as_mut().unwrap();
+            usage.iterations = vec![Iteration {
+                kind: "advisor_message".to_owned(),
+                model: Some("claude-fable-5-2".to_owned()),
+                output_tokens: Some(1_210),
+                ..Iteration::default()
+            }];
             let usd = "0.0484".parse().unwrap();
             charge.lines.push(LineRecord {
                 kind: "output".to_owned(),

@@ -9,7 +9,7 @@ use crate::report::statement::is_token;
 use crate::report::text::csv_field;
 
 /// The columns in their order: those of FOCUS 1.2, then ours with `x_`.
-pub const COLUMNS: [&str; 55] = [
+pub const COLUMNS: [&str; 56] = [
     "BilledCost",
     "BillingAccountId",
     "BillingAccountName",
@@ -55,6 +55,7 @@ pub const COLUMNS: [&str; 55] = [
     "x_Exchanges",
     "x_Instance",
     "x_Model",
+    "x_MovedFrom",
     "x_Notional",
     "x_NotionalCost",
     "x_NotionalListCost",
@@ -184,6 +185,7 @@ fn own_value(row: &Row, column: &str) -> Option<String> {
         "x_EstimatedCostMax" => amount(Standing::Estimated, row.sums.most),
         "x_Exchanges" => Some(row.sums.exchanges.to_string()),
         "x_Model" => field(&row.model),
+        "x_MovedFrom" => field(&row.moved_from),
         "x_Notional" => yes_no(Standing::Notional),
         "x_NotionalCost" => amount(Standing::Notional, row.sums.usd),
         "x_NotionalListCost" => amount(Standing::Notional, row.sums.list),

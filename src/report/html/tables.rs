@@ -90,7 +90,7 @@ impl Statement {
                  <td class=\"n muted\">{}</td></tr>",
                 escaped(&row.name),
                 chart::bar(row.usd, row.list, most),
-                // A model may have worked only inside the calls of others.
+                // What a charge does not break down is of no call in particular.
                 if row.exchanges == 0 { NOTHING.to_owned() } else { thousands(row.exchanges) },
                 count_cell(row.quantity),
                 amount(row.usd),
@@ -125,7 +125,8 @@ impl Statement {
             page.push_str("<p class=\"muted\">No call of this period named its session.</p>\n");
         } else {
             page.push_str(
-                "<table>\n<thead><tr><th>Session</th><th>Team</th><th>Began (UTC)</th>\
+                "<table class=\"sessions\">\n<thead><tr><th>Session</th><th>Team</th>\
+                 <th class=\"when\">Began (UTC)</th>\
                  <th class=\"n\">Calls</th><th class=\"n\">Tokens</th><th class=\"n\">Spend</th>\
                  </tr></thead>\n<tbody>\n",
             );
