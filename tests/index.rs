@@ -15,9 +15,11 @@ use recorded::{DAY, HOUR, Log, closed, closing, json, name, opened, opening, run
 use serde_json::Value;
 use tokio::sync::watch;
 use weighbridge::accounting::Money;
+use weighbridge::accounting::attribution::CostCentre;
 use weighbridge::index::{Builder, Index, IndexError, follow};
+use weighbridge::record::correction::Chosen;
 use weighbridge::record::entry::Stopped;
-use weighbridge::record::{Closing, Entry, Opening, Outcome};
+use weighbridge::record::{Closing, Entry, Opening, Outcome, Reattributed};
 
 /// Five exchanges: two priced, one unpriced, one refused, one still open.
 fn five(dir: &Path, instance: &str) -> Log {
@@ -466,4 +468,33 @@ fn held_kib() -> String {
 fn cpu_ns() -> u64 {
     let text = fs::read_to_string("/proc/thread-self/schedstat").unwrap();
     text.split(' ').next().unwrap().parse().unwrap()
+}
+
+#[test]
+fn a_correction_holds_for_what_stands_before_it_and_counts_once() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let payer = CostCentre { team: "research".to_owned(), user: None, project: None };
+    let chosen = Chosen { team: Some("search".to_owned()), ..Chosen::default() };
+    let correction = Entry::Reattributed(Box::new(Reattributed {
+        chosen,
+        id: "c1".to_owned(),
+        payer,
+        reason: name("FIN-214"),
+    }));
+    log.put(&opened(opening("a")), DAY);
+    log.put(&opened(opening("b")), DAY);
+    log.put(&closed(closing("a", Some("1"))), DAY);
+    log.put(&correction, DAY);
+    log.put(&closed(closing("b", Some("2"))), DAY);
+    log.put(&opened(opening("c")), DAY);
+    log.put(&closed(closing("c", Some("4"))), DAY);
+    log.put(&correction, DAY);
+    log.flush();
+    let report = json(&[dir.path()], "report --by team --format json");
+    let rows: Vec<_> =
+        report["rows"].as_array().unwrap().iter().map(|r| (&r["team"], &r["usd"])).collect();
+    let (research, search) = ("research".into(), "search".into());
+    assert_eq!(rows, [(&search, &"4".into()), (&research, &"3".into())]);
+    assert_eq!((&report["moved_exchanges"], &report["moved_usd"]), (&2.into(), &"3".into()));
 }

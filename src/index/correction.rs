@@ -8,12 +8,16 @@ use crate::record::Reattributed;
 use crate::record::correction::Chosen;
 
 /// Moves what `correction` chooses among the rows before `sequence`, its own place in the ledger.
-/// Where a row came from first is kept.
+/// Where a row came from first is kept. The same correction a second time does nothing.
 pub(super) fn apply(
     connection: &Connection,
     sequence: i64,
     correction: &Reattributed,
 ) -> Result<(), IndexError> {
+    let known = "INSERT OR IGNORE INTO corrections (id, sequence) VALUES (?, ?)";
+    if connection.execute(known, (&correction.id, sequence))? == 0 {
+        return Ok(());
+    }
     let payer = &correction.payer;
     let text = |value: &Option<String>| value.clone().map_or(Value::Null, Value::Text);
     let mut values = vec![

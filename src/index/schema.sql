@@ -76,3 +76,9 @@ CREATE TABLE batches (
 ) STRICT, WITHOUT ROWID;
 
 CREATE UNIQUE INDEX exchanges_id ON exchanges (id);
+
+-- Corrections that were applied: one that stands in the ledger twice, after a crash, counts once.
+CREATE TABLE corrections (
+    id       TEXT PRIMARY KEY,
+    sequence INTEGER NOT NULL
+) STRICT, WITHOUT ROWID;
