@@ -90,21 +90,83 @@ fn a_line_that_is_no_question_is_answered_and_the_others_are_priced() {
         (r#"{"id":4,"model":"m","usage":{},"context":{"org_discount":"7%"}}"#, "org_discount"),
         (r#"{"id":5,"model":"m","usage":{},"context":{"batch_result":"lost"}}"#, "batch_result"),
         (r#"{"id":6,"model":"m","events":{}}"#, "events"),
+        (
+            r#"{"id":8,"model":"m","usage":{},"context":{"http_error":200}}"#,
+            "context.http_error 200",
+        ),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":-1}}"#, "context.http_error -1"),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":[]}}"#, "context.http_error []"),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":true}}"#, "400 to 599"),
+        (
+            r#"{"id":8,"model":"m","usage":{},"context":{"code_execution_free":-1}}"#,
+            "context.code_execution_free -1",
+        ),
+        (
+            r#"{"id":8,"model":"m","usage":{},"at":"2026-11-20T01:00:00+02:00","date":"2026-11-20"}"#,
+            "two days",
+        ),
+        (r#"{"id":9,"model":"m","usage":{}"#, "not JSON"),
     ];
     let input: Vec<&str> = bad.iter().map(|(line, _)| *line).chain([good, ""]).collect();
     let output = run(&["price", "--batch"], &input.join("\n"));
     let answers = answers(&text(&output.stdout));
     assert_eq!((output.status.code(), answers.len()), (Some(2), bad.len() + 1));
-    assert!(text(&output.stderr).contains("8 of 9 lines"), "{}", text(&output.stderr));
-    for ((line, problem), answer) in bad.iter().zip(&answers) {
+    assert!(text(&output.stderr).contains("15 of 16 lines"), "{}", text(&output.stderr));
+    for (place, ((line, problem), answer)) in bad.iter().zip(&answers).enumerate() {
         let error = answer["error"].as_str().unwrap();
         assert!(error.contains(problem) && answer["usd"].is_null(), "{line}: {error}");
+        assert!(error.starts_with(&format!("line {}: ", place + 1)), "{error}");
+        assert_eq!(answer["flags"], json!(["unpriced"]));
+        assert_eq!(answer.get("id").is_some(), line.contains("\"id\""), "{line}");
     }
     let last = answers.last().unwrap();
     assert_eq!(
         (&last["id"], &last["usd"], last.get("error")),
         (&json!(7), &json!("0.000024"), None)
     );
+}
+
+#[test]
+fn events_that_end_early_are_partial() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":3}}}"#;
+    let interim =
+        r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":5}}"#;
+    let last = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+    let short = r#"{"type":"message_delta","usage":{"output_tokens":7}}"#;
+    let (stop, error) = (r#"{"type":"message_stop"}"#, r#"{"type":"error","error":{}}"#);
+    for (events, partial) in [
+        (vec![start], true),
+        (vec![start, error], true),
+        (vec![start, stop], true),
+        (vec![start, interim], true),
+        (vec![start, short, error], true),
+        (vec![start, interim, last], false),
+        (vec![start, last, error], false),
+        (vec![start, interim, stop], false),
+        (vec![start, short], false),
+    ] {
+        let question = format!(
+            r#"{{"model":"claude-opus-5-5","date":"2026-11-20","events":[{}]}}"#,
+            events.join(",")
+        );
+        let answer = answers(&said(&["price", "--batch"], &question)).remove(0);
+        let expected = if partial { json!(["partial"]) } else { json!([]) };
+        assert_eq!(answer["flags"], expected, "{question}");
+        assert!(answer["usd"].is_string());
+    }
+}
+
+#[test]
+fn what_programs_write_by_habit_does_not_hide_a_question() {
+    let marked = "\u{feff}{\"id\":1,\"model\":\"claude-opus-5-5\",\"usage\":{\"input_tokens\":1e400,\"output_tokens\":1}}";
+    let answer = answers(&said(&["price", "--batch"], marked)).remove(0);
+    assert_eq!((&answer["id"], &answer["flags"]), (&json!(1), &json!(["usage_anomaly"])));
+    let vertex = r#"{"model":"claude-opus-5-5@default","date":"2026-11-20","context":{"endpoint":"regional"},
+        "usage":{"input_tokens":1000000,"output_tokens":0}}"#
+        .replace('\n', "");
+    let answer = answers(&said(&["price", "--batch"], &vertex)).remove(0);
+    assert_eq!(answer["usd"], "4.4", "{answer}");
 }
 
 #[test]
