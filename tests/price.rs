@@ -216,7 +216,55 @@ fn the_working_can_be_read() {
     let line = "Billed or not: Answer, one step: claude-fable-5\n  input, uncached  535 tokens";
     assert!(shown.contains(line) && shown.contains("Total, at most"), "{shown}");
     let short = said(&["price", "--model", "claude-opus-6"], long);
-    assert!(short.starts_with("unpriced\n") && short.contains("the amount is unknown"), "{short}");
+    assert!(
+        short.starts_with("unpriced: model \"claude-opus-6\" is not in the table\n")
+            && short.contains("the amount is unknown"),
+        "{short}"
+    );
+}
+
+/// A line that `--explain` shows under a title, without its blanks.
+fn under<'t>(shown: &'t str, title: &str) -> Vec<&'t str> {
+    let (_, rest) = shown.split_once(title).unwrap_or_else(|| panic!("{title}\n{shown}"));
+    rest.lines().skip(1).take_while(|line| line.starts_with("  ")).map(str::trim).collect()
+}
+
+#[test]
+fn the_upper_end_of_a_range_has_its_working() {
+    // Two steps below the tier, together above it.
+    let steps = r#"{"input_tokens":120000,"output_tokens":20,"iterations":[
+        {"type":"message","input_tokens":60000,"output_tokens":10},
+        {"type":"message","input_tokens":60000,"output_tokens":10}]}"#;
+    let explain = |model: &str, input: &str| {
+        said(&["price", "--model", model, "--at", "2026-11-20", "--explain"], input)
+    };
+    let shown = explain("claude-haiku-5-5", steps);
+    let upper = "At most: Answer, one step: claude-haiku-5-5, prompt above 100,000 tokens";
+    assert_eq!(shown.matches(upper).count(), 2, "{shown}");
+    assert!(under(&shown, upper)[0].contains("60,000 tokens ×"), "{shown}");
+    let sentence = "The total at most is the total at least with each line under \"At most\" in \
+                    place of its like.";
+    assert!(shown.contains(sentence), "{shown}");
+
+    let advised = r#"{"input_tokens":1,"output_tokens":1,"speed":"fast","iterations":[
+        {"type":"message","input_tokens":1,"output_tokens":1},
+        {"type":"advisor_message","model":"claude-opus-4-8","input_tokens":9,"output_tokens":9}]}"#;
+    let shown = explain("claude-opus-5-5", advised);
+    assert!(shown.contains("At most: Advisor: claude-opus-4-8, fast mode\n"), "{shown}");
+
+    let containers = r#"{"model":"claude-opus-5-5","usage":{"input_tokens":1,"output_tokens":1},
+        "context":{"code_execution_seconds":[10,600]}}"#;
+    let shown = explain("claude-opus-5-5", containers);
+    assert!(shown.contains("900 s × 0.05 per hour (at least 300 s each; 900 s free)"), "{shown}");
+    assert!(under(&shown, "At most: Server tools")[0].ends_with("= 0.0125"), "{shown}");
+
+    let free = r#"{"model":"claude-opus-5-5","stop_reason":"refusal",
+        "stop_details":{"category":"cyber"},"usage":{"input_tokens":100,"output_tokens":0}}"#;
+    let shown = explain("claude-opus-5-5", free);
+    assert!(shown.contains("Nothing is billed: refused before any output"), "{shown}");
+    let eu = r#"{"input_tokens":1,"output_tokens":1,"inference_geo":"eu"}"#;
+    let shown = explain("claude-opus-5-5", eu);
+    assert!(shown.contains("Unpriced: inference_geo \"eu\" is not in the table."), "{shown}");
 }
 
 #[test]
@@ -258,6 +306,34 @@ fn agreements_come_from_the_configuration_and_from_files() {
     assert_eq!((&search["usd"], &search["list_usd"]), (&json!("0.0216"), &json!("0.024")));
     assert_eq!(search["pricing_version"].as_str().unwrap().matches('+').count(), 2);
 
+    let path = config.to_str().unwrap();
+    let explain = ["price", "--explain", "--team", "search", "--config", path];
+    let shown = said(&explain, question);
+    let note = "agreed rate of 16 per million, not for output of claude-opus-5-5: a more specific \
+                price takes its place\n    contract 1";
+    assert!(shown.contains(note) && shown.contains("contract 2"), "{shown}");
+    let list = said(&["pricing", "list", "--config", path], "");
+    let words = |list: &str| list.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "claude-opus-5-5, output 2026-01-01 – rate of 16 per million contract 1",
+        "team search 2026-01-01 – discount of 10 % contract 2",
+    ] {
+        assert!(words(&list).contains(part), "{list}");
+    }
+    let before = ["pricing", "list", "--at", "2025-12-31T23:00:00Z", "--config", path];
+    assert!(!said(&before, "").contains("contract"));
+    let one = said(&["pricing", "check", file.to_str().unwrap()], "");
+    assert!(one.contains(", 1 override;"), "{one}");
+    let shown = said(&["pricing", "diff", "embedded", file.to_str().unwrap()], "");
+    let line = "+ override for claude-opus-5-5, output, from 2026-01-01: rate of 16 per million, \
+                contract 1 (to –)";
+    assert!(shown.contains(line), "{shown}");
+    let table = include_str!("../pricing/claude.toml").replace("aside", "attempt");
+    fs::write(&file, table).unwrap();
+    let shown = said(&["pricing", "diff", "embedded", file.to_str().unwrap()], "");
+    let line = "~ rule usage compaction: beside the answer → an attempt at the answer";
+    assert!(shown.contains(line), "{shown}");
+
     fs::write(&file, agreed.replace("rate", "rat")).unwrap();
     let (code, error) = refused(&["pricing", "check", file.to_str().unwrap()], "");
     assert!(code == Some(1) && error.contains("line 5") && error.contains("rat"), "{error}");
@@ -285,6 +361,14 @@ fn the_table_can_be_checked_listed_and_compared() {
     let old = table.replacen("checked = 2026-11-22", "checked = 2020-01-01", 1);
     fs::write(path, old).unwrap();
     assert!(said(&["pricing", "check", path], "").contains("days ago"));
+    fs::write(path, table.replacen("checked = 2026-11-22", "checked = 9000-01-01", 1)).unwrap();
+    let (code, error) = refused(&["pricing", "check", path], "");
+    assert!(code == Some(1) && error.contains("checked = 9000-01-01 is after today"), "{error}");
+    fs::write(path, "# nothing\n").unwrap();
+    let (code, error) = refused(&["pricing", "check", path], "");
+    assert!(code == Some(1) && error.contains("the file is empty"), "{error}");
+    let (code, error) = refused(&["pricing", "check", "nofile"], "");
+    assert!(code == Some(2) && error.contains("nofile: No such file"), "{error}");
     fs::write(path, table.replacen("to = 2026-10-07", "to = 2026-10-06", 1)).unwrap();
     let (code, error) = refused(&["pricing", "check", path], "");
     let line = fs::read_to_string(path).unwrap();

@@ -27,6 +27,7 @@
 
 mod parts;
 mod rating;
+mod unknown;
 
 use jiff::civil::Date;
 
@@ -38,6 +39,7 @@ use crate::accounting::{Flag, TokenKind};
 pub(super) use rating::Rating;
 
 use parts::Part;
+use unknown::Unknown;
 
 /// Seconds in an hour, the unit of a container's price.
 const HOUR_SECONDS: i128 = 3600;
@@ -62,8 +64,13 @@ pub struct Charge<'a> {
     pub model: Option<&'a str>,
     /// The exact sum of the lines, contracted; `None` means unknown, never zero.
     pub total: Option<Money>,
+    /// What the table does not cover, in words; only where there is no total.
+    pub unknown: Option<String>,
     /// Lines that are billed or not: in `max`, not in `total`.
     pub unsure: Vec<LineItem<'a>>,
+    /// Lines that stand in `max` in place of some of `lines`: the same tokens or time at the
+    /// highest price that they may have.
+    pub upper: Vec<LineItem<'a>>,
 }
 
 /// Kind × quantity × rate = amount.
@@ -153,6 +160,7 @@ struct Bill<'a> {
     high: Money,
     savings: Option<Money>,
     unsure: Vec<LineItem<'a>>,
+    upper: Vec<LineItem<'a>>,
 }
 
 impl<'a> Bill<'a> {
@@ -178,15 +186,15 @@ impl PriceBook {
         }
         let mut bill = Bill { lines: Vec::with_capacity(8), ..Bill::default() };
         let known = match parts::of(&self.rules, call, &mut flags) {
-            None => Err(Flag::UsageUnknown),
+            None => Err(Unknown::Usage),
             Some(parts) => self.bill(&mut bill, call, &parts, &mut flags)?,
         };
-        if let Err(flag) = known {
-            flags.insert(flag);
+        if let Err(unknown) = &known {
+            flags.insert(unknown.flag());
             flags.insert(Flag::Unpriced);
             bill = Bill::default();
         }
-        let Bill { lines, low, list, high, savings, unsure } = bill;
+        let Bill { lines, low, list, high, savings, unsure, upper } = bill;
         flags.0.sort_unstable();
         Ok(Charge {
             cache_savings: savings,
@@ -196,25 +204,27 @@ impl PriceBook {
             max: (high != low).then_some(high),
             model,
             total: known.is_ok().then_some(low),
+            unknown: known.err().map(|unknown| unknown.to_string()),
             unsure,
+            upper,
         })
     }
 
-    /// Everything that is billed; the inner error is the flag that says what is unknown.
-    fn bill<'a>(
+    /// Everything that is billed; the inner error says what is unknown.
+    fn bill<'a, 'u>(
         &'a self,
         bill: &mut Bill<'a>,
-        call: &Call<'_>,
-        parts: &[Part<'_, 'a>],
+        call: &Call<'u>,
+        parts: &[Part<'u, 'a>],
         flags: &mut Flags,
-    ) -> Result<Result<(), Flag>, MoneyOverflow> {
+    ) -> Result<Result<(), Unknown<'u, 'a>>, MoneyOverflow> {
         let terms = match self.terms(call, flags) {
             Ok(terms) => terms,
-            Err(flag) => return Ok(Err(flag)),
+            Err(unknown) => return Ok(Err(unknown)),
         };
         for part in parts {
-            if let Err(flag) = self.add_part(bill, call, (&terms, part), flags)? {
-                return Ok(Err(flag));
+            if let Err(unknown) = self.add_part(bill, call, (&terms, part), flags)? {
+                return Ok(Err(unknown));
             }
         }
         self.add_tools(bill, call, flags)?;
@@ -286,18 +296,26 @@ impl PriceBook {
             Ok::<_, MoneyOverflow>(divided(product, HOUR_SECONDS))
         };
         let (amount, mut exact) = price(billed)?;
+        let line = |amount: Money, billed: u64| LineItem {
+            amount,
+            basis: Basis::Time(tool, billed),
+            kind: LineKind::CodeExecution,
+            list: amount,
+            model: None,
+            quantity: used,
+            step: None,
+        };
         let mut most = amount;
         if containers.allowance == Allowance::Unknown {
             flags.insert(Flag::AllowanceUnknown);
             (most, exact) = price(used)?;
+            bill.upper.push(line(most, used));
         }
         if !exact {
             flags.insert(Flag::Rounded);
         }
         bill.high = bill.high.checked_add(most)?;
-        let (kind, basis) = (LineKind::CodeExecution, Basis::Time(tool, billed));
-        let (list, model, quantity, step) = (amount, None, used, None);
-        bill.add_line(LineItem { amount, basis, kind, list, model, quantity, step })
+        bill.add_line(line(amount, billed))
     }
 }
 

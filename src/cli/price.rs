@@ -15,6 +15,7 @@ use crate::accounting::price_book::PriceBook;
 use crate::accounting::{Flag, Money, explain};
 use crate::clock::Clock;
 
+pub(super) use question::day;
 use question::{Fallback, Question};
 
 const EXAMPLE: &str = "Example:\n  \

@@ -92,7 +92,7 @@ impl Stream {
 }
 
 /// Reads a day or an RFC 3339 moment.
-pub(super) fn day(text: &str) -> Result<(Date, Dated), String> {
+pub(in crate::cli) fn day(text: &str) -> Result<(Date, Dated), String> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok((moment.to_zoned(jiff::tz::TimeZone::UTC).date(), Dated::Moment));
     }
