@@ -223,6 +223,33 @@ fn the_working_can_be_read() {
     );
 }
 
+#[test]
+fn the_time_of_containers_may_be_a_fraction() {
+    let ask = |context: &str| {
+        let question = format!(
+            r#"{{"model":"claude-opus-5-5","usage":{{"input_tokens":0,"output_tokens":0}},"context":{{{context},"free_seconds_left":0.5}}}}"#
+        );
+        let output = run(&["price", "--batch"], &question);
+        answers(&text(&output.stdout)).remove(0)
+    };
+    // Half a second is free.
+    for (seconds, quantity, usd) in [
+        ("3600.5", json!(3600.5), "0.05"),
+        ("[\"3600.5\"]", json!(3600.5), "0.05"),
+        ("[3601.4]", json!(3601.4), "0.0500125"),
+        ("[3600.5, 3600.0]", json!(7200.5), "0.1"),
+        ("[3600, 3600]", json!(7200), "0.099993055555555556"),
+    ] {
+        let answer = ask(&format!(r#""code_execution_seconds":{seconds}"#));
+        assert_eq!((&answer["usd"], &answer["lines"][0]["quantity"]), (&json!(usd), &quantity));
+    }
+    for wrong in ["-1", "true", "[0.1234567]", "1e300", "\"an hour\""] {
+        let answer = ask(&format!(r#""code_execution_seconds":{wrong}"#));
+        let error = answer["error"].as_str().unwrap();
+        assert!(error.contains("context.code_execution_seconds: write seconds"), "{error}");
+    }
+}
+
 /// A line that `--explain` shows under a title, without its blanks.
 fn under<'t>(shown: &'t str, title: &str) -> Vec<&'t str> {
     let (_, rest) = shown.split_once(title).unwrap_or_else(|| panic!("{title}\n{shown}"));

@@ -41,8 +41,10 @@ pub(super) use rating::Rating;
 use parts::Part;
 use unknown::Unknown;
 
-/// Seconds in an hour, the unit of a container's price.
-const HOUR_SECONDS: i128 = 3600;
+/// Microseconds in an hour, the unit of a container's price.
+const HOUR_MICROS: i128 = 3_600_000_000;
+/// Microseconds in a second.
+const SECOND_MICROS: u64 = 1_000_000;
 /// More requests to a server tool than one answer can make.
 const REQUESTS_PLAUSIBLE_MAX: u64 = 100_000;
 
@@ -86,7 +88,8 @@ pub struct LineItem<'a> {
     pub list: Money,
     /// The model's id; `None` for tools.
     pub model: Option<&'a str>,
-    /// Tokens, requests, or seconds of containers.
+    /// Tokens, requests, or seconds of containers, a begun one as a whole
+    /// ([`LineItem::exact_quantity`]).
     pub quantity: u64,
     /// The type of the iteration that it is about; `None` for the top level and for tools.
     pub step: Option<&'a str>,
@@ -99,8 +102,26 @@ pub(super) enum Basis<'a> {
     Tokens(Rating<'a>, Agreed<'a>),
     /// Requests at a price each.
     Requests(&'a Tool),
-    /// Containers by time; so many seconds are billed.
-    Time(&'a ContainerTool, u64),
+    /// Containers by time; so many microseconds were used, and so many are billed.
+    Time(&'a ContainerTool, u64, u64),
+}
+
+impl LineItem<'_> {
+    /// The quantity as a decimal: seconds of containers may be fractions.
+    #[must_use]
+    pub fn exact_quantity(&self) -> String {
+        match self.basis {
+            Basis::Time(_, used, _) => seconds(used),
+            Basis::Tokens(..) | Basis::Requests(_) => self.quantity.to_string(),
+        }
+    }
+}
+
+/// Microseconds as a decimal number of seconds.
+pub(super) fn seconds(micros: u64) -> String {
+    let (whole, rest) = (micros.div_euclid(SECOND_MICROS), micros.rem_euclid(SECOND_MICROS));
+    let text = format!("{whole}.{rest:06}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What is paid in place of the list price.
@@ -284,25 +305,26 @@ impl PriceBook {
         if containers.allowance == Allowance::Free {
             return Ok(());
         }
-        let used = containers.seconds.iter().map(|seconds| (*seconds).max(tool.minimum_seconds));
+        let least = tool.minimum_seconds.saturating_mul(SECOND_MICROS);
+        let used = containers.micros.iter().map(|micros| (*micros).max(least));
         let used = used.fold(0_u64, u64::saturating_add);
         let billed = match containers.allowance {
             Allowance::Left(left) => used.saturating_sub(left),
             Allowance::Unknown => 0,
             Allowance::Free => return Ok(()),
         };
-        let price = |seconds: u64| {
-            let product = tool.price.atto().checked_mul(seconds.into()).ok_or(MoneyOverflow)?;
-            Ok::<_, MoneyOverflow>(divided(product, HOUR_SECONDS))
+        let price = |micros: u64| {
+            let product = tool.price.atto().checked_mul(micros.into()).ok_or(MoneyOverflow)?;
+            Ok::<_, MoneyOverflow>(divided(product, HOUR_MICROS))
         };
         let (amount, mut exact) = price(billed)?;
         let line = |amount: Money, billed: u64| LineItem {
             amount,
-            basis: Basis::Time(tool, billed),
+            basis: Basis::Time(tool, used, billed),
             kind: LineKind::CodeExecution,
             list: amount,
             model: None,
-            quantity: used,
+            quantity: used.div_ceil(SECOND_MICROS),
             step: None,
         };
         let mut most = amount;

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::accounting::call::Call;
-use crate::accounting::charge::{Agreed, Basis, Charge, LineItem, LineKind, Rating};
+use crate::accounting::charge::{Agreed, Basis, Charge, LineItem, LineKind, Rating, seconds};
 use crate::accounting::money::ATTO_PER_USD;
 use crate::accounting::price_book::{Discount, Modifier, Period, Price, PriceBook, per_million};
 use crate::accounting::{Flag, Money, TokenKind};
@@ -193,12 +193,11 @@ fn row(line: &LineItem<'_>) -> Row {
             let rate = format!("{} per 1,000", per_1000.unwrap_or_default());
             (format!("{} requests", thousands(line.quantity)), rate)
         }
-        Basis::Time(tool, billed) => {
-            let free = line.quantity.saturating_sub(*billed);
+        Basis::Time(tool, used, billed) => {
             let (price, least) = (tool.price, thousands(tool.minimum_seconds));
-            let free = thousands(free);
+            let free = seconds(used.saturating_sub(*billed));
             let rate = format!("{price} per hour (at least {least} s each; {free} s free)");
-            (format!("{} s", thousands(line.quantity)), rate)
+            (format!("{} s", seconds(*used)), rate)
         }
     };
     let what = name_of(line.kind).to_owned();
@@ -285,7 +284,7 @@ fn sources(text: &mut String, book: &PriceBook, call: &Call<'_>, charge: &Charge
             Basis::Requests(tool) => {
                 facts.insert(name_of(line.kind).to_owned(), read(&tool.sources));
             }
-            Basis::Time(tool, _) => {
+            Basis::Time(tool, ..) => {
                 facts.insert(name_of(line.kind).to_owned(), read(&tool.sources));
             }
         }

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{CliError, Surroundings};
 use crate::accounting::charge::Charge;
@@ -81,7 +81,7 @@ struct Answer<'a> {
 struct AnswerLine<'a> {
     model: &'a str,
     kind: &'static str,
-    quantity: u64,
+    quantity: Number,
     usd: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     list_usd: Option<Money>,
@@ -235,7 +235,7 @@ fn answer<'a>(
     let lines = charge.lines.into_iter().map(|line| AnswerLine {
         model: line.model.unwrap_or(own),
         kind: line.kind.name(),
-        quantity: line.quantity,
+        quantity: line.exact_quantity().parse().unwrap_or_else(|_| line.quantity.into()),
         usd: line.amount,
         list_usd: Some(line.list).filter(|list| *list != line.amount),
     });

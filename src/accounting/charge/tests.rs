@@ -397,14 +397,15 @@ fn where_it_ran_is_told_by_address_or_by_the_name_asked_for() {
 fn containers_have_a_minimum_an_allowance_and_one_rounding() {
     let usage = usage(0, 0);
     let of = |seconds: &[u64], allowance| {
-        let containers = Some(Containers { allowance, seconds });
+        let micros: Vec<u64> = seconds.iter().map(|seconds| seconds * 1_000_000).collect();
+        let containers = Some(Containers { allowance, micros: &micros });
         let facts = Facts { containers, ..Facts::default() };
         let call = Call { facts, ..call("claude-opus-5-5", "2026-11-20", &usage) };
         outcome(&book().charge(&call).unwrap())
     };
     let exact = |usd: &str| (usd.to_owned(), String::new(), vec![]);
     assert_eq!(of(&[3600, 1800], Allowance::Left(0)), exact("0.075"));
-    assert_eq!(of(&[3600], Allowance::Left(1800)), exact("0.025"));
+    assert_eq!(of(&[3600], Allowance::Left(1_800_000_000)), exact("0.025"));
     assert_eq!(of(&[3600], Allowance::Free), exact("0"));
     let minimum = ("0.004166666666666667".to_owned(), String::new(), vec![Flag::Rounded]);
     assert_eq!(of(&[1], Allowance::Left(0)), minimum);

@@ -10,7 +10,7 @@ use serde_json::Value;
 
 use crate::accounting::call::{Allowance, Call, Containers, Dated, Facts, Refusal, ResultKind};
 use crate::accounting::price_book::{Discount, Platform};
-use crate::accounting::{Flag, Usage};
+use crate::accounting::{Flag, Money, Usage};
 use crate::anthropic::{UsageMerge, json};
 
 /// Keys that `context` may have; another one is flagged, because it may have been meant to matter.
@@ -26,6 +26,9 @@ const CONTEXT_KEYS: [&str; 10] = [
     "platform",
     "team",
 ];
+
+/// Of a decimal number, as [`Money`] reads it, in a millionth.
+const ATTO_PER_MICRO: i128 = 1_000_000_000_000;
 
 /// Statuses of answers that cost nothing.
 const HTTP_ERRORS: std::ops::RangeInclusive<u64> = 400..=599;
@@ -268,7 +271,7 @@ impl Question {
             facts: Facts {
                 discount: self.discount,
                 containers: containers
-                    .map(|(seconds, allowance)| Containers { allowance: *allowance, seconds }),
+                    .map(|(micros, allowance)| Containers { allowance: *allowance, micros }),
                 dated: self.dated,
                 platform: self.platform,
                 refusal: refusal.map(|category| Refusal { category: category.as_deref() }),
@@ -402,18 +405,33 @@ fn containers(context: &Value) -> Result<Option<(Vec<u64>, Allowance)>, String> 
             return Err(format!("context.code_execution_free {other}: write true or false"));
         }
     };
-    let seconds = match context.get("code_execution_seconds") {
+    let micros = match context.get("code_execution_seconds") {
         None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(list)) => list.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
-        Some(one) => one.as_u64().map(|seconds| vec![seconds]),
+        Some(Value::Array(list)) => list.iter().map(micros).collect::<Option<Vec<_>>>(),
+        Some(one) => micros(one).map(|micros| vec![micros]),
     };
-    let seconds = seconds.ok_or("context.code_execution_seconds: write whole seconds, [3600]")?;
+    let wrong = |key: &str| format!("context.{key}: write seconds like 3600 or 3600.5");
+    let micros = micros.ok_or_else(|| wrong("code_execution_seconds"))?;
     let allowance = match context.get("free_seconds_left") {
         _ if free => Allowance::Free,
         None | Some(Value::Null) => Allowance::Unknown,
         Some(left) => {
-            Allowance::Left(left.as_u64().ok_or("context.free_seconds_left: write whole seconds")?)
+            Allowance::Left(self::micros(left).ok_or_else(|| wrong("free_seconds_left"))?)
         }
     };
-    Ok(Some((seconds, allowance)))
+    Ok(Some((micros, allowance)))
+}
+
+/// Microseconds of a decimal number of seconds, exactly; at most six decimals.
+fn micros(seconds: &Value) -> Option<u64> {
+    let text = match seconds {
+        // The digits are those that were written, as long as there are few.
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    let atto = text.parse::<Money>().ok()?.atto();
+    let micros =
+        (atto.checked_rem(ATTO_PER_MICRO) == Some(0)).then(|| atto.div_euclid(ATTO_PER_MICRO));
+    u64::try_from(micros?).ok()
 }
