@@ -90,21 +90,83 @@ fn a_line_that_is_no_question_is_answered_and_the_others_are_priced() {
         (r#"{"id":4,"model":"m","usage":{},"context":{"org_discount":"7%"}}"#, "org_discount"),
         (r#"{"id":5,"model":"m","usage":{},"context":{"batch_result":"lost"}}"#, "batch_result"),
         (r#"{"id":6,"model":"m","events":{}}"#, "events"),
+        (
+            r#"{"id":8,"model":"m","usage":{},"context":{"http_error":200}}"#,
+            "context.http_error 200",
+        ),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":-1}}"#, "context.http_error -1"),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":[]}}"#, "context.http_error []"),
+        (r#"{"id":8,"model":"m","usage":{},"context":{"http_error":true}}"#, "400 to 599"),
+        (
+            r#"{"id":8,"model":"m","usage":{},"context":{"code_execution_free":-1}}"#,
+            "context.code_execution_free -1",
+        ),
+        (
+            r#"{"id":8,"model":"m","usage":{},"at":"2026-11-20T01:00:00+02:00","date":"2026-11-20"}"#,
+            "two days",
+        ),
+        (r#"{"id":9,"model":"m","usage":{}"#, "not JSON"),
     ];
     let input: Vec<&str> = bad.iter().map(|(line, _)| *line).chain([good, ""]).collect();
     let output = run(&["price", "--batch"], &input.join("\n"));
     let answers = answers(&text(&output.stdout));
     assert_eq!((output.status.code(), answers.len()), (Some(2), bad.len() + 1));
-    assert!(text(&output.stderr).contains("8 of 9 lines"), "{}", text(&output.stderr));
-    for ((line, problem), answer) in bad.iter().zip(&answers) {
+    assert!(text(&output.stderr).contains("15 of 16 lines"), "{}", text(&output.stderr));
+    for (place, ((line, problem), answer)) in bad.iter().zip(&answers).enumerate() {
         let error = answer["error"].as_str().unwrap();
         assert!(error.contains(problem) && answer["usd"].is_null(), "{line}: {error}");
+        assert!(error.starts_with(&format!("line {}: ", place + 1)), "{error}");
+        assert_eq!(answer["flags"], json!(["unpriced"]));
+        assert_eq!(answer.get("id").is_some(), line.contains("\"id\""), "{line}");
     }
     let last = answers.last().unwrap();
     assert_eq!(
         (&last["id"], &last["usd"], last.get("error")),
         (&json!(7), &json!("0.000024"), None)
     );
+}
+
+#[test]
+fn events_that_end_early_are_partial() {
+    let start =
+        r#"{"type":"message_start","message":{"usage":{"input_tokens":9,"output_tokens":3}}}"#;
+    let interim =
+        r#"{"type":"message_delta","delta":{"stop_reason":null},"usage":{"output_tokens":5}}"#;
+    let last = r#"{"type":"message_delta","delta":{"stop_reason":"end_turn"},"usage":{"output_tokens":7}}"#;
+    let short = r#"{"type":"message_delta","usage":{"output_tokens":7}}"#;
+    let (stop, error) = (r#"{"type":"message_stop"}"#, r#"{"type":"error","error":{}}"#);
+    for (events, partial) in [
+        (vec![start], true),
+        (vec![start, error], true),
+        (vec![start, stop], true),
+        (vec![start, interim], true),
+        (vec![start, short, error], true),
+        (vec![start, interim, last], false),
+        (vec![start, last, error], false),
+        (vec![start, interim, stop], false),
+        (vec![start, short], false),
+    ] {
+        let question = format!(
+            r#"{{"model":"claude-opus-5-5","date":"2026-11-20","events":[{}]}}"#,
+            events.join(",")
+        );
+        let answer = answers(&said(&["price", "--batch"], &question)).remove(0);
+        let expected = if partial { json!(["partial"]) } else { json!([]) };
+        assert_eq!(answer["flags"], expected, "{question}");
+        assert!(answer["usd"].is_string());
+    }
+}
+
+#[test]
+fn what_programs_write_by_habit_does_not_hide_a_question() {
+    let marked = "\u{feff}{\"id\":1,\"model\":\"claude-opus-5-5\",\"usage\":{\"input_tokens\":1e400,\"output_tokens\":1}}";
+    let answer = answers(&said(&["price", "--batch"], marked)).remove(0);
+    assert_eq!((&answer["id"], &answer["flags"]), (&json!(1), &json!(["usage_anomaly"])));
+    let vertex = r#"{"model":"claude-opus-5-5@default","date":"2026-11-20","context":{"endpoint":"regional"},
+        "usage":{"input_tokens":1000000,"output_tokens":0}}"#
+        .replace('\n', "");
+    let answer = answers(&said(&["price", "--batch"], &vertex)).remove(0);
+    assert_eq!(answer["usd"], "4.4", "{answer}");
 }
 
 #[test]
@@ -154,7 +216,82 @@ fn the_working_can_be_read() {
     let line = "Billed or not: Answer, one step: claude-fable-5\n  input, uncached  535 tokens";
     assert!(shown.contains(line) && shown.contains("Total, at most"), "{shown}");
     let short = said(&["price", "--model", "claude-opus-6"], long);
-    assert!(short.starts_with("unpriced\n") && short.contains("the amount is unknown"), "{short}");
+    assert!(
+        short.starts_with("unpriced: model \"claude-opus-6\" is not in the table\n")
+            && short.contains("the amount is unknown"),
+        "{short}"
+    );
+}
+
+#[test]
+fn the_time_of_containers_may_be_a_fraction() {
+    let ask = |context: &str| {
+        let question = format!(
+            r#"{{"model":"claude-opus-5-5","usage":{{"input_tokens":0,"output_tokens":0}},"context":{{{context},"free_seconds_left":0.5}}}}"#
+        );
+        let output = run(&["price", "--batch"], &question);
+        answers(&text(&output.stdout)).remove(0)
+    };
+    // Half a second is free.
+    for (seconds, quantity, usd) in [
+        ("3600.5", json!(3600.5), "0.05"),
+        ("[\"3600.5\"]", json!(3600.5), "0.05"),
+        ("[3601.4]", json!(3601.4), "0.0500125"),
+        ("[3600.5, 3600.0]", json!(7200.5), "0.1"),
+        ("[3600, 3600]", json!(7200), "0.099993055555555556"),
+    ] {
+        let answer = ask(&format!(r#""code_execution_seconds":{seconds}"#));
+        assert_eq!((&answer["usd"], &answer["lines"][0]["quantity"]), (&json!(usd), &quantity));
+    }
+    for wrong in ["-1", "true", "[0.1234567]", "1e300", "\"an hour\""] {
+        let answer = ask(&format!(r#""code_execution_seconds":{wrong}"#));
+        let error = answer["error"].as_str().unwrap();
+        assert!(error.contains("context.code_execution_seconds: write seconds"), "{error}");
+    }
+}
+
+/// A line that `--explain` shows under a title, without its blanks.
+fn under<'t>(shown: &'t str, title: &str) -> Vec<&'t str> {
+    let (_, rest) = shown.split_once(title).unwrap_or_else(|| panic!("{title}\n{shown}"));
+    rest.lines().skip(1).take_while(|line| line.starts_with("  ")).map(str::trim).collect()
+}
+
+#[test]
+fn the_upper_end_of_a_range_has_its_working() {
+    // Two steps below the tier, together above it.
+    let steps = r#"{"input_tokens":120000,"output_tokens":20,"iterations":[
+        {"type":"message","input_tokens":60000,"output_tokens":10},
+        {"type":"message","input_tokens":60000,"output_tokens":10}]}"#;
+    let explain = |model: &str, input: &str| {
+        said(&["price", "--model", model, "--at", "2026-11-20", "--explain"], input)
+    };
+    let shown = explain("claude-haiku-5-5", steps);
+    let upper = "At most: Answer, one step: claude-haiku-5-5, prompt above 100,000 tokens";
+    assert_eq!(shown.matches(upper).count(), 2, "{shown}");
+    assert!(under(&shown, upper)[0].contains("60,000 tokens ×"), "{shown}");
+    let sentence = "The total at most is the total at least with each line under \"At most\" in \
+                    place of its like.";
+    assert!(shown.contains(sentence), "{shown}");
+
+    let advised = r#"{"input_tokens":1,"output_tokens":1,"speed":"fast","iterations":[
+        {"type":"message","input_tokens":1,"output_tokens":1},
+        {"type":"advisor_message","model":"claude-opus-4-8","input_tokens":9,"output_tokens":9}]}"#;
+    let shown = explain("claude-opus-5-5", advised);
+    assert!(shown.contains("At most: Advisor: claude-opus-4-8, fast mode\n"), "{shown}");
+
+    let containers = r#"{"model":"claude-opus-5-5","usage":{"input_tokens":1,"output_tokens":1},
+        "context":{"code_execution_seconds":[10,600]}}"#;
+    let shown = explain("claude-opus-5-5", containers);
+    assert!(shown.contains("900 s × 0.05 per hour (at least 300 s each; 900 s free)"), "{shown}");
+    assert!(under(&shown, "At most: Server tools")[0].ends_with("= 0.0125"), "{shown}");
+
+    let free = r#"{"model":"claude-opus-5-5","stop_reason":"refusal",
+        "stop_details":{"category":"cyber"},"usage":{"input_tokens":100,"output_tokens":0}}"#;
+    let shown = explain("claude-opus-5-5", free);
+    assert!(shown.contains("Nothing is billed: refused before any output"), "{shown}");
+    let eu = r#"{"input_tokens":1,"output_tokens":1,"inference_geo":"eu"}"#;
+    let shown = explain("claude-opus-5-5", eu);
+    assert!(shown.contains("Unpriced: inference_geo \"eu\" is not in the table."), "{shown}");
 }
 
 #[test]
@@ -196,6 +333,34 @@ fn agreements_come_from_the_configuration_and_from_files() {
     assert_eq!((&search["usd"], &search["list_usd"]), (&json!("0.0216"), &json!("0.024")));
     assert_eq!(search["pricing_version"].as_str().unwrap().matches('+').count(), 2);
 
+    let path = config.to_str().unwrap();
+    let explain = ["price", "--explain", "--team", "search", "--config", path];
+    let shown = said(&explain, question);
+    let note = "agreed rate of 16 per million, not for output of claude-opus-5-5: a more specific \
+                price takes its place\n    contract 1";
+    assert!(shown.contains(note) && shown.contains("contract 2"), "{shown}");
+    let list = said(&["pricing", "list", "--config", path], "");
+    let words = |list: &str| list.split_whitespace().collect::<Vec<_>>().join(" ");
+    for part in [
+        "claude-opus-5-5, output 2026-01-01 – rate of 16 per million contract 1",
+        "team search 2026-01-01 – discount of 10 % contract 2",
+    ] {
+        assert!(words(&list).contains(part), "{list}");
+    }
+    let before = ["pricing", "list", "--at", "2025-12-31T23:00:00Z", "--config", path];
+    assert!(!said(&before, "").contains("contract"));
+    let one = said(&["pricing", "check", file.to_str().unwrap()], "");
+    assert!(one.contains(", 1 override;"), "{one}");
+    let shown = said(&["pricing", "diff", "embedded", file.to_str().unwrap()], "");
+    let line = "+ override for claude-opus-5-5, output, from 2026-01-01: rate of 16 per million, \
+                contract 1 (to –)";
+    assert!(shown.contains(line), "{shown}");
+    let table = include_str!("../pricing/claude.toml").replace("aside", "attempt");
+    fs::write(&file, table).unwrap();
+    let shown = said(&["pricing", "diff", "embedded", file.to_str().unwrap()], "");
+    let line = "~ rule usage compaction: beside the answer → an attempt at the answer";
+    assert!(shown.contains(line), "{shown}");
+
     fs::write(&file, agreed.replace("rate", "rat")).unwrap();
     let (code, error) = refused(&["pricing", "check", file.to_str().unwrap()], "");
     assert!(code == Some(1) && error.contains("line 5") && error.contains("rat"), "{error}");
@@ -223,6 +388,14 @@ fn the_table_can_be_checked_listed_and_compared() {
     let old = table.replacen("checked = 2026-11-22", "checked = 2020-01-01", 1);
     fs::write(path, old).unwrap();
     assert!(said(&["pricing", "check", path], "").contains("days ago"));
+    fs::write(path, table.replacen("checked = 2026-11-22", "checked = 9000-01-01", 1)).unwrap();
+    let (code, error) = refused(&["pricing", "check", path], "");
+    assert!(code == Some(1) && error.contains("checked = 9000-01-01 is after today"), "{error}");
+    fs::write(path, "# nothing\n").unwrap();
+    let (code, error) = refused(&["pricing", "check", path], "");
+    assert!(code == Some(1) && error.contains("the file is empty"), "{error}");
+    let (code, error) = refused(&["pricing", "check", "nofile"], "");
+    assert!(code == Some(2) && error.contains("nofile: No such file"), "{error}");
     fs::write(path, table.replacen("to = 2026-10-07", "to = 2026-10-06", 1)).unwrap();
     let (code, error) = refused(&["pricing", "check", path], "");
     let line = fs::read_to_string(path).unwrap();

@@ -74,14 +74,14 @@ pub enum ResultKind {
 pub struct Containers<'a> {
     /// What is known of the month's free time.
     pub allowance: Allowance,
-    /// Running time of each container.
-    pub seconds: &'a [u64],
+    /// Running time of each container, in microseconds.
+    pub micros: &'a [u64],
 }
 
 /// What is known of the free time of the organisation's month.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Allowance {
-    /// So many seconds are left.
+    /// So many microseconds are left.
     Left(u64),
     /// Not known: between nothing and all of it is billed.
     Unknown,

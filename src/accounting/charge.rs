@@ -27,6 +27,7 @@
 
 mod parts;
 mod rating;
+mod unknown;
 
 use jiff::civil::Date;
 
@@ -38,9 +39,12 @@ use crate::accounting::{Flag, TokenKind};
 pub(super) use rating::Rating;
 
 use parts::Part;
+use unknown::Unknown;
 
-/// Seconds in an hour, the unit of a container's price.
-const HOUR_SECONDS: i128 = 3600;
+/// Microseconds in an hour, the unit of a container's price.
+const HOUR_MICROS: i128 = 3_600_000_000;
+/// Microseconds in a second.
+const SECOND_MICROS: u64 = 1_000_000;
 /// More requests to a server tool than one answer can make.
 const REQUESTS_PLAUSIBLE_MAX: u64 = 100_000;
 
@@ -62,8 +66,13 @@ pub struct Charge<'a> {
     pub model: Option<&'a str>,
     /// The exact sum of the lines, contracted; `None` means unknown, never zero.
     pub total: Option<Money>,
+    /// What the table does not cover, in words; only where there is no total.
+    pub unknown: Option<String>,
     /// Lines that are billed or not: in `max`, not in `total`.
     pub unsure: Vec<LineItem<'a>>,
+    /// Lines that stand in `max` in place of some of `lines`: the same tokens or time at the
+    /// highest price that they may have.
+    pub upper: Vec<LineItem<'a>>,
 }
 
 /// Kind × quantity × rate = amount.
@@ -79,7 +88,8 @@ pub struct LineItem<'a> {
     pub list: Money,
     /// The model's id; `None` for tools.
     pub model: Option<&'a str>,
-    /// Tokens, requests, or seconds of containers.
+    /// Tokens, requests, or seconds of containers, a begun one as a whole
+    /// ([`LineItem::exact_quantity`]).
     pub quantity: u64,
     /// The type of the iteration that it is about; `None` for the top level and for tools.
     pub step: Option<&'a str>,
@@ -92,8 +102,26 @@ pub(super) enum Basis<'a> {
     Tokens(Rating<'a>, Agreed<'a>),
     /// Requests at a price each.
     Requests(&'a Tool),
-    /// Containers by time; so many seconds are billed.
-    Time(&'a ContainerTool, u64),
+    /// Containers by time; so many microseconds were used, and so many are billed.
+    Time(&'a ContainerTool, u64, u64),
+}
+
+impl LineItem<'_> {
+    /// The quantity as a decimal: seconds of containers may be fractions.
+    #[must_use]
+    pub fn exact_quantity(&self) -> String {
+        match self.basis {
+            Basis::Time(_, used, _) => seconds(used),
+            Basis::Tokens(..) | Basis::Requests(_) => self.quantity.to_string(),
+        }
+    }
+}
+
+/// Microseconds as a decimal number of seconds.
+pub(super) fn seconds(micros: u64) -> String {
+    let (whole, rest) = (micros.div_euclid(SECOND_MICROS), micros.rem_euclid(SECOND_MICROS));
+    let text = format!("{whole}.{rest:06}");
+    text.trim_end_matches('0').trim_end_matches('.').to_owned()
 }
 
 /// What is paid in place of the list price.
@@ -153,6 +181,7 @@ struct Bill<'a> {
     high: Money,
     savings: Option<Money>,
     unsure: Vec<LineItem<'a>>,
+    upper: Vec<LineItem<'a>>,
 }
 
 impl<'a> Bill<'a> {
@@ -178,15 +207,15 @@ impl PriceBook {
         }
         let mut bill = Bill { lines: Vec::with_capacity(8), ..Bill::default() };
         let known = match parts::of(&self.rules, call, &mut flags) {
-            None => Err(Flag::UsageUnknown),
+            None => Err(Unknown::Usage),
             Some(parts) => self.bill(&mut bill, call, &parts, &mut flags)?,
         };
-        if let Err(flag) = known {
-            flags.insert(flag);
+        if let Err(unknown) = &known {
+            flags.insert(unknown.flag());
             flags.insert(Flag::Unpriced);
             bill = Bill::default();
         }
-        let Bill { lines, low, list, high, savings, unsure } = bill;
+        let Bill { lines, low, list, high, savings, unsure, upper } = bill;
         flags.0.sort_unstable();
         Ok(Charge {
             cache_savings: savings,
@@ -196,25 +225,27 @@ impl PriceBook {
             max: (high != low).then_some(high),
             model,
             total: known.is_ok().then_some(low),
+            unknown: known.err().map(|unknown| unknown.to_string()),
             unsure,
+            upper,
         })
     }
 
-    /// Everything that is billed; the inner error is the flag that says what is unknown.
-    fn bill<'a>(
+    /// Everything that is billed; the inner error says what is unknown.
+    fn bill<'a, 'u>(
         &'a self,
         bill: &mut Bill<'a>,
-        call: &Call<'_>,
-        parts: &[Part<'_, 'a>],
+        call: &Call<'u>,
+        parts: &[Part<'u, 'a>],
         flags: &mut Flags,
-    ) -> Result<Result<(), Flag>, MoneyOverflow> {
+    ) -> Result<Result<(), Unknown<'u, 'a>>, MoneyOverflow> {
         let terms = match self.terms(call, flags) {
             Ok(terms) => terms,
-            Err(flag) => return Ok(Err(flag)),
+            Err(unknown) => return Ok(Err(unknown)),
         };
         for part in parts {
-            if let Err(flag) = self.add_part(bill, call, (&terms, part), flags)? {
-                return Ok(Err(flag));
+            if let Err(unknown) = self.add_part(bill, call, (&terms, part), flags)? {
+                return Ok(Err(unknown));
             }
         }
         self.add_tools(bill, call, flags)?;
@@ -274,30 +305,39 @@ impl PriceBook {
         if containers.allowance == Allowance::Free {
             return Ok(());
         }
-        let used = containers.seconds.iter().map(|seconds| (*seconds).max(tool.minimum_seconds));
+        let least = tool.minimum_seconds.saturating_mul(SECOND_MICROS);
+        let used = containers.micros.iter().map(|micros| (*micros).max(least));
         let used = used.fold(0_u64, u64::saturating_add);
         let billed = match containers.allowance {
             Allowance::Left(left) => used.saturating_sub(left),
             Allowance::Unknown => 0,
             Allowance::Free => return Ok(()),
         };
-        let price = |seconds: u64| {
-            let product = tool.price.atto().checked_mul(seconds.into()).ok_or(MoneyOverflow)?;
-            Ok::<_, MoneyOverflow>(divided(product, HOUR_SECONDS))
+        let price = |micros: u64| {
+            let product = tool.price.atto().checked_mul(micros.into()).ok_or(MoneyOverflow)?;
+            Ok::<_, MoneyOverflow>(divided(product, HOUR_MICROS))
         };
         let (amount, mut exact) = price(billed)?;
+        let line = |amount: Money, billed: u64| LineItem {
+            amount,
+            basis: Basis::Time(tool, used, billed),
+            kind: LineKind::CodeExecution,
+            list: amount,
+            model: None,
+            quantity: used.div_ceil(SECOND_MICROS),
+            step: None,
+        };
         let mut most = amount;
         if containers.allowance == Allowance::Unknown {
             flags.insert(Flag::AllowanceUnknown);
             (most, exact) = price(used)?;
+            bill.upper.push(line(most, used));
         }
         if !exact {
             flags.insert(Flag::Rounded);
         }
         bill.high = bill.high.checked_add(most)?;
-        let (kind, basis) = (LineKind::CodeExecution, Basis::Time(tool, billed));
-        let (list, model, quantity, step) = (amount, None, used, None);
-        bill.add_line(LineItem { amount, basis, kind, list, model, quantity, step })
+        bill.add_line(line(amount, billed))
     }
 }
 

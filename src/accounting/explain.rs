@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt::Write as _;
 
 use crate::accounting::call::Call;
-use crate::accounting::charge::{Agreed, Basis, Charge, LineItem, LineKind, Rating};
+use crate::accounting::charge::{Agreed, Basis, Charge, LineItem, LineKind, Rating, seconds};
 use crate::accounting::money::ATTO_PER_USD;
 use crate::accounting::price_book::{Discount, Modifier, Period, Price, PriceBook, per_million};
 use crate::accounting::{Flag, Money, TokenKind};
@@ -21,7 +21,10 @@ struct Row {
 #[must_use]
 pub fn summary(charge: &Charge<'_>, flags: &[Flag]) -> String {
     let mut text = match (charge.total, charge.max) {
-        (None, _) => "unpriced\n".to_owned(),
+        (None, _) => match &charge.unknown {
+            None => "unpriced\n".to_owned(),
+            Some(unknown) => format!("unpriced: {unknown}\n"),
+        },
         (Some(total), None) => format!("{total} USD\n"),
         (Some(total), Some(max)) => format!("{total} to {max} USD\n"),
     };
@@ -59,19 +62,45 @@ pub fn text(book: &PriceBook, call: &Call<'_>, charge: &Charge<'_>, flags: &[Fla
         let line = format!("{name:<left$}{}", point.aligned(amount));
         let _ = writeln!(text, "{}", line.trim_end());
     }
+    remarks(&mut text, charge, flags);
     notes(&mut text, flags);
-    sources(&mut text, book, charge);
+    sources(&mut text, book, call, charge);
     let _ = writeln!(text, "\nPricing table {}", book.version());
     text
 }
 
-/// Lines in groups, each with its title; what is billed or not comes last.
+/// What the sums do not say by themselves.
+fn remarks(text: &mut String, charge: &Charge<'_>, flags: &[Flag]) {
+    if let Some(unknown) = &charge.unknown {
+        let _ = writeln!(text, "\nUnpriced: {unknown}.");
+    }
+    let is_free = charge.total == Some(Money::ZERO) && charge.lines.is_empty();
+    if is_free && charge.unsure.is_empty() {
+        let reasons = [Flag::NotBilled, Flag::RefusalNotBilled, Flag::UnknownIteration];
+        let reason = reasons.into_iter().find(|flag| flags.contains(flag));
+        let reason = reason.map_or("no count is above zero", Flag::meaning);
+        let _ = writeln!(text, "\nNothing is billed: {reason}.");
+    }
+    let parts = match (charge.upper.is_empty(), charge.unsure.is_empty()) {
+        (true, true) => return,
+        (true, false) => "with the lines under \"Billed or not\" added",
+        (false, true) => "with each line under \"At most\" in place of its like",
+        (false, false) => {
+            "with each line under \"At most\" in place of its like, and those under \"Billed or \
+             not\" added"
+        }
+    };
+    let _ = writeln!(text, "\nThe total at most is the total at least {parts}.");
+}
+
+/// Lines in groups, each with its title; what is billed or not, and what may cost more, come last.
 fn groups(charge: &Charge<'_>) -> Vec<(String, Vec<Row>)> {
     let mut groups: Vec<(String, Vec<Row>)> = Vec::new();
     let sure = charge.lines.iter().map(|line| (title(line), line));
     let unsure = charge.unsure.iter();
     let unsure = unsure.map(|line| (format!("Billed or not: {}", title(line)), line));
-    for (title, line) in sure.chain(unsure) {
+    let upper = charge.upper.iter().map(|line| (format!("At most: {}", title(line)), line));
+    for (title, line) in sure.chain(unsure).chain(upper) {
         match groups.last_mut() {
             Some((last, rows)) if *last == title && !restarts(rows, line) => rows.push(row(line)),
             _ => groups.push((title, vec![row(line)])),
@@ -164,10 +193,11 @@ fn row(line: &LineItem<'_>) -> Row {
             let rate = format!("{} per 1,000", per_1000.unwrap_or_default());
             (format!("{} requests", thousands(line.quantity)), rate)
         }
-        Basis::Time(tool, billed) => {
-            let free = line.quantity.saturating_sub(*billed);
-            let rate = format!("{} per hour ({} s free)", tool.price, thousands(free));
-            (format!("{} s", thousands(line.quantity)), rate)
+        Basis::Time(tool, used, billed) => {
+            let (price, least) = (tool.price, thousands(tool.minimum_seconds));
+            let free = seconds(used.saturating_sub(*billed));
+            let rate = format!("{price} per hour (at least {least} s each; {free} s free)");
+            (format!("{} s", seconds(*used)), rate)
         }
     };
     let what = name_of(line.kind).to_owned();
@@ -229,14 +259,14 @@ fn label(modifier: &Modifier) -> &'static str {
 }
 
 /// Under the lines: which period each rate is from, and where that was read.
-fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
+fn sources(text: &mut String, book: &PriceBook, call: &Call<'_>, charge: &Charge<'_>) {
     let mut facts: BTreeMap<String, String> = BTreeMap::new();
     let read = |ids: &[String]| {
         let texts = ids.iter().filter_map(|id| book.source(id));
         let texts = texts.map(|source| format!("{}, read {}", source.reference, source.retrieved));
         texts.collect::<Vec<_>>().join("\n    ")
     };
-    for line in charge.lines.iter().chain(&charge.unsure) {
+    for line in charge.lines.iter().chain(&charge.unsure).chain(&charge.upper) {
         match &line.basis {
             Basis::Tokens(rating, agreed) => {
                 let Period { from, to, sources, .. } = rating.period;
@@ -249,21 +279,12 @@ fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
                         format!("{} × {}, since {from}", label(modifier), factor(*num, *den));
                     facts.insert(name, read(sources));
                 }
-                match agreed {
-                    Agreed::List => {}
-                    Agreed::Discount(_) => {
-                        facts.insert("agreed discount".to_owned(), "named in the question".into());
-                    }
-                    Agreed::Contract(contract) => {
-                        let name = format!("agreed price, since {}", contract.from);
-                        facts.insert(name, contract.source.clone());
-                    }
-                }
+                facts.extend(agreements(book, call, line, (rating, agreed)));
             }
             Basis::Requests(tool) => {
                 facts.insert(name_of(line.kind).to_owned(), read(&tool.sources));
             }
-            Basis::Time(tool, _) => {
+            Basis::Time(tool, ..) => {
                 facts.insert(name_of(line.kind).to_owned(), read(&tool.sources));
             }
         }
@@ -274,6 +295,37 @@ fn sources(text: &mut String, book: &PriceBook, charge: &Charge<'_>) {
     for (name, source) in facts {
         let _ = writeln!(text, "  {name}\n    {source}");
     }
+}
+
+/// The negotiated price that is paid for a line, and those that hold and are not.
+fn agreements(
+    book: &PriceBook,
+    call: &Call<'_>,
+    line: &LineItem<'_>,
+    (rating, agreed): (&Rating<'_>, &Agreed<'_>),
+) -> Vec<(String, String)> {
+    let mut facts = Vec::new();
+    let (applied, reason) = match agreed {
+        Agreed::List => (None, "a rate is one of standard mode"),
+        Agreed::Discount(_) => {
+            facts.push(("agreed discount".to_owned(), "named in the question".to_owned()));
+            (None, "the question names a discount")
+        }
+        Agreed::Contract(contract) => {
+            facts.push((format!("agreed price, since {}", contract.from), contract.source.clone()));
+            (Some(*contract), "a more specific price takes its place")
+        }
+    };
+    let LineKind::Tokens(kind) = line.kind else { return facts };
+    let who = (call.facts.team, call.day);
+    for other in book.contracts.holding(who, &rating.model.id, kind) {
+        if applied.is_none_or(|applied| !std::ptr::eq(applied, other)) {
+            let (price, what) = (&other.price, name_of(line.kind));
+            let name = format!("agreed {price}, not for {what} of {}: {reason}", rating.model.id);
+            facts.push((name, other.source.clone()));
+        }
+    }
+    facts
 }
 
 fn notes(text: &mut String, flags: &[Flag]) {

@@ -178,6 +178,12 @@ impl PriceBook {
         (age > AGE_DAYS_MAX).then_some(age)
     }
 
+    /// The day of that comparison, where it is still to come: nobody can have made it.
+    #[must_use]
+    pub fn checked_after(&self, today: Date) -> Option<Date> {
+        (self.checked > today).then_some(self.checked)
+    }
+
     /// The ids of all models, in the table's order. Aliases and platform forms are not listed.
     pub fn models(&self) -> impl Iterator<Item = &str> {
         self.models.iter().map(|model| model.id.as_str())
@@ -204,8 +210,11 @@ fn short_hash(text: &str) -> String {
 
 /// Whether a file is a whole table; else it may hold overrides only.
 fn is_whole(text: &str) -> Result<bool, PriceBookError> {
-    let either: table::Either = toml::from_str(text)?;
-    Ok(either.table.is_some())
+    let table: toml::Table = toml::from_str(text)?;
+    if table.is_empty() {
+        return Err(PriceBookError::Empty);
+    }
+    Ok(table.contains_key("table"))
 }
 
 /// One model and its price history.

@@ -3,7 +3,9 @@
 use std::cell::Cell;
 use std::fmt;
 
+use serde::Deserialize;
 use serde::de::{DeserializeSeed, Deserializer, Error, MapAccess, SeqAccess, Visitor};
+use serde_json::value::RawValue;
 use serde_json::{Map, Value};
 
 /// A value, and whether any object in it names a key twice.
@@ -15,7 +17,11 @@ pub struct Parsed {
     pub has_duplicate: bool,
 }
 
-/// Reads one JSON value.
+/// Objects and lists in each other, where a number is too large to be read the usual way.
+const DEPTH_MAX: usize = 32;
+
+/// Reads one JSON value. A number that is too large for any type (`1e400`) becomes its text: it
+/// is JSON, and no count, and does not hide what stands beside it.
 ///
 /// # Errors
 ///
@@ -23,9 +29,71 @@ pub struct Parsed {
 pub fn parse(text: &str) -> Result<Parsed, serde_json::Error> {
     let seen = Cell::new(false);
     let mut deserializer = serde_json::Deserializer::from_str(text);
-    let value = Seed(&seen).deserialize(&mut deserializer)?;
+    let value = match Seed(&seen).deserialize(&mut deserializer) {
+        Ok(value) => value,
+        Err(error) if error.is_syntax() => {
+            seen.set(false);
+            let raw: Option<&RawValue> = serde_json::from_str(text).ok();
+            let Some(value) = raw.and_then(|raw| with_any_number(raw, &seen, DEPTH_MAX)) else {
+                return Err(error);
+            };
+            return Ok(Parsed { value, has_duplicate: seen.get() });
+        }
+        Err(error) => return Err(error),
+    };
     deserializer.end()?;
     Ok(Parsed { value, has_duplicate: seen.get() })
+}
+
+/// The value of a text that is JSON; `None` where it is too deep.
+fn with_any_number(raw: &RawValue, seen: &Cell<bool>, depth: usize) -> Option<Value> {
+    let (text, depth) = (raw.get(), depth.checked_sub(1)?);
+    match text.as_bytes().first()? {
+        b'{' => {
+            let Entries(entries) = serde_json::from_str(text).ok()?;
+            let mut map = Map::new();
+            for (key, value) in entries {
+                if map.insert(key, with_any_number(value, seen, depth)?).is_some() {
+                    seen.set(true);
+                }
+            }
+            Some(Value::Object(map))
+        }
+        b'[' => {
+            let items: Vec<&RawValue> = serde_json::from_str(text).ok()?;
+            let items = items.into_iter().map(|item| with_any_number(item, seen, depth));
+            items.collect::<Option<Vec<_>>>().map(Value::Array)
+        }
+        b'-' | b'0'..=b'9' => Some(serde_json::from_str(text).unwrap_or_else(|_| text.into())),
+        _ => serde_json::from_str(text).ok(),
+    }
+}
+
+/// An object's entries as they stand.
+struct Entries<'de>(Vec<(String, &'de RawValue)>);
+
+impl<'de> Deserialize<'de> for Entries<'de> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(EntriesVisitor)
+    }
+}
+
+struct EntriesVisitor;
+
+impl<'de> Visitor<'de> for EntriesVisitor {
+    type Value = Entries<'de>;
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Entries<'de>, A::Error> {
+        let mut entries = Vec::new();
+        while let Some(entry) = map.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(Entries(entries))
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -96,6 +164,8 @@ impl<'de> Visitor<'de> for Seed<'_> {
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::*;
 
     #[test]
@@ -106,7 +176,11 @@ mod tests {
         assert!(!parsed.has_duplicate);
         let twice = parse(r#"[{"a":{"b":1,"c":0,"b":2}}]"#).unwrap();
         assert_eq!((&twice.value[0]["a"]["b"], twice.has_duplicate), (&Value::from(2), true));
-        for wrong in ["", "{", "{} {}", "nul", &"[".repeat(1000)] {
+        let huge = parse(r#"{"id":7,"usage":{"a":[1e400,-2,"x"],"b":null,"b":true}}"#).unwrap();
+        assert_eq!(huge.value, json!({"id": 7, "usage": {"a": ["1e400", -2, "x"], "b": true}}));
+        assert!(huge.has_duplicate);
+        let deep = format!("{}1e400{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
+        for wrong in [&deep, "[1e400,]", "1e400 1", "", "{", "{} {}", "nul", &"[".repeat(1000)] {
             assert!(parse(wrong).is_err(), "{wrong:.9}");
         }
     }

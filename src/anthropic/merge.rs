@@ -22,6 +22,10 @@ const ITERATIONS_MAX: usize = 24;
 /// The largest count: 2⁶³. Beyond it a value is damage, not usage.
 const COUNT_MAX: u64 = 1 << 63;
 
+/// The counters of a usage itself.
+const COUNTERS: [&str; 4] =
+    ["cache_creation_input_tokens", "cache_read_input_tokens", "input_tokens", "output_tokens"];
+
 /// An iteration whose type cannot be written down; no price list knows it.
 const UNREADABLE_TYPE: &str = "unreadable";
 
@@ -84,6 +88,7 @@ impl UsageMerge {
             inner.other_meters(&["web_fetch_requests", "web_search_requests"]);
         }
         fields.iterations(&mut usage.iterations);
+        fields.other_tokens();
     }
 }
 
@@ -118,6 +123,16 @@ impl<'v> Fields<'v, '_> {
     fn other_meters(&mut self, known: &[&str]) {
         let counts = self.value.as_object().into_iter().flatten();
         let mut others = counts.filter(|(key, _)| !known.contains(&key.as_str()));
+        if others.any(|(_, count)| count.as_f64().is_some_and(|count| count != 0.0)) {
+            self.flags.insert(Flag::UnknownMeter);
+        }
+    }
+
+    /// Counters of tokens beside those that this version knows.
+    fn other_tokens(&mut self) {
+        let counts = self.value.as_object().into_iter().flatten();
+        let others = counts.filter(|(key, _)| !COUNTERS.contains(&key.as_str()));
+        let mut others = others.filter(|(key, _)| key.ends_with("_tokens"));
         if others.any(|(_, count)| count.as_f64().is_some_and(|count| count != 0.0)) {
             self.flags.insert(Flag::UnknownMeter);
         }
@@ -223,6 +238,14 @@ mod tests {
         deltas.iter().for_each(|delta| merge.delta(delta));
         let (usage, flags) = merge.finish();
         (usage, flags.into_iter().collect())
+    }
+
+    #[test]
+    fn a_counter_of_tokens_that_is_not_known_is_flagged() {
+        let known = json!({"input_tokens": 1, "output_tokens": 2, "audio_tokens": 0});
+        assert_eq!(merged(known, &[]).1, []);
+        let new = json!({"output_tokens": 2, "audio_output_tokens": 9});
+        assert_eq!(merged(json!({"input_tokens": 1}), &[new]).1, [Flag::UnknownMeter]);
     }
 
     #[test]

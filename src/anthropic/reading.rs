@@ -75,9 +75,14 @@ pub(super) enum Content {
 }
 
 impl Content {
-    /// From the beginning of a `content_block_delta` as the API writes it: its kind, and how many
-    /// bytes stand before the content. On the path of every delta, so it is no search.
+    /// From the beginning of a `content_block_delta`: its kind, and how many bytes stand before
+    /// the content. On the path of every delta, so the form that the API writes is no search;
+    /// gateways write others (blanks, keys in another order).
     pub(super) fn sniff(data: &[u8]) -> Option<(Content, usize)> {
+        Content::sniff_compact(data).or_else(|| Content::sniff_any(data))
+    }
+
+    fn sniff_compact(data: &[u8]) -> Option<(Content, usize)> {
         let rest = data.strip_prefix(b"{\"type\":\"content_block_delta\",\"index\":")?;
         let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
         let rest = rest[digits..].strip_prefix(b",\"delta\":{\"type\":\"")?;
@@ -94,6 +99,40 @@ impl Content {
         };
         Some((content, data.len() - rest.len()))
     }
+
+    /// Walks over the members that stand before the content, in any order and with any blanks.
+    /// The key in `delta` tells the kind: `type` may come behind the content.
+    fn sniff_any(data: &[u8]) -> Option<(Content, usize)> {
+        let mut rest = after(data, b'{')?;
+        let mut is_in_delta = false;
+        loop {
+            let key_and_rest = after(rest, b'"')?;
+            let (key, behind) = key_and_rest.split_at(memchr::memchr(b'"', key_and_rest)?);
+            let value = after(&behind[1..], b':')?.trim_ascii_start();
+            let content = match key {
+                b"delta" if !is_in_delta => {
+                    is_in_delta = true;
+                    rest = after(value, b'{')?;
+                    continue;
+                }
+                b"text" if is_in_delta => Content::Text,
+                b"thinking" if is_in_delta => Content::Thinking,
+                b"partial_json" if is_in_delta => Content::ToolInput,
+                b"type" | b"index" => {
+                    // Neither holds a comma.
+                    rest = &value[memchr::memchr(b',', value)? + 1..];
+                    continue;
+                }
+                _ => return None,
+            };
+            return Some((content, data.len() - after(value, b'"')?.len()));
+        }
+    }
+}
+
+/// What follows a byte that must come next, blanks apart.
+fn after(data: &[u8], byte: u8) -> Option<&[u8]> {
+    data.trim_ascii_start().strip_prefix(&[byte])
 }
 
 /// The facts so far.
@@ -172,7 +211,7 @@ impl Reading {
         }
     }
 
-    /// Counts bytes of content, what closes the JSON around it included: three bytes a delta.
+    /// Counts bytes of content, as they stand between its quotes.
     pub(super) const fn count(&mut self, content: Content, bytes: usize) {
         let field = match content {
             Content::Text => &mut self.streamed.text,

@@ -40,8 +40,10 @@ pub(super) struct Sse {
     has_data: bool,
     data: Vec<u8>,
     truncated: bool,
-    /// What the current line of data is a piece of, where its bytes are counted.
+    /// What the current line of data is a piece of, as long as its bytes are counted.
     content: Option<Content>,
+    /// The last byte of the content was a backslash that holds for the next one.
+    escaped: bool,
 }
 
 impl Sse {
@@ -95,7 +97,7 @@ impl Sse {
             }
         }
         self.line = Line::Head;
-        self.content = None;
+        (self.content, self.escaped) = (None, false);
         self.head.clear();
     }
 
@@ -116,8 +118,8 @@ impl Sse {
         }
         if self.line == Line::Data {
             self.keep(part);
-        } else if let Some(content) = self.content {
-            reading.count(content, part.len());
+        } else {
+            self.count(part, reading);
         }
     }
 
@@ -134,9 +136,11 @@ impl Sse {
     }
 
     fn begin_data(&mut self, value: &[u8], line_bytes: usize, reading: &mut Reading) -> Line {
+        let before = line_bytes - value.len();
+        let head = &value[..value.len().min(LINE_HEAD_BYTES - before)];
         if self.kind.is_none() && !self.has_data {
-            let before = line_bytes - value.len();
-            self.kind = Kind::sniff(&value[..value.len().min(LINE_HEAD_BYTES - before)]);
+            let content = || Content::sniff(head).map(|_| Kind::Content);
+            self.kind = Kind::sniff(head).or_else(content);
             if let Some(kind) = self.kind {
                 reading.announce(kind);
             }
@@ -145,10 +149,11 @@ impl Sse {
         self.has_data = true;
         if let Some(kind) = self.kind.filter(|kind| !kind.is_read()) {
             if kind == Kind::Content
-                && let Some((content, before)) = Content::sniff(value)
+                && first
+                && let Some((content, before)) = Content::sniff(head)
             {
-                reading.count(content, value.len() - before);
                 self.content = Some(content);
+                self.count(&value[before..], reading);
             }
             return Line::Skipped;
         }
@@ -157,6 +162,28 @@ impl Sse {
         }
         self.keep(value);
         Line::Data
+    }
+
+    /// Counts what of a part belongs to the content: everything before the quote that ends it.
+    fn count(&mut self, part: &[u8], reading: &mut Reading) {
+        let Some(content) = self.content else { return };
+        let mut bytes = 0;
+        if self.escaped && !part.is_empty() {
+            (bytes, self.escaped) = (1, false);
+        }
+        while let Some(place) = memchr2(b'"', b'\\', &part[bytes..]) {
+            bytes += place;
+            if part[bytes] == b'"' {
+                self.content = None;
+                break;
+            }
+            self.escaped = bytes + 1 == part.len();
+            bytes = part.len().min(bytes + 2);
+        }
+        if self.content.is_some() {
+            bytes = part.len();
+        }
+        reading.count(content, bytes);
     }
 
     fn keep(&mut self, part: &[u8]) {

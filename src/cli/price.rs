@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use clap::Args;
 use serde::Serialize;
-use serde_json::Value;
+use serde_json::{Number, Value};
 
 use super::{CliError, Surroundings};
 use crate::accounting::charge::Charge;
@@ -15,6 +15,7 @@ use crate::accounting::price_book::PriceBook;
 use crate::accounting::{Flag, Money, explain};
 use crate::clock::Clock;
 
+pub(super) use question::day;
 use question::{Fallback, Question};
 
 const EXAMPLE: &str = "Example:\n  \
@@ -23,6 +24,9 @@ const EXAMPLE: &str = "Example:\n  \
     weighbridge price --batch < questions.jsonl";
 /// The longest single input; a usage object has a few hundred bytes.
 const INPUT_BYTES_MAX: u64 = 16 << 20;
+
+/// What some programs write before UTF-8.
+const BYTE_ORDER_MARK: &[u8] = b"\xEF\xBB\xBF";
 
 /// Price a usage object, a whole message or a question (docs/pricing.md), from standard input.
 #[derive(Debug, Args)]
@@ -77,7 +81,7 @@ struct Answer<'a> {
 struct AnswerLine<'a> {
     model: &'a str,
     kind: &'static str,
-    quantity: u64,
+    quantity: Number,
     usd: Money,
     #[serde(skip_serializing_if = "Option::is_none")]
     list_usd: Option<Money>,
@@ -124,7 +128,8 @@ impl PriceArgs {
         let mut text = String::new();
         let read = input.take(INPUT_BYTES_MAX).read_to_string(&mut text);
         read.map_err(|error| CliError::Usage(format!("the input cannot be read: {error}")))?;
-        let (value, flag) = question::parsed(&text).map_err(CliError::Usage)?;
+        let text = text.trim_start_matches('\u{feff}');
+        let (value, flag) = question::parsed(text).map_err(CliError::Usage)?;
         let mut question = Question::of_usage(&value, fallback).map_err(|error| {
             let hint = if fallback.model.is_none() { " (or --model)" } else { "" };
             CliError::Usage(format!("{error}{hint}"))
@@ -154,16 +159,19 @@ fn batch(
     fallback: &Fallback,
 ) -> Result<(), CliError> {
     let mut output = io::BufWriter::new(output);
-    let (mut lines, mut wrong) = (0_u64, 0_u64);
+    let (mut number, mut lines, mut wrong) = (0_u64, 0_u64, 0_u64);
     for line in input.split(b'\n') {
         let line =
             line.map_err(|error| CliError::Failed(format!("the input cannot be read: {error}")))?;
+        number = number.saturating_add(1);
+        let mark = line.strip_prefix(BYTE_ORDER_MARK).filter(|_| number == 1);
+        let line = mark.unwrap_or(&line);
         if line.trim_ascii().is_empty() {
             continue;
         }
         lines = lines.saturating_add(1);
         let mut id = Value::Null;
-        let question = std::str::from_utf8(&line)
+        let question = std::str::from_utf8(line)
             .map_err(|_| "this is not UTF-8".to_owned())
             .and_then(question::parsed)
             .and_then(|(value, flag)| {
@@ -179,15 +187,16 @@ fn batch(
             }
             Err(error) => {
                 wrong = wrong.saturating_add(1);
+                let id = if id.is_null() { question::id_of(line) } else { id };
                 serde_json::to_string(&Answer {
                     id,
                     usd: None,
                     usd_max: None,
                     list_usd: None,
                     cache_savings_usd: None,
-                    flags: Vec::new(),
+                    flags: vec![Flag::Unpriced],
                     lines: Vec::new(),
-                    error: Some(error.clone()),
+                    error: Some(format!("line {number}: {error}")),
                     pricing_version: book.version(),
                 })?
             }
@@ -226,7 +235,7 @@ fn answer<'a>(
     let lines = charge.lines.into_iter().map(|line| AnswerLine {
         model: line.model.unwrap_or(own),
         kind: line.kind.name(),
-        quantity: line.quantity,
+        quantity: line.exact_quantity().parse().unwrap_or_else(|_| line.quantity.into()),
         usd: line.amount,
         list_usd: Some(line.list).filter(|list| *list != line.amount),
     });

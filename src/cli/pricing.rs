@@ -4,7 +4,9 @@ use std::io::Write;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand};
+use jiff::civil::Date;
 
+use super::price::day;
 use super::{CliError, Surroundings};
 use crate::accounting::price_book::{PriceBook, PricingFile, listing};
 use crate::clock::Clock;
@@ -34,7 +36,7 @@ enum Action {
     /// Every rate that holds on a day
     #[command(after_help = "Example:\n  weighbridge pricing list --model claude-haiku-5-5 --all")]
     List {
-        /// UTC day [default: today]
+        /// UTC day, or RFC 3339 moment [default: today]
         #[arg(long, value_name = "DATE", conflicts_with = "all")]
         at: Option<String>,
         /// Only this model's
@@ -69,20 +71,10 @@ impl PricingArgs {
                 let book = surroundings.price_book(config.as_ref())?;
                 let day = match at {
                     _ if *all => None,
-                    Some(text) => Some(text.parse().map_err(|_| {
-                        CliError::Usage(format!("--at {text:?}: write a day like 2026-11-20"))
-                    })?),
+                    Some(text) => Some(moment_or_day(text)?),
                     None => Some(Clock::start().today()),
                 };
-                let rows = listing::rows(&book, day, model.as_deref());
-                if rows.is_empty() {
-                    let what = model.as_deref().unwrap_or("any model");
-                    let error = format!("no price of {what} on that day; see `pricing list --all`");
-                    return Err(CliError::Failed(error));
-                }
-                let header = listing::HEADER.map(str::to_owned);
-                let shown = table(&header, &rows, listing::TEXT_COLUMNS, surroundings.terminal);
-                format!("US dollars per million tokens, pricing {}\n\n{shown}", book.version())
+                list(&book, day, model.as_deref(), surroundings)?
             }
             Action::Diff { old, new } => {
                 let (old, new) = (named(old)?, named(new)?);
@@ -100,6 +92,38 @@ impl PricingArgs {
     }
 }
 
+fn moment_or_day(text: &str) -> Result<Date, CliError> {
+    let (day, _) = day(text).map_err(|error| CliError::Usage(format!("--at {error}")))?;
+    Ok(day)
+}
+
+fn list(
+    book: &PriceBook,
+    day: Option<Date>,
+    model: Option<&str>,
+    surroundings: &Surroundings,
+) -> Result<String, CliError> {
+    let rows = listing::rows(book, day, model);
+    if rows.is_empty() {
+        let what = model.unwrap_or("any model");
+        let error = format!("no price of {what} on that day; see `pricing list --all`");
+        return Err(CliError::Failed(error));
+    }
+    let shown = |header: &[&str], rows: &[Vec<String>], texts: usize| {
+        let header: Vec<String> = header.iter().map(|&name| name.to_owned()).collect();
+        table(&header, rows, texts, surroundings.terminal)
+    };
+    let prices = shown(&listing::HEADER, &rows, listing::TEXT_COLUMNS);
+    let mut text = format!("US dollars per million tokens, pricing {}\n\n{prices}", book.version());
+    let agreed = listing::overrides(book, day, model);
+    if !agreed.is_empty() {
+        let header = listing::OVERRIDES_HEADER;
+        text.push_str("\nNegotiated prices\n\n");
+        text.push_str(&shown(&header, &agreed, header.len()));
+    }
+    Ok(text)
+}
+
 fn check(
     files: &[PathBuf],
     config: Option<&PathBuf>,
@@ -111,8 +135,12 @@ fn check(
         let files = files.iter().map(read).collect::<Result<Vec<_>, _>>()?;
         PriceBook::load(&files, &[]).map_err(|error| CliError::Failed(error.to_string()))?
     };
-    let summary = listing::summary(&book);
-    if let Some(days) = book.days_too_old(Clock::start().today()) {
+    let (summary, today) = (listing::summary(&book), Clock::start().today());
+    if let Some(checked) = book.checked_after(today) {
+        let error = format!("checked = {checked} is after today, {today}; write the day it was");
+        return Err(CliError::Failed(error));
+    }
+    if let Some(days) = book.days_too_old(today) {
         return Ok(format!("{summary}\n{}\n", too_old(days)));
     }
     Ok(format!("{summary}\n"))

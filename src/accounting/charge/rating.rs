@@ -8,6 +8,7 @@ use crate::accounting::price_book::{
 use crate::accounting::{Flag, TokenKind};
 
 use super::parts::Part;
+use super::unknown::Unknown;
 use super::{Agreed, Basis, Bill, Flags, LineItem, LineKind, amount};
 
 /// The rates of a part, and everything they come from.
@@ -44,8 +45,12 @@ struct Reading<'a> {
 }
 
 impl PriceBook {
-    /// Tier, speed, geography and platform, or the flag that says what is unknown.
-    pub(super) fn terms(&self, call: &Call<'_>, flags: &mut Flags) -> Result<Terms<'_>, Flag> {
+    /// Tier, speed, geography and platform, or what of them is unknown.
+    pub(super) fn terms<'a, 'u>(
+        &'a self,
+        call: &Call<'u>,
+        flags: &mut Flags,
+    ) -> Result<Terms<'a>, Unknown<'u, 'a>> {
         let is_batch = call.facts.result == ResultKind::BatchItem;
         let batch = match call.usage.service_tier.as_deref() {
             Some("batch") => true,
@@ -54,11 +59,11 @@ impl PriceBook {
                 flags.insert(Flag::PriorityTier);
                 is_batch
             }
-            Some(_) => return Err(Flag::UnknownModifier),
+            Some(tier) => return Err(Unknown::Tier(tier)),
         };
         let batch = batch.then_some(&self.modifiers.batch);
-        if batch.is_some_and(|batch| call.day < batch.from) {
-            return Err(Flag::UnknownModifier);
+        if let Some(batch) = batch.filter(|batch| call.day < batch.from) {
+            return Err(Unknown::Batch(call.day, batch.from));
         }
         let fast = match call.usage.speed.as_deref() {
             None | Some("standard") => false,
@@ -67,7 +72,7 @@ impl PriceBook {
                 false
             }
             Some("fast") => true,
-            Some(_) => return Err(Flag::UnknownModifier),
+            Some(speed) => return Err(Unknown::Speed(speed)),
         };
         let model = self.find(call.model).map(|(model, _)| model);
         Ok(Terms { batch, place: self.place(call, model, flags)?, fast, model })
@@ -75,12 +80,12 @@ impl PriceBook {
 
     /// The modifier for where the call ran. A cloud says it by name or address, the API by
     /// `inference_geo`; both at once are one fact, not two.
-    fn place(
-        &self,
-        call: &Call<'_>,
+    fn place<'a, 'u>(
+        &'a self,
+        call: &Call<'u>,
         model: Option<&Model>,
         flags: &mut Flags,
-    ) -> Result<Option<&Modifier>, Flag> {
+    ) -> Result<Option<&'a Modifier>, Unknown<'u, 'a>> {
         let named = |name: &str| self.find(name).map(|(_, platform)| platform);
         let by_name = call.facts.requested.and_then(named).filter(|p| *p != Platform::Direct);
         let platform = call.facts.platform.or(by_name).or_else(|| named(call.model));
@@ -102,40 +107,43 @@ impl PriceBook {
                 }
                 Ok(Some(geography))
             }
-            Some(_) => Err(Flag::UnknownModifier),
+            Some(place) => Err(Unknown::Geography(place)),
         }
     }
 
-    /// Adds a part to the bill; the inner error is the flag that says what is unknown.
-    pub(super) fn add_part<'a>(
+    /// Adds a part to the bill; the inner error says what is unknown.
+    pub(super) fn add_part<'a, 'u>(
         &'a self,
         bill: &mut Bill<'a>,
         call: &Call<'_>,
-        (terms, part): (&Terms<'a>, &Part<'_, 'a>),
+        (terms, part): (&Terms<'a>, &Part<'u, 'a>),
         flags: &mut Flags,
-    ) -> Result<Result<(), Flag>, MoneyOverflow> {
+    ) -> Result<Result<(), Unknown<'u, 'a>>, MoneyOverflow> {
         if part.billing == Billing::Free {
             return Ok(Ok(()));
         }
         let found = self.find(part.model).map(|(model, _)| model);
         let period = found.and_then(|model| Some((model, model.period(call.day)?)));
         let Some((model, period)) = period else {
+            let unknown = Unknown::Model(part.model);
+            let unknown = found.map_or(unknown, |model| Unknown::Day(model, call.day));
             // What nobody knows to be billed does not hide what is.
-            return Ok(if part.known { Err(Flag::Unpriced) } else { Ok(()) });
+            return Ok(if part.known { Err(unknown) } else { Ok(()) });
         };
-        let mut low: Option<Reading<'a>> = None;
-        let mut high: Option<Money> = None;
-        for rating in ratings(terms, call, part, (model, period), flags).into_iter().flatten() {
-            let reading = self.reading(rating, call, part)?;
-            high = high.max(Some(reading.sum));
-            if low.as_ref().is_none_or(|low| reading.sum < low.sum) {
-                low = Some(reading);
+        let (first, others) = ratings(terms, call, part, (model, period), flags);
+        let mut low = self.reading(first, call, part)?;
+        let mut high: Option<Reading<'a>> = None;
+        for rating in others.into_iter().flatten() {
+            let mut reading = self.reading(rating, call, part)?;
+            if reading.sum < low.sum {
+                std::mem::swap(&mut reading, &mut low);
+            }
+            if reading.sum > high.as_ref().map_or(low.sum, |high| high.sum) {
+                high = Some(reading);
             }
         }
-        let Some(low) = low else { return Ok(Err(Flag::Unpriced)) };
-        bill.high = bill.high.checked_add(high.unwrap_or(low.sum))?;
-        if call.facts.dated == Dated::Moment && changed_on(call, &low.rating, part.tokens.prompt())
-        {
+        bill.high = bill.high.checked_add(high.as_ref().map_or(low.sum, |high| high.sum))?;
+        if call.facts.dated == Dated::Moment && self.changed_on(call, (terms, part), &low)? {
             flags.insert(Flag::PriceBoundaryDay);
         }
         if !low.exact {
@@ -146,10 +154,31 @@ impl PriceBook {
             for line in low.lines {
                 bill.add_line(line)?;
             }
+            bill.upper.extend(high.into_iter().flat_map(|high| high.lines));
         } else {
-            bill.unsure.extend(low.lines);
+            bill.unsure.extend(high.unwrap_or(low).lines);
         }
         Ok(Ok(()))
+    }
+
+    /// Whether the day before, the same tokens had another price. A negotiated price does not
+    /// change by the hour, so today's is taken for both days.
+    fn changed_on(
+        &self,
+        call: &Call<'_>,
+        (terms, part): (&Terms<'_>, &Part<'_, '_>),
+        today: &Reading<'_>,
+    ) -> Result<bool, MoneyOverflow> {
+        let model = today.rating.model;
+        let (Some(period), Ok(day)) = (model.period_ending(call.day), call.day.yesterday()) else {
+            return Ok(false);
+        };
+        // Fast mode may have ended between the days.
+        let fast = today.rating.fast || (terms.fast && part.serves);
+        let before = Call { day, ..*call };
+        let rating = rating(terms, &before, (model, period), (fast, part.tokens.prompt()));
+        let before = self.reading(rating, call, part)?;
+        Ok(before.lines.iter().map(|line| line.amount).ne(today.lines.iter().map(|l| l.amount)))
     }
 
     fn reading<'a>(
@@ -254,7 +283,7 @@ fn ratings<'a>(
     part: &Part<'_, '_>,
     (model, period): (&'a Model, &'a Period),
     flags: &mut Flags,
-) -> [Option<Rating<'a>>; 3] {
+) -> (Rating<'a>, [Option<Rating<'a>>; 2]) {
     let of = |fast: bool, prompt: u64| rating(terms, call, (model, period), (fast, prompt));
     let own = part.tokens.prompt();
     let has_fast = period.fast.is_some();
@@ -263,21 +292,16 @@ fn ratings<'a>(
     if terms.fast && !has_fast && part.serves {
         flags.insert(Flag::FastWithoutRate);
     }
-    let mut all = [Some(of(fast, own)), None, None];
-    if part.whole_prompt != own {
-        all[1] = Some(of(fast, part.whole_prompt));
-    }
-    if terms.fast && has_fast && !fast {
-        flags.insert(Flag::AttemptSpeed);
-        all[2] = Some(of(true, own));
-    }
-    let bound = |rating: Option<Rating<'a>>| rating.map(|rating| rating.above);
-    if bound(all[0]) == bound(all[1]) {
-        all[1] = None;
-    } else if all[1].is_some() {
+    let first = of(fast, own);
+    let by_whole = Some(of(fast, part.whole_prompt)).filter(|whole| whole.above != first.above);
+    if by_whole.is_some() {
         flags.insert(Flag::PromptTier);
     }
-    all
+    let is_either = terms.fast && has_fast && !fast;
+    if is_either {
+        flags.insert(Flag::AttemptSpeed);
+    }
+    (first, [by_whole, is_either.then(|| of(true, own))])
 }
 
 fn rating<'a>(
@@ -296,11 +320,4 @@ fn rating<'a>(
     let scale =
         modifiers.fold(ATTO_PER_PICO, |scale, modifier| modifier.apply(scale).unwrap_or(scale));
     Rating { model, period, fast: row.is_some(), above, rates, batch, place, scale }
-}
-
-/// Whether this rate began on the day of the call, after another one.
-fn changed_on(call: &Call<'_>, rating: &Rating<'_>, prompt: u64) -> bool {
-    let Some(before) = rating.model.period_ending(call.day) else { return false };
-    let row = before.fast.as_ref().filter(|_| rating.fast).unwrap_or(&before.standard);
-    row.rates(prompt) != (rating.above, rating.rates)
 }

@@ -31,7 +31,10 @@ fn total(model: &str, usage: &Usage) -> Option<String> {
 /// No lines, no amounts, and these flags.
 fn assert_unknown(model: &str, day: &str, usage: &Usage, flags: &[Flag]) {
     let charge = charge(model, day, usage);
-    let expected = Charge { model: charge.model, flags: flags.to_vec(), ..Charge::default() };
+    let unknown = charge.unknown.clone();
+    assert!(unknown.is_some(), "{model} {day} {usage:?}");
+    let (model_found, flags) = (charge.model, flags.to_vec());
+    let expected = Charge { model: model_found, flags, unknown, ..Charge::default() };
     assert_eq!(charge, expected, "{model} {day} {usage:?}");
 }
 
@@ -335,6 +338,47 @@ fn the_day_of_a_price_change_is_flagged_for_moments() {
 }
 
 #[test]
+fn the_day_of_a_change_is_flagged_only_for_what_was_used() {
+    let facts = Facts { dated: Dated::Moment, ..Facts::default() };
+    let flags = |model, day, usage: &Usage| {
+        book().charge(&Call { facts, ..call(model, day, usage) }).unwrap().flags
+    };
+    // The price of cache reads changed on this day, and no other.
+    let plain = usage(1000, 1000);
+    let read = Usage { cache_read_input_tokens: Some(1), ..usage(1000, 1000) };
+    assert_eq!(flags("claude-sonnet-5-5", "2026-10-07", &plain), []);
+    assert_eq!(flags("claude-sonnet-5-5", "2026-10-07", &read), [Flag::PriceBoundaryDay]);
+    let model = "claude-opus-4-6";
+    let periods = &book().find(model).unwrap().0.periods;
+    let removed = periods.windows(2).find(|two| two[0].fast.is_some() && two[1].fast.is_none());
+    let day = removed.unwrap()[1].from.to_string();
+    let fast = Usage { speed: Some("fast".into()), ..usage(1000, 1000) };
+    let found = flags(model, &day, &fast);
+    assert!(found.contains(&Flag::PriceBoundaryDay), "{day} {found:?}");
+}
+
+#[test]
+fn what_is_not_covered_is_named() {
+    let unknown = |model, day, usage: &Usage| charge(model, day, usage).unknown.unwrap();
+    let plain = usage(1, 1);
+    assert_eq!(unknown("claude-x", "2026-11-20", &plain), "model \"claude-x\" is not in the table");
+    let early = unknown("claude-opus-5-5", "2020-01-01", &plain);
+    assert!(
+        early.starts_with("no price of claude-opus-5-5 on 2020-01-01 (known from 2"),
+        "{early}"
+    );
+    let model = "claude-opus-5-5";
+    let geography = Usage { inference_geo: Some("eu".into()), ..usage(1, 1) };
+    assert!(unknown(model, "2026-11-20", &geography).starts_with("inference_geo \"eu\" is not"));
+    let speed = Usage { speed: Some("warp".into()), ..usage(1, 1) };
+    assert!(unknown(model, "2026-11-20", &speed).starts_with("speed \"warp\" is not"));
+    let tier = Usage { service_tier: Some("flex".into()), ..usage(1, 1) };
+    assert!(unknown(model, "2026-11-20", &tier).starts_with("service_tier \"flex\" is not"));
+    assert_eq!(unknown(model, "2026-11-20", &Usage::default()), "the usage has no count");
+    assert_eq!(charge(model, "2026-11-20", &plain).unknown, None);
+}
+
+#[test]
 fn where_it_ran_is_told_by_address_or_by_the_name_asked_for() {
     let usage = usage(1000, 1000);
     let of = |platform, requested| {
@@ -353,14 +397,15 @@ fn where_it_ran_is_told_by_address_or_by_the_name_asked_for() {
 fn containers_have_a_minimum_an_allowance_and_one_rounding() {
     let usage = usage(0, 0);
     let of = |seconds: &[u64], allowance| {
-        let containers = Some(Containers { allowance, seconds });
+        let micros: Vec<u64> = seconds.iter().map(|seconds| seconds * 1_000_000).collect();
+        let containers = Some(Containers { allowance, micros: &micros });
         let facts = Facts { containers, ..Facts::default() };
         let call = Call { facts, ..call("claude-opus-5-5", "2026-11-20", &usage) };
         outcome(&book().charge(&call).unwrap())
     };
     let exact = |usd: &str| (usd.to_owned(), String::new(), vec![]);
     assert_eq!(of(&[3600, 1800], Allowance::Left(0)), exact("0.075"));
-    assert_eq!(of(&[3600], Allowance::Left(1800)), exact("0.025"));
+    assert_eq!(of(&[3600], Allowance::Left(1_800_000_000)), exact("0.025"));
     assert_eq!(of(&[3600], Allowance::Free), exact("0"));
     let minimum = ("0.004166666666666667".to_owned(), String::new(), vec![Flag::Rounded]);
     assert_eq!(of(&[1], Allowance::Left(0)), minimum);
@@ -492,6 +537,7 @@ proptest! {
             match charge.total {
                 Some(total) => {
                     prop_assert_eq!(total, sum);
+                    prop_assert_eq!(charge.max.unwrap_or(total), most(&charge));
                     prop_assert!(charge.max.is_none_or(|max| max > total));
                     prop_assert!(charge.max.is_none() || !charge.flags.is_empty());
                 }
@@ -528,6 +574,20 @@ proptest! {
         prop_assert!(agreed.total <= plain.total);
         prop_assert!(!agreed.flags.contains(&Flag::Rounded));
     }
+}
+
+/// The upper end as its lines make it.
+fn most(charge: &Charge<'_>) -> Money {
+    let mut lines = charge.lines.clone();
+    for upper in &charge.upper {
+        let like = |line: &LineItem<'_>| {
+            (line.kind, line.model, line.step, line.quantity)
+                == (upper.kind, upper.model, upper.step, upper.quantity)
+        };
+        let like = lines.iter_mut().find(|line| like(line) && line.amount <= upper.amount);
+        *like.unwrap() = upper.clone();
+    }
+    lines.iter().chain(&charge.unsure).map(|line| line.amount).sum()
 }
 
 /// Steps of any known or unknown type, by a known, an unknown or no model.

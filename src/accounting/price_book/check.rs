@@ -26,6 +26,9 @@ pub enum PriceBookError {
     /// Not TOML, or not this format; the message has the line.
     #[error("the pricing table does not parse; correct it at the place shown: {0}")]
     Format(Box<toml::de::Error>),
+    /// Nothing but blanks and comments.
+    #[error("the file is empty; write a whole table or at least one [[override]]")]
+    Empty,
     /// Another format.
     #[error("the pricing table has schema {0}, this version reads schema 2; use a table for it")]
     Schema(u32),

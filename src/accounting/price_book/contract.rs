@@ -1,8 +1,12 @@
 //! Negotiated prices: what an organisation or a team pays in place of the list price.
 
+use std::fmt;
+
 use jiff::civil::Date;
 
+use super::per_million;
 use super::rules::holds;
+use crate::accounting::money::ATTO_PER_USD;
 use crate::accounting::{Money, TokenKind};
 
 /// Decimals a discount may have. With four, every amount stays exact with every modifier.
@@ -60,6 +64,20 @@ pub(in crate::accounting) enum Price {
     Rate(u64),
 }
 
+impl fmt::Display for Price {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Price::Discount(Discount { num, den }) => {
+                // The loader reads at most six decimals of a part: so many of a percent are whole.
+                let off = den.saturating_sub(*num).saturating_mul(ATTO_PER_USD).saturating_mul(100);
+                let percent = Money::from_atto(off.checked_div(*den).unwrap_or(0));
+                write!(f, "discount of {percent} %")
+            }
+            Price::Rate(pico) => write!(f, "rate of {} per million", per_million(*pico)),
+        }
+    }
+}
+
 /// A negotiated price and where it holds.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(in crate::accounting) struct Contract {
@@ -111,11 +129,19 @@ impl Contracts {
         model: &str,
         kind: TokenKind,
     ) -> Option<&Contract> {
-        let holding = self
-            .0
+        self.holding((team, day), model, kind).max_by_key(|one| one.rank())
+    }
+
+    /// Every price that holds, specific or not.
+    pub(in crate::accounting) fn holding<'a, 'k>(
+        &'a self,
+        (team, day): (Option<&'k str>, Date),
+        model: &'k str,
+        kind: TokenKind,
+    ) -> impl Iterator<Item = &'a Contract> {
+        self.0
             .iter()
-            .filter(|one| holds(Some(one.from), one.to, day) && one.covers(team, model, kind));
-        holding.max_by_key(|one| one.rank())
+            .filter(move |one| holds(Some(one.from), one.to, day) && one.covers(team, model, kind))
     }
 }
 
@@ -130,6 +156,11 @@ mod tests {
         {
             assert_eq!(text.parse(), Ok(Discount { num, den }), "{text}");
         }
+        let off = |text: &str| Price::Discount(text.parse().unwrap()).to_string();
+        assert_eq!(
+            (off("0.075"), off("0.333333")),
+            ("discount of 7.5 %".into(), "discount of 33.3333 %".into())
+        );
         for text in ["", "7.5", "-0.1", "0.0000001", "7%", "1.000001"] {
             assert_eq!(text.parse::<Discount>(), Err(DiscountError(text.to_owned())));
         }

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use jiff::civil::Date;
 
-use super::{Model, Period, PriceBook, Rates, Tiers, per_million};
+use super::table::{RefusalBilling, Role};
+use super::{Contract, Model, Period, PriceBook, Rates, Tiers, holds, per_million};
 
 /// Columns of [`rows`].
 pub const HEADER: [&str; 11] = [
@@ -19,11 +20,15 @@ pub const TEXT_COLUMNS: usize = 5;
 pub fn summary(book: &PriceBook) -> String {
     let periods: usize = book.models.iter().map(|model| model.periods.len()).sum();
     let (models, names) = (book.models.len(), book.names.len());
-    let (sources, agreed) = (book.sources.len(), book.contracts.0.len());
+    let sources = book.sources.len();
+    let agreed = match book.contracts.0.len() {
+        1 => "1 override".to_owned(),
+        agreed => format!("{agreed} overrides"),
+    };
     let official = book.sources.values().filter(|s| s.kind == super::SourceKind::Official).count();
     format!(
         "pricing table {} is sound: {models} models under {names} names, {periods} periods, \
-         {sources} sources ({official} official), {agreed} overrides; compared with its sources \
+         {sources} sources ({official} official), {agreed}; compared with its sources \
          on {}",
         book.version, book.checked
     )
@@ -48,6 +53,28 @@ pub fn rows(book: &PriceBook, day: Option<Date>, model: Option<&str>) -> Vec<Vec
         }
     }
     rows
+}
+
+/// Columns of [`overrides`], all of them text.
+pub const OVERRIDES_HEADER: [&str; 5] = ["override for", "from", "to", "price", "source"];
+
+/// Every negotiated price that holds on `day`, or of all days, and concerns one model or any.
+#[must_use]
+pub fn overrides(book: &PriceBook, day: Option<Date>, model: Option<&str>) -> Vec<Vec<String>> {
+    let wanted = model.map(|name| book.find(name).map_or(name, |(model, _)| model.id.as_str()));
+    let concerned = book.contracts.0.iter().filter(|one| {
+        day.is_none_or(|day| holds(Some(one.from), one.to, day))
+            && (wanted.is_none() || one.model.is_none() || one.model.as_deref() == wanted)
+    });
+    concerned.map(|one| override_row(one).to_vec()).collect()
+}
+
+fn override_row(one: &Contract) -> [String; 5] {
+    let team = one.team.as_ref().map(|team| format!("team {team}"));
+    let scope = [team, one.model.clone(), one.kind.map(|kind| kind.name().to_owned())];
+    let scope: Vec<String> = scope.into_iter().flatten().collect();
+    let scope = if scope.is_empty() { "everything".to_owned() } else { scope.join(", ") };
+    [scope, one.from.to_string(), end(one.to), one.price.to_string(), one.source.clone()]
 }
 
 fn period_rows(rows: &mut Vec<Vec<String>>, model: &Model, (state, period): (&str, &Period)) {
@@ -130,17 +157,25 @@ fn facts(book: &PriceBook) -> BTreeMap<String, String> {
     }
     for rule in &book.rules.refusals {
         let name = format!("rule refusal, from {}", rule.from);
-        let what = format!("{:?}: {}", rule.billing, rule.categories.join(", "));
+        let billing = match rule.billing {
+            RefusalBilling::Billed => "billed",
+            RefusalBilling::Uncertain => "billed or not",
+        };
+        let what = format!("{billing}: {}", rule.categories.join(", "));
         facts.insert(name, format!("{what} (to {})", end(rule.to)));
     }
     for (kind, role) in &book.rules.usage {
-        facts.insert(format!("rule usage {kind}"), format!("{role:?}"));
+        let bills = match role {
+            Role::Attempt => "an attempt at the answer",
+            Role::Fallback => "an attempt of another model",
+            Role::Aside => "beside the answer",
+        };
+        facts.insert(format!("rule usage {kind}"), bills.to_owned());
     }
-    for (place, one) in book.contracts.0.iter().enumerate() {
-        let scope = [one.team.as_deref(), one.model.as_deref(), one.kind.map(|kind| kind.name())];
-        let scope: Vec<&str> = scope.into_iter().flatten().collect();
-        let name = format!("override {}, from {} ({})", place, one.from, scope.join(", "));
-        facts.insert(name, format!("{:?} (to {})", one.price, end(one.to)));
+    for one in &book.contracts.0 {
+        let [scope, from, to, price, source] = override_row(one);
+        let name = format!("override for {scope}, from {from}");
+        facts.insert(name, format!("{price}, {source} (to {to})"));
     }
     facts
 }

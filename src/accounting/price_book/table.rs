@@ -32,12 +32,6 @@ pub(super) struct OverrideTable {
     pub(super) overrides: Vec<Spanned<Override>>,
 }
 
-/// What tells the two kinds of file apart.
-#[derive(Deserialize)]
-pub(super) struct Either {
-    pub(super) table: Option<toml::Value>,
-}
-
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Header {

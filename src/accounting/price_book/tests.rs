@@ -401,6 +401,9 @@ fn a_table_says_when_it_is_old() {
     assert_eq!(book.days_too_old(day("2026-12-22")), None);
     assert_eq!(book.days_too_old(day("2026-12-23")), Some(31));
     assert_eq!(book.days_too_old(day("2027-11-22")), Some(365));
+    let checked = book.checked;
+    assert_eq!(book.checked_after(checked), None);
+    assert_eq!(book.checked_after(day("2020-01-01")), Some(checked));
 }
 
 fn file(name: &str, text: &str) -> PricingFile {

@@ -125,9 +125,9 @@ fn captured_streams_give_their_usage() {
 #[test]
 fn every_form_says_the_same() {
     let mut streamed = metered(&SSE, wire!("tool_use.sse"));
-    // Content is counted in server-sent events only; each delta's end counts as three bytes.
+    // Content is counted in server-sent events only.
     let content = std::mem::take(&mut streamed.streamed);
-    assert_eq!(content, Streamed { text: 12 + 3, thinking: 38 + 6, tool_input: 69 + 6 });
+    assert_eq!(content, Streamed { text: 12, thinking: 38, tool_input: 60 });
     let whole = metered(&JSON, wire!("tool_use.json"));
     assert_eq!(streamed, whole);
     let mut bedrock = metered(&BEDROCK, wire!("tool_use.eventstream"));
@@ -138,6 +138,48 @@ fn every_form_says_the_same() {
     let second = metered(&BEDROCK, wire!("end_turn.eventstream"));
     assert_eq!(second.usage, metered(&SSE, wire!("end_turn.sse")).usage);
     assert!(second.complete && second.ended && second.flags.is_empty());
+}
+
+/// What the API writes, what gateways make of it (blanks, sorted keys), each with a name or not.
+#[test]
+fn content_is_counted_alike_however_a_gateway_writes_it() {
+    let long = "y".repeat(300);
+    let contents = [
+        ("text", "text_delta", r#"a \"quoted\" \\"#),
+        ("partial_json", "input_json_delta", r#"{\"k\": \"v\\\\\"}"#),
+        ("thinking", "thinking_delta", long.as_str()),
+        ("text", "text_delta", ""),
+        ("signature", "signature_delta", "never"),
+    ];
+    for (key, kind, content) in contents {
+        let forms = [
+            format!(
+                r#"{{"type":"content_block_delta","index":10,"delta":{{"type":"{kind}","{key}":"{content}"}}}}"#
+            ),
+            format!(
+                r#"{{"type": "content_block_delta", "index": 10, "delta": {{"type": "{kind}", "{key}": "{content}"}} }}"#
+            ),
+            format!(
+                r#"{{"delta":{{"{key}":"{content}","type":"{kind}"}},"index":10,"type":"content_block_delta"}}"#
+            ),
+            format!(
+                r#"{{ "delta" : {{ "type" : "{kind}", "{key}" : "{content}" }}, "index" : 10, "type" : "content_block_delta" }}"#
+            ),
+        ];
+        for (form, name) in forms
+            .iter()
+            .flat_map(|form| ["", "event: content_block_delta\n"].map(|name| (form, name)))
+        {
+            let body = format!("{name}data: {form}\n\n{name}data: {form}\n\n");
+            for size in 1..=body.len() {
+                let streamed = run(&SSE, body.as_bytes().chunks(size)).0.streamed;
+                let counts = [streamed.text, streamed.tool_input, streamed.thinking];
+                let of = ["text", "partial_json", "thinking"];
+                let expected = of.map(|one| if one == key { 2 * content.len() as u64 } else { 0 });
+                assert_eq!(counts, expected, "{size} {body}");
+            }
+        }
+    }
 }
 
 #[test]

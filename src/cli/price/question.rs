@@ -1,12 +1,16 @@
 //! A line of `price --batch`: what is asked, read with tolerance for what the API sends and without
 //! for what the asker writes.
 
+use std::fmt;
+
 use jiff::civil::Date;
+use serde::Deserializer as _;
+use serde::de::{IgnoredAny, MapAccess, Visitor};
 use serde_json::Value;
 
 use crate::accounting::call::{Allowance, Call, Containers, Dated, Facts, Refusal, ResultKind};
 use crate::accounting::price_book::{Discount, Platform};
-use crate::accounting::{Flag, Usage};
+use crate::accounting::{Flag, Money, Usage};
 use crate::anthropic::{UsageMerge, json};
 
 /// Keys that `context` may have; another one is flagged, because it may have been meant to matter.
@@ -22,6 +26,12 @@ const CONTEXT_KEYS: [&str; 10] = [
     "platform",
     "team",
 ];
+
+/// Of a decimal number, as [`Money`] reads it, in a millionth.
+const ATTO_PER_MICRO: i128 = 1_000_000_000_000;
+
+/// Statuses of answers that cost nothing.
+const HTTP_ERRORS: std::ops::RangeInclusive<u64> = 400..=599;
 
 /// Endpoints of a cloud in one place, beside the names of regions, which have a digit.
 const REGIONS: [&str; 11] = [
@@ -66,8 +76,26 @@ pub(super) struct Fallback {
     pub(super) team: Option<String>,
 }
 
+/// How far a question's events go.
+#[derive(Debug, Default)]
+struct Stream {
+    /// A delta counted the output; before it, there is `message_start`'s placeholder only.
+    reported: bool,
+    /// The answer came to its end.
+    stopped: bool,
+    /// The last that came says that more should have.
+    interrupted: bool,
+}
+
+impl Stream {
+    /// Whether the output count is not the bill.
+    const fn is_cut(&self) -> bool {
+        !self.reported || (self.interrupted && !self.stopped)
+    }
+}
+
 /// Reads a day or an RFC 3339 moment.
-pub(super) fn day(text: &str) -> Result<(Date, Dated), String> {
+pub(in crate::cli) fn day(text: &str) -> Result<(Date, Dated), String> {
     if let Ok(moment) = text.parse::<jiff::Timestamp>() {
         return Ok((moment.to_zoned(jiff::tz::TimeZone::UTC).date(), Dated::Moment));
     }
@@ -121,7 +149,14 @@ impl Question {
 
     fn plain(value: &Value, fallback: &Fallback) -> Result<Question, String> {
         let (day, dated) = match (text(value, "at")?, text(value, "date")?, fallback.day) {
-            (Some(at), ..) => day(&at)?,
+            (Some(at), Some(date), _) => {
+                let both = (day(&at)?, day(&date)?);
+                if both.0.0 != both.1.0 {
+                    return Err(format!("at {at} and date {date} are two days (UTC): give one"));
+                }
+                both.0
+            }
+            (Some(at), None, _) => day(&at)?,
             (None, Some(date), _) => day(&date)?,
             (None, None, Some(day)) => day,
             (None, None, None) => (fallback.today, Dated::Day),
@@ -143,7 +178,11 @@ impl Question {
         let mut merge = UsageMerge::default();
         match value.get("events") {
             Some(Value::Array(events)) => {
-                events.iter().try_for_each(|event| question.event(event, &mut merge))?;
+                let mut stream = Stream::default();
+                for event in events {
+                    question.event(event, &mut merge, &mut stream)?;
+                }
+                question.flags.extend(stream.is_cut().then_some(Flag::Partial));
             }
             Some(_) => return Err("\"events\" is a list of a stream's events".to_owned()),
             None => merge.start(value.get("usage").unwrap_or(&Value::Null)),
@@ -154,7 +193,12 @@ impl Question {
         Ok(question)
     }
 
-    fn event(&mut self, event: &Value, merge: &mut UsageMerge) -> Result<(), String> {
+    fn event(
+        &mut self,
+        event: &Value,
+        merge: &mut UsageMerge,
+        stream: &mut Stream,
+    ) -> Result<(), String> {
         match event.get("type").and_then(Value::as_str) {
             Some("message_start") => {
                 let message = event.get("message").unwrap_or(&Value::Null);
@@ -164,10 +208,18 @@ impl Question {
                 }
             }
             Some("message_delta") => {
-                merge.delta(event.get("usage").unwrap_or(&Value::Null));
+                let usage = event.get("usage").unwrap_or(&Value::Null);
+                merge.delta(usage);
                 let delta = event.get("delta").unwrap_or(&Value::Null);
-                self.stop(delta.get("stop_reason"), delta.get("stop_details"));
+                let reason = delta.get("stop_reason");
+                stream.reported |= usage.get("output_tokens").is_some_and(Value::is_u64);
+                stream.stopped |= reason.is_some_and(Value::is_string);
+                // A delta that says it is not the last; one without the key is shortened by hand.
+                stream.interrupted = reason.is_some_and(Value::is_null);
+                self.stop(reason, delta.get("stop_details"));
             }
+            Some("message_stop") => stream.stopped = true,
+            Some("error") => stream.interrupted = true,
             Some(_) => {}
             None => return Err("an event has no \"type\"".to_owned()),
         }
@@ -189,7 +241,7 @@ impl Question {
             self.flags.push(Flag::UnknownModifier);
         }
         self.result = result_kind(context)?;
-        self.platform = platform(context)?;
+        self.platform = platform(context, self.is_named_as_on_vertex())?;
         self.team = text(context, "team")?;
         let discount = match context.get("org_discount") {
             // The digits are those that were written, as long as there are few.
@@ -204,6 +256,12 @@ impl Question {
         Ok(())
     }
 
+    /// No other platform writes an `@` into a name.
+    fn is_named_as_on_vertex(&self) -> bool {
+        let names = [Some(&self.model), self.requested.as_ref()];
+        names.into_iter().flatten().any(|name| name.contains('@'))
+    }
+
     /// The call that is asked for.
     pub(super) fn call(&self) -> Call<'_> {
         let refusal = self.refusal.as_ref();
@@ -213,7 +271,7 @@ impl Question {
             facts: Facts {
                 discount: self.discount,
                 containers: containers
-                    .map(|(seconds, allowance)| Containers { allowance: *allowance, seconds }),
+                    .map(|(micros, allowance)| Containers { allowance: *allowance, micros }),
                 dated: self.dated,
                 platform: self.platform,
                 refusal: refusal.map(|category| Refusal { category: category.as_deref() }),
@@ -224,6 +282,35 @@ impl Question {
             model: &self.model,
             usage: &self.usage,
         }
+    }
+}
+
+/// The `id` of a line that cannot be read as a whole, where it stands before what is wrong.
+pub(super) fn id_of(line: &[u8]) -> Value {
+    let mut id = Value::Null;
+    // The error is known already.
+    let _ = serde_json::Deserializer::from_slice(line).deserialize_map(IdOf(&mut id));
+    id
+}
+
+struct IdOf<'v>(&'v mut Value);
+
+impl<'de> Visitor<'de> for IdOf<'_> {
+    type Value = ();
+
+    fn expecting(&self, formatter: &mut fmt::Formatter<'_>) -> fmt::Result {
+        formatter.write_str("a question")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut entries: A) -> Result<(), A::Error> {
+        while let Some(key) = entries.next_key::<String>()? {
+            if key == "id" {
+                *self.0 = entries.next_value()?;
+            } else {
+                entries.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(())
     }
 }
 
@@ -242,8 +329,14 @@ fn text(value: &Value, key: &str) -> Result<Option<String>, String> {
 }
 
 fn result_kind(context: &Value) -> Result<ResultKind, String> {
-    if context.get("http_error").is_some_and(|error| !error.is_null()) {
-        return Ok(ResultKind::NotBilled);
+    match context.get("http_error") {
+        None | Some(Value::Null) => {}
+        Some(status) if status.as_u64().is_some_and(|status| HTTP_ERRORS.contains(&status)) => {
+            return Ok(ResultKind::NotBilled);
+        }
+        Some(other) => {
+            return Err(format!("context.http_error {other}: write a status from 400 to 599"));
+        }
     }
     match text(context, "batch_result")?.as_deref() {
         None => {}
@@ -263,7 +356,7 @@ fn result_kind(context: &Value) -> Result<ResultKind, String> {
     }
 }
 
-fn platform(context: &Value) -> Result<Option<Platform>, String> {
+fn platform(context: &Value, is_vertex: bool) -> Result<Option<Platform>, String> {
     let endpoint = text(context, "endpoint")?;
     let endpoint = endpoint.map(|name| name.to_ascii_lowercase().replace(['-', ' '], "_"));
     let endpoint = endpoint.as_deref();
@@ -272,7 +365,8 @@ fn platform(context: &Value) -> Result<Option<Platform>, String> {
         let endpoint = endpoint.unwrap_or_default();
         Err(format!("context.endpoint {endpoint:?}: write {known}"))
     };
-    match text(context, "platform")?.as_deref() {
+    let named = text(context, "platform")?;
+    match named.as_deref().or_else(|| is_vertex.then_some("vertex")) {
         None => Ok(None),
         Some("anthropic" | "claude-platform-aws") => Ok(Some(Platform::Direct)),
         Some("bedrock") => match endpoint {
@@ -304,19 +398,40 @@ fn platform(context: &Value) -> Result<Option<Platform>, String> {
 }
 
 fn containers(context: &Value) -> Result<Option<(Vec<u64>, Allowance)>, String> {
-    let seconds = match context.get("code_execution_seconds") {
-        None | Some(Value::Null) => return Ok(None),
-        Some(Value::Array(list)) => list.iter().map(Value::as_u64).collect::<Option<Vec<_>>>(),
-        Some(one) => one.as_u64().map(|seconds| vec![seconds]),
+    let free = match context.get("code_execution_free") {
+        None | Some(Value::Null) => false,
+        Some(Value::Bool(free)) => *free,
+        Some(other) => {
+            return Err(format!("context.code_execution_free {other}: write true or false"));
+        }
     };
-    let seconds = seconds.ok_or("context.code_execution_seconds: write whole seconds, [3600]")?;
-    let free = context.get("code_execution_free").and_then(Value::as_bool).unwrap_or(false);
+    let micros = match context.get("code_execution_seconds") {
+        None | Some(Value::Null) => return Ok(None),
+        Some(Value::Array(list)) => list.iter().map(micros).collect::<Option<Vec<_>>>(),
+        Some(one) => micros(one).map(|micros| vec![micros]),
+    };
+    let wrong = |key: &str| format!("context.{key}: write seconds like 3600 or 3600.5");
+    let micros = micros.ok_or_else(|| wrong("code_execution_seconds"))?;
     let allowance = match context.get("free_seconds_left") {
         _ if free => Allowance::Free,
         None | Some(Value::Null) => Allowance::Unknown,
         Some(left) => {
-            Allowance::Left(left.as_u64().ok_or("context.free_seconds_left: write whole seconds")?)
+            Allowance::Left(self::micros(left).ok_or_else(|| wrong("free_seconds_left"))?)
         }
     };
-    Ok(Some((seconds, allowance)))
+    Ok(Some((micros, allowance)))
+}
+
+/// Microseconds of a decimal number of seconds, exactly; at most six decimals.
+fn micros(seconds: &Value) -> Option<u64> {
+    let text = match seconds {
+        // The digits are those that were written, as long as there are few.
+        Value::Number(number) => number.to_string(),
+        Value::String(text) => text.clone(),
+        _ => return None,
+    };
+    let atto = text.parse::<Money>().ok()?.atto();
+    let micros =
+        (atto.checked_rem(ATTO_PER_MICRO) == Some(0)).then(|| atto.div_euclid(ATTO_PER_MICRO));
+    u64::try_from(micros?).ok()
 }
