@@ -79,11 +79,11 @@ impl Report {
         let mut header: Vec<String> = self.by.iter().map(ToString::to_string).collect();
         let names = ["exchanges", "input", "output", "cache read", "write 5m", "write 1h", "usd"];
         header.extend(names.map(str::to_owned));
-        // Columns that say something only where there is something to say.
+        // Columns that say something only where there is something to say. Estimates are in the
+        // notes: with a column more, the table would not fit a terminal.
         let total = &self.total;
         let extra: Vec<Extra> = [
             (total.list != total.usd, Extra("list", |sums| sums.list)),
-            (total.estimated_max != Money::ZERO, Extra("estimated", |sums| sums.estimated)),
             (total.notional != Money::ZERO, Extra("notional", |sums| sums.notional)),
         ]
         .into_iter()
