@@ -55,3 +55,50 @@ impl fmt::Display for Unknown<'_, '_> {
         }
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use crate::accounting::price_book::PriceBook;
+    use crate::accounting::{Call, Usage};
+
+    #[test]
+    fn what_is_not_covered_is_named() {
+        let book = PriceBook::embedded().unwrap();
+        let unknown = |model: &str, day: &str, usage: &Usage| {
+            book.charge(&Call::new(model, day.parse().unwrap(), usage)).unwrap().unknown
+        };
+        let plain = || Usage { input_tokens: Some(1), output_tokens: Some(1), ..Usage::default() };
+        let modifier = |field: fn(&mut Usage) -> &mut Option<String>, word: &str| {
+            let mut usage = plain();
+            *field(&mut usage) = Some(word.into());
+            usage
+        };
+        for (model, day, usage, named) in [
+            ("claude-x", "2026-11-20", plain(), "model \"claude-x\" is not"),
+            (
+                "claude-opus-5-5",
+                "2020-01-01",
+                plain(),
+                "no price of claude-opus-5-5 on 2020-01-01 (",
+            ),
+            ("claude-opus-5-5", "2026-11-20", modifier(|u| &mut u.speed, "warp"), "speed \"warp\""),
+            (
+                "claude-opus-5-5",
+                "2026-11-20",
+                modifier(|u| &mut u.service_tier, "x"),
+                "service_tier",
+            ),
+            (
+                "claude-opus-5-5",
+                "2026-11-20",
+                modifier(|u| &mut u.inference_geo, "e"),
+                "inference_geo",
+            ),
+            ("claude-opus-5-5", "2026-11-20", Usage::default(), "the usage has no count"),
+        ] {
+            let unknown = unknown(model, day, &usage).unwrap();
+            assert!(unknown.starts_with(named), "{unknown}");
+        }
+        assert_eq!(unknown("claude-opus-5-5", "2026-11-20", &plain()), None);
+    }
+}
