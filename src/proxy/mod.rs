@@ -8,11 +8,11 @@ mod collect;
 mod connection;
 pub mod exchange;
 mod headers;
+mod observer;
 mod refuse;
 mod relay;
 mod seldom;
 pub mod upstream;
-mod watch;
 
 use std::hash::RandomState;
 use std::sync::{Arc, Mutex};

@@ -25,10 +25,9 @@ use tokio::time::{Instant, Sleep, sleep};
 use super::body::{BrokenOff, ReplyBody};
 use super::exchange::{Closing, Exchange};
 use super::headers::{self, EXCHANGE_HEADER};
+use super::observer::{Observer, observer};
 use super::seldom::Seldom;
-use super::watch::{Watch, watch};
 use crate::anthropic::Form;
-
 use crate::record::Outcome;
 use crate::recorder::Ending;
 
@@ -44,14 +43,14 @@ pub(super) async fn start(
     mut exchange: Exchange,
 ) -> Response<ReplyBody> {
     let (mut head, mut body) = response.into_parts();
-    let mut watch = watch(&head, &exchange).await;
+    let mut observer = observer(&head, &exchange).await;
     let mut ending = Ending::without_response(Outcome::Completed);
     ending.status = Some(head.status.as_u16());
     ending.request_id = request_id(&head.headers);
     prepare_head(&mut head, &exchange.call.id);
     let head_only = exchange.call.method == Method::HEAD || is_bodiless(head.status);
     if head_only || body.is_end_stream() {
-        watch.finish(&mut ending, true);
+        observer.finish(&mut ending, true);
         exchange.close(ending).await;
         return Response::from_parts(head, ReplyBody::Whole(None));
     }
@@ -62,23 +61,23 @@ pub(super) async fn start(
         && length == Some(data.len() as u64)
     {
         let whole = data.clone();
-        watch.observe(&whole);
+        observer.observe(&whole);
         ending.first_token_ns = Some(exchange.gate.recorder.clock().mono_ns());
         ending.response_bytes = whole.len() as u64;
-        watch.finish(&mut ending, true);
+        observer.finish(&mut ending, true);
         exchange.close(ending).await;
         return Response::from_parts(head, ReplyBody::Whole(Some(whole)));
     }
     let idle_timeout = exchange.gate.upstream.idle_timeout;
     let relay = Relay {
-        hold: Hold::of(watch.form(), length),
+        hold: Hold::of(observer.form(), length),
         left: length,
         owed: length,
         first,
         body,
         held: VecDeque::new(),
         held_bytes: 0,
-        step: Step::Passing(Box::new(Facts { watch, ending })),
+        step: Step::Passing(Box::new(Facts { observer, ending })),
         last_ns: exchange.gate.recorder.clock().mono_ns(),
         silence: Seldom::new(Box::pin(sleep(idle_timeout))),
         idle_timeout,
@@ -146,7 +145,7 @@ enum Step {
 
 /// What is known so far.
 struct Facts {
-    watch: Watch,
+    observer: Observer,
     ending: Box<Ending>,
 }
 
@@ -290,7 +289,7 @@ impl Relay {
             self.held.push_back(frame);
             return Passage::Held;
         };
-        let seen = facts.watch.observe(data);
+        let seen = facts.observer.observe(data);
         let (length, bytes) = (data.len(), data.len() as u64);
         if seen.first_token {
             facts.ending.first_token_ns.get_or_insert(self.last_ns);
@@ -301,7 +300,7 @@ impl Relay {
             Hold::StreamEnd if seen.end || !self.held.is_empty() => {
                 self.held_bytes = self.held_bytes.saturating_add(length);
                 self.held.push_back(frame);
-                let settled = facts.watch.is_settled() || self.held_bytes > HELD_BYTES_MAX;
+                let settled = facts.observer.is_settled() || self.held_bytes > HELD_BYTES_MAX;
                 if settled { Passage::End } else { Passage::Held }
             }
             Hold::LastFrame if self.left == Some(0) => {
@@ -322,8 +321,8 @@ impl Relay {
     /// The upstream has said all it will say, or broke off: that is recorded.
     fn finish(&mut self, outcome: Outcome, rest: Rest) {
         let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) else { return };
-        let Facts { watch, mut ending } = *facts;
-        watch.finish(&mut ending, outcome == Outcome::Completed);
+        let Facts { observer, mut ending } = *facts;
+        observer.finish(&mut ending, outcome == Outcome::Completed);
         let metered = &ending.metered;
         let cut_short =
             self.hold == Hold::StreamEnd && (!metered.ended || metered.error_type.is_some());
@@ -337,8 +336,8 @@ impl Drop for Relay {
     /// The client left, or the drain is over. Dropping the body cancels the call upstream.
     fn drop(&mut self) {
         if let Step::Passing(facts) = std::mem::replace(&mut self.step, Step::Done) {
-            let Facts { watch, mut ending } = *facts;
-            watch.finish(&mut ending, false);
+            let Facts { observer, mut ending } = *facts;
+            observer.finish(&mut ending, false);
             self.exchange.drop_with(ending);
         }
     }

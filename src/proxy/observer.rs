@@ -8,7 +8,7 @@ use crate::anthropic::{BatchStep, Form, Meter, ResponseHead, Seen};
 use crate::recorder::{BatchFetch, Ending};
 
 /// Looks at the bytes of one response.
-pub(super) enum Watch {
+pub(super) enum Observer {
     /// One answer.
     Meter(Meter),
     /// The answer names a batch that was made.
@@ -18,19 +18,19 @@ pub(super) enum Watch {
 }
 
 /// What looks at the body behind this head.
-pub(super) async fn watch(head: &Parts, exchange: &Exchange) -> Watch {
+pub(super) async fn observer(head: &Parts, exchange: &Exchange) -> Observer {
     let content_encoding = text(&head.headers, header::CONTENT_ENCODING);
     let step = exchange.call.route.batch.as_ref().filter(|_| head.status.is_success());
     match step {
-        Some(BatchStep::Create) => return Watch::Made(Meter::of_document(content_encoding)),
+        Some(BatchStep::Create) => return Observer::Made(Meter::of_document(content_encoding)),
         Some(BatchStep::Results(id)) => {
             if let Some(fetch) = exchange.fetch_batch(id, content_encoding).await {
-                return Watch::Batch(Box::new(fetch));
+                return Observer::Batch(Box::new(fetch));
             }
         }
         None => {}
     }
-    Watch::Meter(Meter::new(&ResponseHead {
+    Observer::Meter(Meter::new(&ResponseHead {
         endpoint: exchange.call.route.endpoint,
         status: head.status.as_u16(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
@@ -39,20 +39,20 @@ pub(super) async fn watch(head: &Parts, exchange: &Exchange) -> Watch {
     }))
 }
 
-impl Watch {
+impl Observer {
     /// How the body is read, as far as its end depends on it.
     pub(super) const fn form(&self) -> Form {
         match self {
-            Watch::Meter(meter) | Watch::Made(meter) => meter.form(),
+            Observer::Meter(meter) | Observer::Made(meter) => meter.form(),
             // What a line costs is in the ledger before its last byte goes out; only the end waits.
-            Watch::Batch(_) => Form::Opaque,
+            Observer::Batch(_) => Form::Opaque,
         }
     }
 
     pub(super) fn observe(&mut self, data: &[u8]) -> Seen {
         match self {
-            Watch::Meter(meter) | Watch::Made(meter) => meter.observe(data),
-            Watch::Batch(fetch) => {
+            Observer::Meter(meter) | Observer::Made(meter) => meter.observe(data),
+            Observer::Batch(fetch) => {
                 fetch.observe(data);
                 Seen::default()
             }
@@ -61,21 +61,21 @@ impl Watch {
 
     pub(super) fn is_settled(&mut self) -> bool {
         match self {
-            Watch::Meter(meter) | Watch::Made(meter) => meter.is_settled(),
-            Watch::Batch(_) => true,
+            Observer::Meter(meter) | Observer::Made(meter) => meter.is_settled(),
+            Observer::Batch(_) => true,
         }
     }
 
     /// Puts what was read into the ending. `whole`: the body came to its end.
     pub(super) fn finish(self, ending: &mut Ending, whole: bool) {
         match self {
-            Watch::Meter(meter) => ending.metered = meter.finish(),
-            Watch::Made(meter) => {
+            Observer::Meter(meter) => ending.metered = meter.finish(),
+            Observer::Made(meter) => {
                 let mut metered = meter.finish();
                 ending.batch_created = metered.message_id.take();
                 ending.metered = metered;
             }
-            Watch::Batch(fetch) => ending.metered = fetch.finish(whole),
+            Observer::Batch(fetch) => ending.metered = fetch.finish(whole),
         }
     }
 }
