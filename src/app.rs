@@ -37,6 +37,7 @@ use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
 use crate::metrics::Metrics;
+use crate::outbound::Route;
 use crate::privacy::identifier::HashKey;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::{self, Gate};
@@ -287,6 +288,20 @@ fn follow(
     Ok(thread.spawn(running)?)
 }
 
+/// How connections leave this machine.
+fn route(config: &Config) -> Result<Route> {
+    let upstream = &config.upstream;
+    let read = |path: &PathBuf| {
+        fs::read(path).with_context(|| format!("upstream.ca_file {}", path.display()))
+    };
+    Ok(Route {
+        proxy: upstream.proxy.clone(),
+        no_proxy: upstream.no_proxy.clone(),
+        authorities: upstream.ca_file.as_ref().map(read).transpose()?,
+        connect_timeout: upstream.connect_timeout,
+    })
+}
+
 fn gate(
     config: &Config,
     recorder: &Arc<Recorder>,
@@ -294,13 +309,7 @@ fn gate(
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
     let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
-    let authorities = match &config.upstream.ca_file {
-        None => None,
-        Some(path) => {
-            Some(fs::read(path).with_context(|| format!("upstream.ca_file {}", path.display()))?)
-        }
-    };
-    let upstream = Upstream::new(&config.upstream, key, authorities.as_deref())?;
+    let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),
         keys: Arc::new(LiveKeys::open(&config.ledger.dir)?),

@@ -5,10 +5,12 @@
 //! written by reference only, so a configuration can be shown and logged whole.
 
 mod file;
+mod reader;
 mod settings;
 
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
+pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{
-    Config, ConfigError, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,
-    SecretRef, Setting, UpstreamConfig,
+    Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,
+    UpstreamConfig,
 };
