@@ -5,12 +5,14 @@
 //! written by reference only, so a configuration can be shown and logged whole.
 
 mod file;
+mod otlp;
 mod reader;
 mod settings;
 
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
+pub use otlp::{OtelVariables, OtlpConfig, Semconv};
 pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{
     Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,
-    UpstreamConfig,
+    Surroundings, UpstreamConfig,
 };

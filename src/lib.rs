@@ -11,7 +11,7 @@
 //! | layer | modules | what they know |
 //! |---|---|---|
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
-//! | L4 edges | [`outbound`], [`proxy`], [`admin`] | HTTP |
+//! | L4 edges | [`outbound`], [`proxy`], [`otlp`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
 //! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`corrections`], [`clock`] | files, SQLite, Prometheus, wall time |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
@@ -38,6 +38,7 @@ pub mod index;
 pub mod keys;
 pub mod ledger;
 pub mod metrics;
+pub mod otlp;
 pub mod outbound;
 pub mod privacy;
 pub mod proxy;

@@ -65,7 +65,17 @@ pub struct Metrics {
     money: MoneyCollector,
     savings: MoneyCollector,
     notional: MoneyCollector,
+    /// What the exporter sent.
+    pub followers: Followers,
     state: Mutex<State>,
+}
+
+/// What the exporter sent.
+pub struct Followers {
+    /// By signal and result.
+    pub otlp_items: IntCounterVec,
+    /// By signal and result.
+    pub otlp_requests: IntCounterVec,
 }
 
 /// The children of one team and one model.
@@ -194,6 +204,18 @@ impl Metrics {
         )?;
         build_info.with_label_values(&[env!("CARGO_PKG_VERSION")]).set(1);
         Ok(Metrics {
+            followers: Followers {
+                otlp_items: build.counters(
+                    "weighbridge_otlp_items_total",
+                    "Spans, data points and log records that the receiver took or rejected.",
+                    &["signal", "result"],
+                )?,
+                otlp_requests: build.counters(
+                    "weighbridge_otlp_requests_total",
+                    "Requests to the receiver by how they went; failed ones are tried again.",
+                    &["signal", "result"],
+                )?,
+            },
             requests: build.counters(
                 "claude_requests_total",
                 "Metered calls (Messages, Bedrock, Vertex), every attempt, by the status sent.",

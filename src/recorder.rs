@@ -144,6 +144,12 @@ impl Recorder {
         self.prices.load_full()
     }
 
+    /// The metrics, to be kept by a thread of its own.
+    #[must_use]
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {

@@ -152,10 +152,18 @@ fn a_running_sidecar_exposes_documented_metrics_only() {
 }
 
 fn keys_in_source() -> BTreeSet<String> {
-    let source = read("src/config/settings.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    let found = groups(r#""((?:upstream|listen|ledger|pricing)\.\w+)""#, source);
-    found.iter().map(|key| key[0].to_owned()).collect()
+    let file = read("src/config/file.rs");
+    let list = file.split("const SECTIONS").nth(1).unwrap().split(';').nth(1).unwrap();
+    let sections: Vec<_> = groups(r#""([A-Z]+)_""#, list).concat();
+    assert!(sections.len() > 4, "{list}");
+    let key = format!(r#""((?:{})\.\w+)""#, sections.join("|").to_lowercase());
+    let mut keys = BTreeSet::new();
+    for entry in fs::read_dir(root().join("src/config")).unwrap().flatten() {
+        let source = fs::read_to_string(entry.path()).unwrap();
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        keys.extend(groups(&key, source).iter().map(|key| key[0].to_owned()));
+    }
+    keys
 }
 
 #[test]

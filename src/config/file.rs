@@ -16,6 +16,8 @@ pub struct File {
     pub ledger: Ledger,
     /// What calls cost.
     pub pricing: Pricing,
+    /// Where traces, metrics and logs go.
+    pub otlp: Otlp,
 }
 
 /// `[upstream]`
@@ -69,12 +71,26 @@ pub struct Pricing {
     pub(super) overrides: Option<Vec<Override>>,
 }
 
+/// `[otlp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Otlp {
+    pub(super) endpoint: Option<String>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(super) signals: Option<Vec<String>>,
+    pub(super) headers: Option<String>,
+    pub(super) semconv: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) delay: Option<String>,
+    pub(super) metrics_interval: Option<String>,
+}
+
 /// A list, or one text with commas: a variable cannot hold a list.
 fn one_or_more<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "write a path or a list of paths")]
+    #[serde(untagged, expecting = "write one text or a list of texts")]
     enum Written {
         One(String),
         Several(Vec<String>),
@@ -155,7 +171,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 4] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_"];
+const SECTIONS: [&str; 5] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_"];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.
@@ -205,7 +221,7 @@ impl Layer {
             upstream: Upstream { url: upstream, ..Upstream::default() },
             listen: Listen { api, admin, telemetry, ..Listen::default() },
             ledger: Ledger { dir, ..Ledger::default() },
-            pricing: Pricing::default(),
+            ..File::default()
         };
         Layer { source: Source::Flag, file }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{File, Layer};
+use super::otlp::{OtelVariables, OtlpConfig, read_otlp};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
@@ -22,8 +23,23 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[pricing]`
     pub pricing: PricingConfig,
+    /// `[otlp]`
+    pub otlp: OtlpConfig,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
+}
+
+/// What the environment gives as defaults; empty where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The default data directory.
+    pub state_dir: String,
+    /// `HTTPS_PROXY`.
+    pub proxy: String,
+    /// `NO_PROXY`.
+    pub no_proxy: String,
+    /// The standard variables of OpenTelemetry.
+    pub otel: OtelVariables,
 }
 
 /// Where calls go.
@@ -116,24 +132,20 @@ pub struct PricingConfig {
 }
 
 impl Config {
-    /// Merges layers, lowest first, over the defaults. `state_dir` is the default data directory;
-    /// `proxy` and `no_proxy` are what the environment's `HTTPS_PROXY` and `NO_PROXY` say.
+    /// Merges layers, lowest first, over the defaults.
     ///
     /// # Errors
     ///
     /// The first value that does not do, with its key, its layer and what would do.
-    pub fn merge(
-        layers: &[Layer],
-        state_dir: &str,
-        [proxy, no_proxy]: [Option<String>; 2],
-    ) -> Result<Config, ConfigError> {
+    pub fn merge(layers: &[Layer], surroundings: &Surroundings) -> Result<Config, ConfigError> {
         let mut reader = Reader { layers, settings: Vec::new() };
-        let upstream =
-            read_upstream(&mut reader, &proxy.unwrap_or_default(), &no_proxy.unwrap_or_default())?;
+        let Surroundings { state_dir, proxy, no_proxy, otel } = surroundings;
+        let upstream = read_upstream(&mut reader, proxy, no_proxy)?;
         let listen = read_listen(&mut reader)?;
         let ledger = read_ledger(&mut reader, state_dir)?;
         let pricing = read_pricing(&mut reader);
-        Ok(Config { upstream, listen, ledger, pricing, settings: reader.settings })
+        let otlp = read_otlp(&mut reader, otel)?;
+        Ok(Config { upstream, listen, ledger, pricing, otlp, settings: reader.settings })
     }
 }
 
@@ -312,7 +324,8 @@ mod tests {
     use super::*;
 
     fn merge(layers: &[Layer]) -> Result<Config, ConfigError> {
-        Config::merge(layers, "state", [None, None])
+        let state_dir = "state".to_owned();
+        Config::merge(layers, &Surroundings { state_dir, ..Surroundings::default() })
     }
 
     #[test]

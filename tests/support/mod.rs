@@ -9,6 +9,7 @@
 pub mod api;
 pub mod batch;
 pub mod client;
+pub mod collector;
 pub mod converse;
 pub mod encoding;
 pub mod eventstream;
