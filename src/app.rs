@@ -11,7 +11,7 @@ use std::io::{self, Write};
 use std::net::SocketAddr;
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -105,12 +105,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let recorder = Arc::new(Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret)));
     record_start(&recorder, config, &recovery).await?;
 
-    let operator = Arc::new(Operator {
-        recorder: Arc::clone(&recorder),
-        progress_ns: AtomicU64::new(clock.mono_ns()),
-        indexed: AtomicU64::new(0),
-        accepting: AtomicBool::new(false),
-    });
+    let operator = Arc::new(Operator::new(&recorder));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
@@ -239,6 +234,7 @@ fn interrupted(exchange: &str) -> Closing {
         batch: None,
         charge: None,
         duration_us: 0,
+        error_class: None,
         error_type: None,
         exchange: exchange.to_owned(),
         flags: vec![crate::accounting::Flag::UsageUnknown],
