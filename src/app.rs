@@ -12,7 +12,7 @@ mod tick;
 
 use std::fs;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -121,17 +121,11 @@ pub async fn start(config: &Config) -> Result<App> {
     let first = recorder.ledger().head();
     record_start(&recorder, config, &recovery).await?;
 
-    let operator = Arc::new(Operator {
-        recorder: Arc::clone(&recorder),
-        progress_ns: AtomicU64::new(clock.mono_ns()),
-        indexed: AtomicU64::new(0),
-        accepting: AtomicBool::new(false),
-    });
-    let stop_follower = Arc::new(AtomicBool::new(false));
-    let follower = follow(&recorder, dir, &stop_follower, &operator)?;
-
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
+    let operator = Arc::new(Operator::new(&recorder, export.positions()));
+    let stop_follower = Arc::new(AtomicBool::new(false));
+    let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
     let tasks = TaskTracker::new();
     let operator_tasks = TaskTracker::new();
@@ -256,6 +250,7 @@ fn interrupted(exchange: &str) -> Closing {
         batch: None,
         charge: None,
         duration_us: 0,
+        error_class: None,
         error_type: None,
         exchange: exchange.to_owned(),
         flags: vec![crate::accounting::Flag::UsageUnknown],

@@ -25,7 +25,7 @@ use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
 use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
-use crate::anthropic::Metered;
+use crate::anthropic::{Metered, RateLimits};
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
 use crate::metrics::Metrics;
@@ -244,9 +244,9 @@ impl Recorder {
     async fn durable(&self, position: Position, stamp: Stamp) -> Result<bool, LedgerError> {
         let position = self.ledger.durable(position).await?;
         let took = self.clock.mono_ns().saturating_sub(stamp.mono_ns);
-        self.metrics.append_seconds.observe(Duration::from_nanos(took).as_secs_f64());
+        self.metrics.health.append_seconds.observe(Duration::from_nanos(took).as_secs_f64());
         if position.sequence.is_none() {
-            self.metrics.unrecorded.inc();
+            self.metrics.health.unrecorded.inc();
         }
         Ok(position.sequence.is_some())
     }
@@ -296,14 +296,21 @@ impl OpenExchange {
                 self.recorder.lost(&entry, &error);
             }
         } else {
-            self.recorder.metrics.unrecorded.inc();
+            self.recorder.metrics.health.unrecorded.inc();
         }
         self.recorder.count(&open.opening, &entry);
     }
 }
 
 impl OpenExchange {
-    /// The same, without waiting for the disk: nobody is there to wait for.
+    /// Shows the API's rate limits as the head of the answer names them.
+    pub fn limits_seen(&self, limits: &RateLimits) {
+        if let Some(open) = &self.open {
+            self.recorder.metrics.limits_seen(&open.opening.team, limits);
+        }
+    }
+
+    /// Like [`OpenExchange::close`], without waiting for the disk: nobody is there to wait for.
     pub fn close_now(mut self, ending: Box<Ending>) {
         if let Some(open) = self.open.take() {
             self.recorder.close_now(&open, *ending);
@@ -325,10 +332,12 @@ impl Recorder {
     fn close_now(&self, open: &Open, ending: Ending) {
         let entry = Entry::Closed(Box::new(self.closing(open, ending)));
         if !open.recorded {
-            self.metrics.unrecorded.inc();
+            self.metrics.health.unrecorded.inc();
         } else {
             match self.append_now(&entry, Purpose::Running) {
-                Ok((position, _)) if position.sequence.is_none() => self.metrics.unrecorded.inc(),
+                Ok((position, _)) if position.sequence.is_none() => {
+                    self.metrics.health.unrecorded.inc()
+                }
                 Ok(_) => {}
                 Err(error) => self.lost(&entry, &error),
             }
@@ -365,12 +374,13 @@ impl Recorder {
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
         flags.dedup();
-        let Metered { batch, usage, stop_reason, error_type: from_api, .. } = metered;
+        let Metered { batch, error_class, usage, stop_reason, error_type: from_api, .. } = metered;
         let from_api = from_api.map(|kind| self.identifier(kind.as_bytes()));
         Closing {
             batch,
             charge,
             duration_us: since_start(now),
+            error_class: error_class.map(Identifier::known),
             error_type: error_type.map(Identifier::known).or(from_api),
             exchange: open.opening.exchange.clone(),
             flags,
@@ -450,7 +460,7 @@ impl Recorder {
     }
 
     fn lost(&self, entry: &Entry, error: &LedgerError) {
-        self.metrics.lost_closings.inc();
+        self.metrics.health.lost_closings.inc();
         let body = match entry {
             Entry::Closed(closing) => serde_json::to_string(closing),
             Entry::BatchResult(result) => serde_json::to_string(result),

@@ -65,6 +65,8 @@ pub struct Metered {
     pub complete: bool,
     /// `message_stop`, an error event or a whole JSON document was seen.
     pub ended: bool,
+    /// What the error is, where its type does not say it and its text does: our own word.
+    pub error_class: Option<&'static str>,
     /// The error's type, from an error body or an error event.
     pub error_type: Option<String>,
     /// What a reader of the figures must know; sorted, each at most once.
@@ -188,6 +190,7 @@ pub(super) fn gathered(mut reading: Reading) -> Metered {
     let mut metered = Metered {
         complete: reading.complete,
         ended: reading.ended,
+        error_class: reading.error_class,
         error_type: reading.error_type.take(),
         message_id: reading.message_id.take(),
         model: reading.model.take(),

@@ -85,7 +85,7 @@ impl OtelVariables {
             let exporters = self.get(&variable).unwrap_or("otlp");
             exporters.split(',').any(|name| name.trim() == "otlp")
         };
-        SIGNALS.into_iter().filter(wanted).collect::<Vec<_>>().join(", ")
+        SIGNALS.into_iter().filter(wanted).collect::<Vec<_>>().join(",")
     }
 
     fn semconv(&self) -> &'static str {
@@ -159,7 +159,7 @@ fn read_signals(
     reader: &mut Reader<'_>,
     variables: &OtelVariables,
 ) -> Result<Vec<String>, ConfigError> {
-    let written = |f: &File| f.otlp.signals.as_ref().map(|signals| signals.join(", "));
+    let written = |f: &File| f.otlp.signals.as_ref().map(|signals| signals.join(","));
     reader.parsed("otlp.signals", &variables.signals(), written, |text| {
         let signals = text.split(',').map(str::trim).filter(|signal| !signal.is_empty());
         let signals: Vec<String> = signals.map(str::to_owned).collect();

@@ -22,6 +22,7 @@ const KINDS: usize = TokenKind::ALL.len();
 
 /// A line that matters to the index.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time; a box would be one for every line")]
 pub(super) enum Fact<'a> {
     Opened(Envelope<'a, Opened<'a>>),
     Closed(Envelope<'a, Closed<'a>>),
@@ -124,6 +125,7 @@ impl<'a> Envelope<'a, BatchResult<'a>> {
             batch: None,
             charge: body.charge,
             duration_us: None,
+            error_class: None,
             error_type: None,
             exchange: id,
             flags: body.flags,
@@ -182,6 +184,8 @@ pub(super) struct Closed<'a> {
     #[serde(borrow)]
     pub(super) charge: Option<Charge<'a>>,
     pub(super) duration_us: Option<i64>,
+    #[serde(borrow)]
+    pub(super) error_class: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) error_type: Option<Text<'a>>,
     #[serde(borrow)]

@@ -58,6 +58,7 @@ fn closed(n: u64) -> Entry {
         batch: None,
         charge: None,
         duration_us: 1_234_567,
+        error_class: None,
         error_type: None,
         exchange: exchange(n),
         flags: Vec::new(),

@@ -77,17 +77,29 @@ pub struct Setup<'a> {
     pub stop: CancellationToken,
 }
 
+/// How far an export got, for whoever shows it.
+#[derive(Clone, Default)]
+pub struct Positions(Vec<Arc<AtomicU64>>);
+
+impl Positions {
+    /// The first entry that some signal has not exported yet; `None` where nothing is exported.
+    #[must_use]
+    pub fn first(&self) -> Option<u64> {
+        self.0.iter().map(|position| position.load(Ordering::Relaxed)).min()
+    }
+}
+
 /// A running export.
 pub struct Export {
     threads: Vec<JoinHandle<()>>,
-    positions: Vec<Arc<AtomicU64>>,
+    positions: Positions,
 }
 
 impl Export {
-    /// The first entry that some signal has not exported yet; `None` where nothing is exported.
+    /// How far it got; `None` where nothing is exported.
     #[must_use]
-    pub fn position(&self) -> Option<u64> {
-        self.positions.iter().map(|position| position.load(Ordering::Relaxed)).min()
+    pub fn positions(&self) -> Option<Positions> {
+        Some(self.positions.clone()).filter(|positions| !positions.0.is_empty())
     }
 
     /// Waits for the threads, after `stop` was set.
@@ -104,7 +116,7 @@ impl Export {
 ///
 /// The configuration cannot be used, or the cursors cannot be read.
 pub fn start(setup: &Setup<'_>) -> Result<Export> {
-    let mut export = Export { threads: Vec::new(), positions: Vec::new() };
+    let mut export = Export { threads: Vec::new(), positions: Positions::default() };
     let config = setup.config;
     if !config.is_on() {
         return Ok(export);
@@ -146,7 +158,7 @@ fn follow<S: Signal + Send + 'static>(
     let follower = Follower::open(setup.data_dir, signal, around)?;
     let thread = std::thread::Builder::new().name(format!("otlp-{}", S::NAME));
     export.threads.push(thread.spawn(move || follower.run())?);
-    export.positions.push(position);
+    export.positions.0.push(position);
     Ok(())
 }
 

@@ -1,7 +1,7 @@
 //! The one place where the API's token counts become those of OpenTelemetry.
 //!
-//! The API's `input_tokens` are the uncached ones; the conventions' *include* what was read from and
-//! written to the cache (semantic-conventions-genai, `anthropic.md`: MUST).
+//! The API's `input_tokens` are the uncached ones; those of the conventions *include* what was read
+//! from and written to the cache (semantic-conventions-genai, `anthropic.md`: MUST).
 
 use crate::accounting::{TokenKind, Usage};
 

@@ -131,11 +131,11 @@ impl Intake {
         let result = self.result(recorder, name, item.metered);
         let entry = Entry::BatchResult(Box::new(result));
         if !self.recorded {
-            recorder.metrics.unrecorded.inc();
+            recorder.metrics.health.unrecorded.inc();
         } else {
             match recorder.append_now(&entry, Purpose::Running) {
                 Ok((position, _)) if position.sequence.is_none() => {
-                    recorder.metrics.unrecorded.inc();
+                    recorder.metrics.health.unrecorded.inc();
                 }
                 Ok(_) => {}
                 Err(error) => {

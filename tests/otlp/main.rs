@@ -78,7 +78,7 @@ async fn figures_are_those_of_the_report() {
     let total = &report["total"];
     let figure = |name: &str| total[name].as_f64().unwrap();
     let cached = ["cache_read_tokens", "cache_write_5m_tokens", "cache_write_1h_tokens"];
-    let input = figure("input_tokens") + cached.map(|name| figure(name)).iter().sum::<f64>();
+    let input = figure("input_tokens") + cached.map(&figure).iter().sum::<f64>();
     let book = rig.collector.book();
     let latest = "gen_ai.client.inference.usage";
     assert_eq!(book.sum(&format!("{latest}.input_tokens"), &[]), input);
