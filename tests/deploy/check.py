@@ -81,6 +81,12 @@ CHECKS = [
         (JENKINS, '"$PROMPT"\n', '"$PROMPT" || true\n'),
         ("deploy/ci/circleci.yml", "--report weighbridge/cost.xml", "--report cost.xml"),
     ]),
+    ("ci, for real", ci.runs, [
+        (GITHUB, '"$PROMPT"\n', '"$PROMPT" || true\n'),
+        (GITHUB, "mkdir -p weighbridge", "true"),
+        (GITHUB, '"$PROMPT"\n', "$PROMPT\n"),
+        (JENKINS, '"$PROMPT"\n', '"$PROMPT" || true\n'),
+    ]),
     ("dockerfiles", host.dockerfiles, [
         ("deploy/Dockerfile", "rust:1.95.0-bookworm", "rust:latest"),
         ("deploy/ci/Dockerfile", "USER 1000:1000", "USER root"),

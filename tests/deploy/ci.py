@@ -1,7 +1,10 @@
 """deploy/ci: each template by its system's schema or parser, and the shell inside."""
 
+import pathlib
 import re
 import shutil
+import subprocess
+import tempfile
 
 from frame import ROOT, Skipped, hold
 
@@ -39,8 +42,8 @@ def jenkins(site):
     return "Groovy 4 and CodeNarc; sections by name"
 
 
-def shell(site):
-    """Every script inside the templates, in its own shell."""
+def scripts_of(site):
+    """Every script inside the templates, as its system calls it."""
     [github_] = site.yaml("deploy/ci/github-actions.yml")
     [gitlab_] = site.yaml("deploy/ci/gitlab-ci.yml")
     [circleci_] = site.yaml("deploy/ci/circleci.yml")
@@ -52,6 +55,11 @@ def shell(site):
     scripts += [("sh", text) for text in
                 re.findall(r"sh '''(.*?)'''", site.read("deploy/ci/Jenkinsfile"), re.DOTALL)]
     hold(len(scripts) == 7, f"{len(scripts)} scripts found")
+    return scripts
+
+
+def shell(site):
+    scripts = scripts_of(site)
     for kind, text in scripts:
         site.python_tool("shellcheck", f"--shell={kind}", "-", stdin=text)
     scripts_on_disk = sorted((site.root / "tests/deploy").glob("*.sh"))
@@ -66,3 +74,47 @@ def shell(site):
         hold(text.endswith('-- claude -p "$PROMPT"'), "the agent's exit code is not the last")
         hold("mkdir -p" in text.split("weighbridge run")[0], "the folder of the reports")
     return f"{len(scripts)} scripts in templates, {len(scripts_on_disk)} on disk"
+
+
+# In place of Claude Code: keeps what it was asked, makes no call, and fails.
+CLAUDE = """#!/bin/sh
+printf '%s|' "$@" > "$HOME/asked"
+exit 7
+"""
+
+
+def runs(site):
+    """Each template's own script, with the real program: its exit code, reports and prompt."""
+    if site.binary is None:
+        raise Skipped("no --binary")
+    prompt = 'fix "it"; echo $HOME `id`\nand the rest'
+    count = 0
+    for kind, text in scripts_of(site):
+        if "weighbridge run" not in text:
+            continue
+        with tempfile.TemporaryDirectory() as folder:
+            root = pathlib.Path(folder)
+            programs = root / "programs"
+            programs.mkdir()
+            (programs / "claude").write_text(CLAUDE)
+            (programs / "claude").chmod(0o755)
+            (programs / "weighbridge").symlink_to(site.binary)
+            # Jenkins' script makes the second its home.
+            homes = {"HOME": f"{root}/home", "WORKSPACE_TMP": f"{root}/home"}
+            (root / "home").mkdir()
+            environment = {"PATH": f"{programs}:/usr/bin:/bin", "PROMPT": prompt, **homes}
+            words = ["bash", "-eo", "pipefail", "-c"] if kind == "bash" else ["sh", "-ec"]
+            done = subprocess.run([*words, text], cwd=root, env=environment, capture_output=True,
+                                  text=True, check=False)
+            hold(done.returncode == 7, f"exit code {done.returncode}: {done.stderr.strip()}")
+            asked = (root / "home/asked").read_text()
+            hold(asked == f"-p|{prompt}|", f"the prompt arrived as {asked!r}")
+            reports = sorted(path.suffix for path in (root / "weighbridge").iterdir())
+            hold(reports == [".html", ".json", ".md", ".xml"], f"reports: {reports}")
+            junit = (root / "weighbridge/cost.xml").read_text()
+            hold("exit code 7" in junit, "the failure is not in the JUnit report")
+            line = (root / "weighbridge/cost.md").read_text().splitlines()[2]
+            hold("$" in line and "calls" in line, f"the third line of cost.md is {line!r}")
+            count += 1
+    hold(count == 4, f"{count} run an agent")
+    return f"{count} scripts run: exit code, prompt and reports"
