@@ -2,6 +2,7 @@
 //! valid OTLP.
 #![cfg(test)]
 
+mod load;
 mod outage;
 #[path = "../support/mod.rs"]
 mod support;

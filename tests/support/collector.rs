@@ -26,6 +26,7 @@ use opentelemetry_proto::tonic::trace::v1::Span;
 use prost::Message;
 use tokio::net::TcpListener;
 use tokio::task::JoinHandle;
+use tokio_util::sync::CancellationToken;
 
 /// What it got.
 #[derive(Debug, Default)]
@@ -58,6 +59,7 @@ pub struct Collector {
     pub address: SocketAddr,
     pub url: String,
     book: Arc<Mutex<Book>>,
+    connections: CancellationToken,
     task: JoinHandle<()>,
 }
 
@@ -78,18 +80,31 @@ impl Collector {
         let address = listener.local_addr().unwrap();
         let book = Arc::new(Mutex::new(Book::default()));
         let kept = Arc::clone(&book);
+        let connections = CancellationToken::new();
+        let ended = connections.clone();
         let task = tokio::spawn(async move {
             loop {
                 let Ok((stream, _)) = listener.accept().await else { continue };
-                let book = Arc::clone(&kept);
+                let (book, ended) = (Arc::clone(&kept), ended.clone());
                 tokio::spawn(async move {
                     let service = service_fn(move |request| take(Arc::clone(&book), request));
                     let builder = hyper::server::conn::http1::Builder::new();
-                    let _ = builder.serve_connection(TokioIo::new(stream), service).await;
+                    let serving = builder.serve_connection(TokioIo::new(stream), service);
+                    let _ = ended.run_until_cancelled(serving).await;
                 });
             }
         });
-        Collector { address, url: format!("http://{address}"), book, task }
+        Collector { address, url: format!("http://{address}"), book, connections, task }
+    }
+
+    /// Goes away, connections and all.
+    pub async fn stop(&self) {
+        self.task.abort();
+        self.connections.cancel();
+        // The port is free once the listener is gone.
+        while TcpListener::bind(self.address).await.is_err() {
+            tokio::task::yield_now().await;
+        }
     }
 
     pub fn book(&self) -> MutexGuard<'_, Book> {
