@@ -5,10 +5,12 @@
 //! written by reference only, so a configuration can be shown and logged whole.
 
 mod file;
+mod log;
 mod reader;
 mod settings;
 
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{
     Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,

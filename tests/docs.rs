@@ -176,9 +176,8 @@ fn a_running_sidecar_exposes_documented_metrics_only() {
 }
 
 fn keys_in_source() -> BTreeSet<String> {
-    let source = read("src/config/settings.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    let found = groups(r#""((?:upstream|listen|ledger|pricing)\.\w+)""#, source);
+    let source = source("src/config");
+    let found = groups(r#""((?:upstream|listen|ledger|pricing|log)\.\w+)""#, &source);
     found.iter().map(|key| key[0].to_owned()).collect()
 }
 

@@ -16,6 +16,8 @@ pub struct File {
     pub ledger: Ledger,
     /// What calls cost.
     pub pricing: Pricing,
+    /// What is said on standard error.
+    pub log: Log,
 }
 
 /// `[upstream]`
@@ -67,6 +69,14 @@ pub struct Pricing {
     pub(super) files: Option<Vec<String>>,
     #[serde(rename = "override")]
     pub(super) overrides: Option<Vec<Override>>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// A list, or one text with commas: a variable cannot hold a list.
@@ -155,7 +165,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 4] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_"];
+const SECTIONS: [&str; 5] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "LOG_"];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.
@@ -205,7 +215,7 @@ impl Layer {
             upstream: Upstream { url: upstream, ..Upstream::default() },
             listen: Listen { api, admin, telemetry, ..Listen::default() },
             ledger: Ledger { dir, ..Ledger::default() },
-            pricing: Pricing::default(),
+            ..File::default()
         };
         Layer { source: Source::Flag, file }
     }

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{File, Layer};
+use super::log::{self, LogConfig};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
@@ -22,6 +23,8 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[pricing]`
     pub pricing: PricingConfig,
+    /// `[log]`
+    pub log: LogConfig,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
 }
@@ -133,7 +136,8 @@ impl Config {
         let listen = read_listen(&mut reader)?;
         let ledger = read_ledger(&mut reader, state_dir)?;
         let pricing = read_pricing(&mut reader);
-        Ok(Config { upstream, listen, ledger, pricing, settings: reader.settings })
+        let log = log::read(&mut reader)?;
+        Ok(Config { upstream, listen, ledger, pricing, log, settings: reader.settings })
     }
 }
 
@@ -349,6 +353,8 @@ mod tests {
             ("[listen]\nadmin = '0.0.0.0:1'", "listen.admin"),
             ("[listen]\ntls_key = 'k.pem'", "listen.tls_key"),
             ("[ledger]\nmode = 'open'", "ledger.mode"),
+            ("[log]\nlevel = 'loud'", "log.level"),
+            ("[log]\nformat = 'xml'", "log.format"),
         ] {
             let error = merge(&[parse_file("w.toml", text).unwrap()]).unwrap_err();
             assert_eq!(error.key, key);
