@@ -1,5 +1,5 @@
 //! Which events are written. Ours by level; those of other crates from `warn` up, whatever is asked
-//! for: their lower levels hold heads and bodies of calls.
+//! for: their lower levels can hold heads and bodies of calls.
 
 use tracing::level_filters::LevelFilter;
 use tracing::subscriber::Interest;

@@ -3,7 +3,7 @@
 
 use std::fmt::{self, Write as _};
 
-use serde_json::{Map, Value};
+use serde_json::Value;
 use tracing::field::{Field, Visit};
 use tracing::{Event, Level};
 
@@ -14,7 +14,8 @@ const RESERVED: [&str; 5] = ["timestamp", "level", "target", "instance", "boot"]
 #[derive(Debug, Default)]
 pub(super) struct Facts {
     pub(super) message: String,
-    pub(super) fields: Map<String, Value>,
+    /// In the order of the source.
+    pub(super) fields: Vec<(String, Value)>,
 }
 
 impl Facts {
@@ -33,7 +34,7 @@ impl Facts {
             name if RESERVED.contains(&name) => format!("{name}_"),
             name => name.to_owned(),
         };
-        self.fields.insert(name, value);
+        self.fields.push((name, value));
     }
 }
 
@@ -160,8 +161,8 @@ mod tests {
 
     fn facts() -> Facts {
         let mut facts = Facts { message: "two\nlines \u{1b}[2J".to_owned(), ..Facts::default() };
-        facts.fields.insert("count".to_owned(), Value::from(3));
-        facts.fields.insert("error".to_owned(), Value::from("no \"room\"\r\nleft"));
+        facts.fields.push(("count".to_owned(), Value::from(3)));
+        facts.fields.push(("error".to_owned(), Value::from("no \"room\"\r\nleft")));
         facts
     }
 

@@ -127,11 +127,11 @@ impl Lines {
     fn tell(&self, metadata: Option<&Metadata<'_>>, left_out: u64) {
         let message = "lines like others before were left out".to_owned();
         let mut facts = Facts { message, ..Facts::default() };
-        facts.fields.insert("left_out".to_owned(), left_out.into());
+        facts.fields.push(("left_out".to_owned(), left_out.into()));
         if let Some(metadata) = metadata {
             let line = metadata.line().unwrap_or_default();
             let place = format!("{}:{line}", metadata.file().unwrap_or_default());
-            facts.fields.insert("place".to_owned(), place.into());
+            facts.fields.push(("place".to_owned(), place.into()));
         }
         let level = metadata.map_or(Level::WARN, |metadata| *metadata.level());
         let target = metadata.map_or(module_path!(), |metadata| metadata.target());
