@@ -106,21 +106,24 @@ impl Lines {
 
     fn event(&self, event: &Event<'_>) {
         let metadata = event.metadata();
-        if metadata.target() != LOST {
-            let now = self.clock.mono_ns();
-            let verdict = self.limiter().line(&metadata.callsite(), now);
-            match verdict {
-                Verdict::LeaveOut => {
-                    if let Some(count) = LEFT_OUT.get(place(*metadata.level())) {
-                        count.fetch_add(1, Ordering::Relaxed);
-                    }
-                    return;
+        match self.verdict(metadata) {
+            Verdict::LeaveOut => {
+                if let Some(count) = LEFT_OUT.get(place(*metadata.level())) {
+                    count.fetch_add(1, Ordering::Relaxed);
                 }
-                Verdict::Write(0) => {}
-                Verdict::Write(left_out) => self.tell(Some(metadata), left_out),
+                return;
             }
+            Verdict::Write(0) => {}
+            Verdict::Write(left_out) => self.tell(Some(metadata), left_out),
         }
         self.write(*metadata.level(), metadata.target(), Facts::of(event));
+    }
+
+    fn verdict(&self, metadata: &Metadata<'_>) -> Verdict {
+        if metadata.target() == LOST {
+            return Verdict::Write(0);
+        }
+        self.limiter().line(&metadata.callsite(), self.clock.mono_ns())
     }
 
     /// Says how many lines of a place were left out.
@@ -169,5 +172,52 @@ struct LinesLayer(Arc<Lines>);
 impl<S: Subscriber> Layer<S> for LinesLayer {
     fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
         self.0.event(event);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::atomic::AtomicU32;
+
+    use super::*;
+
+    /// Counts what would be written: of a plain place, and of the one for lost records.
+    #[derive(Default)]
+    struct Counts {
+        plain: AtomicU32,
+        lost: AtomicU32,
+    }
+
+    struct Probe(Lines, Arc<Counts>);
+
+    impl<S: Subscriber> Layer<S> for Probe {
+        fn on_event(&self, event: &Event<'_>, _context: Context<'_, S>) {
+            if self.0.verdict(event.metadata()) != Verdict::LeaveOut {
+                let is_lost = event.metadata().target() == LOST;
+                let count = if is_lost { &self.1.lost } else { &self.1.plain };
+                count.fetch_add(1, Ordering::Relaxed);
+            }
+        }
+    }
+
+    #[test]
+    fn a_lost_record_is_never_left_out() {
+        let counts = Arc::new(Counts::default());
+        let lines = Lines {
+            clock: Clock::start(),
+            is_json: true,
+            is_coloured: false,
+            identity: OnceLock::new(),
+            limiter: Mutex::new(Limiter::new()),
+        };
+        let log = tracing_subscriber::registry().with(Probe(lines, Arc::clone(&counts)));
+        tracing::subscriber::with_default(log, || {
+            for n in 0..10 * LINES_MAX {
+                tracing::error!(n, "plain");
+                tracing::error!(target: LOST, n, "lost");
+            }
+        });
+        assert_eq!(counts.lost.load(Ordering::Relaxed), 10 * LINES_MAX);
+        assert_eq!(counts.plain.load(Ordering::Relaxed), LINES_MAX);
     }
 }
