@@ -37,6 +37,7 @@ use crate::config::{Config, DurabilityName, LedgerModeName};
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::otlp::Export;
 use crate::outbound::Route;
@@ -114,6 +115,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let seen_prices = prices::versions(&config.pricing);
     let prices = prices::current(config, clock)?;
     let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
+    logging::identify(&origin.instance, &origin.boot);
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
     let metrics = Arc::new(Metrics::new()?);

@@ -5,11 +5,13 @@
 //! written by reference only, so a configuration can be shown and logged whole.
 
 mod file;
+mod log;
 mod otlp;
 mod reader;
 mod settings;
 
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
+pub use log::{LogConfig, LogFormat, LogLevel};
 pub use otlp::{OtelVariables, OtlpConfig, Semconv};
 pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{

@@ -13,7 +13,7 @@
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`outbound`], [`proxy`], [`otlp`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
-//! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`corrections`], [`clock`] | files, SQLite, Prometheus, wall time |
+//! | L2 state | [`ledger`], [`index`], [`metrics`], [`keys`], [`corrections`], [`clock`], [`logging`] | files, SQLite, Prometheus, wall time, standard error |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
 //! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
 //!
@@ -37,6 +37,7 @@ pub mod corrections;
 pub mod index;
 pub mod keys;
 pub mod ledger;
+pub mod logging;
 pub mod metrics;
 pub mod otlp;
 pub mod outbound;

@@ -28,6 +28,7 @@ use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::{Metered, RateLimits};
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
@@ -447,6 +448,16 @@ impl Recorder {
     fn count(&self, opening: &Opening, entry: &Entry) {
         let Entry::Closed(closing) = entry else { return };
         self.metrics.closed(opening, closing);
+        tracing::debug!(
+            exchange = %closing.exchange,
+            endpoint = opening.endpoint.name(),
+            team = %opening.team,
+            attempt = opening.attempt,
+            outcome = closing.outcome.name(),
+            status = closing.status,
+            duration_us = closing.duration_us,
+            "an exchange closed"
+        );
         if self.first.borrow().is_none() && opening.endpoint.is_metered() {
             self.first.send_replace(Some(Arc::new(Closing::clone(closing))));
         }
@@ -468,6 +479,7 @@ impl Recorder {
             _ => return,
         };
         let body = body.unwrap_or_default();
-        tracing::error!(%error, kind = entry.kind(), %body, "an entry could not be written");
+        let kind = entry.kind();
+        tracing::error!(target: logging::LOST, %error, kind, %body, "an entry could not be written");
     }
 }

@@ -25,6 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ledger::State;
+use crate::logging;
 use crate::metrics::Lag;
 use crate::otlp::Positions;
 use crate::recorder::Recorder;
@@ -210,6 +211,9 @@ impl Operator {
         let checked = prices.checked().to_zoned(jiff::tz::TimeZone::UTC);
         let checked_s = checked.map_or(0, |day| day.timestamp().as_second());
         metrics.health.show_prices(prices.version(), checked_s);
+        for (level, total) in logging::suppressed() {
+            metrics.health.show_suppressed(level, total);
+        }
         metrics.expose(self.recorder.clock().mono_ns())
     }
 

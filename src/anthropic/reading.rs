@@ -393,6 +393,6 @@ fn text(raw: Option<&RawValue>) -> Option<String> {
     bounded(&serde_json::from_str::<String>(raw).ok()?)
 }
 
-fn bounded(text: &str) -> Option<String> {
+pub(super) fn bounded(text: &str) -> Option<String> {
     (1..=TEXT_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }

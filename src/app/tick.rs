@@ -13,6 +13,7 @@ use crate::admin::Operator;
 use crate::corrections;
 use crate::keys::LiveKeys;
 use crate::ledger;
+use crate::logging;
 use crate::record::Entry;
 use crate::recorder::Recorder;
 
@@ -43,6 +44,9 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         let Watch { keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
         operator.look();
+        if let Some(log) = logging::control() {
+            log.look(data_dir, operator.recorder.clock().stamp().wall_ns);
+        }
         disk.look(operator, data_dir).await;
         match keys.refresh() {
             Ok(true) => tracing::info!("the keys file was read again"),

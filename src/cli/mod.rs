@@ -6,6 +6,7 @@ mod demo;
 mod error;
 pub mod exchanges;
 mod keys;
+mod log;
 mod price;
 mod pricing;
 mod reattribute;
@@ -65,6 +66,8 @@ enum Command {
     Price(price::PriceArgs),
     /// The pricing table: check it, list it, compare two
     Pricing(pricing::PricingArgs),
+    /// Show or change how much a running sidecar says
+    Log(log::LogArgs),
     /// Check the configuration and show every value with its source
     Check(check::CheckArgs),
 }
@@ -194,6 +197,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
+        Command::Log(args) => args.run(&mut output, surroundings)?,
         Command::Check(args) => args.run(&mut output, surroundings)?,
     }
     Ok(ExitCode::SUCCESS)

@@ -18,6 +18,8 @@ pub struct File {
     pub pricing: Pricing,
     /// Where traces, metrics and logs go.
     pub otlp: Otlp,
+    /// What is said on standard error.
+    pub log: Log,
 }
 
 /// `[upstream]`
@@ -83,6 +85,14 @@ pub struct Otlp {
     pub(super) timeout: Option<String>,
     pub(super) delay: Option<String>,
     pub(super) metrics_interval: Option<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<String>,
 }
 
 /// A list, or one text with commas: a variable cannot hold a list.
@@ -171,7 +181,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 5] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_"];
+const SECTIONS: [&str; 6] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_", "LOG_"];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.

@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use std::time::Duration;
 
 use super::file::{File, Layer};
+use super::log::{self, LogConfig};
 use super::otlp::{OtelVariables, OtlpConfig, read_otlp};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
@@ -25,6 +26,8 @@ pub struct Config {
     pub pricing: PricingConfig,
     /// `[otlp]`
     pub otlp: OtlpConfig,
+    /// `[log]`
+    pub log: LogConfig,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
 }
@@ -145,7 +148,8 @@ impl Config {
         let ledger = read_ledger(&mut reader, state_dir)?;
         let pricing = read_pricing(&mut reader);
         let otlp = read_otlp(&mut reader, otel)?;
-        Ok(Config { upstream, listen, ledger, pricing, otlp, settings: reader.settings })
+        let log = log::read(&mut reader)?;
+        Ok(Config { upstream, listen, ledger, pricing, otlp, log, settings: reader.settings })
     }
 }
 
@@ -362,6 +366,8 @@ mod tests {
             ("[listen]\nadmin = '0.0.0.0:1'", "listen.admin"),
             ("[listen]\ntls_key = 'k.pem'", "listen.tls_key"),
             ("[ledger]\nmode = 'open'", "ledger.mode"),
+            ("[log]\nlevel = 'loud'", "log.level"),
+            ("[log]\nformat = 'xml'", "log.format"),
         ] {
             let error = merge(&[parse_file("w.toml", text).unwrap()]).unwrap_err();
             assert_eq!(error.key, key);

@@ -80,8 +80,8 @@ impl Metrics {
     /// # Errors
     ///
     /// There is a family of that name.
-    pub fn register(&self, families: Box<dyn Collector>) -> Result<(), prometheus::Error> {
-        self.registry.register(families)
+    pub fn register(&self, families: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(families))
     }
 
     /// Counts a call that opened.

@@ -36,12 +36,14 @@ fn half_a_million_names_make_a_bounded_number_of_series_and_every_sum_stays() {
     // 2⁻¹⁰ dollars: sums of it are exact in a float, too.
     let usd: Money = "0.0009765625".parse().unwrap();
     let (teams, models) = (10_000, 50);
+    let mut opening = opening("", "m");
+    let mut closing = closing(Some(usd));
+    closing.usage = Some(Usage { output_tokens: Some(3), ..Usage::default() });
     for team in 0..teams {
         let team = format!("team-{team}");
+        opening.team.clone_from(&team);
         for model in 0..models {
-            let opening = opening(&team, &format!("model-{model}"));
-            let mut closing = closing(Some(usd));
-            closing.usage = Some(Usage { output_tokens: Some(3), ..Usage::default() });
+            opening.model = Some(name(&format!("model-{model}")));
             metrics.opened(&opening, 0);
             metrics.closed(&opening, &closing);
         }

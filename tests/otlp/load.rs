@@ -1,7 +1,7 @@
 //! A collector that is down under load: nothing is lost, memory is bounded, calls do not notice.
 //!
-//! `WEIGHBRIDGE_OUTAGE_SECONDS` and `WEIGHBRIDGE_OUTAGE_RATE` (calls a second) make it longer; `make
-//! soak` takes 60 and 500. Latency decides nothing here: it is printed.
+//! `WEIGHBRIDGE_OUTAGE_SECONDS` and `WEIGHBRIDGE_OUTAGE_RATE` (calls a second) make it longer;
+//! `make soak` takes 60 and 500. Latency decides nothing here: it is printed.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -18,7 +18,6 @@ const CATCH_UP_MAX: Duration = Duration::from_secs(60);
 /// What may be held more while the collector is down: allocator and buffers, not what waits.
 const GROWTH_KIB_MAX: u64 = 48 * 1024;
 
-#[expect(clippy::disallowed_methods, reason = "how long is up to who runs it")]
 fn setting(name: &str, default: u32) -> u32 {
     std::env::var(name).ok().and_then(|text| text.parse().ok()).unwrap_or(default)
 }

@@ -1,6 +1,7 @@
 //! What a collector gets: the real binary, scripted calls and a receiver that takes nothing but
 //! valid OTLP.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "tests measure time and run their own tasks")]
 
 mod load;
 mod outage;

@@ -569,3 +569,22 @@ fn the_reason_of_an_error_is_derived_from_its_text_however_it_is_split() {
         assert_eq!(metered.error_class, context);
     }
 }
+
+#[test]
+fn bedrock_names_its_errors_in_a_header() {
+    let head = ResponseHead { status: 400, endpoint: Endpoint::Bedrock, ..JSON };
+    let header = "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/";
+    let named = |body: &str| {
+        let mut meter = Meter::new(&head).with_error_header(Some(header));
+        meter.observe(body.as_bytes());
+        let metered = meter.finish();
+        (metered.error_type, metered.error_class)
+    };
+    let validation = Some("ValidationException".to_owned());
+    let long = r#"{"message":"Input is too long for requested model."}"#;
+    assert_eq!(named(long), (validation.clone(), Some("context_length_exceeded")));
+    assert_eq!(named(r#"{"message":"temperature"}"#), (validation.clone(), None));
+    assert_eq!(named("<html>"), (validation, None));
+    let own = r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#;
+    assert_eq!(named(own), (Some("api_error".to_owned()), None), "the body's word comes first");
+}
