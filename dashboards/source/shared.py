@@ -1,0 +1,54 @@
+"""What more than one board shows."""
+
+from grafana import DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, column, steps, table, variable
+
+# The colours of the alert thresholds: 80, 95 and 100 %.
+USED_STEPS = steps(GREEN, (0.8, YELLOW), (0.95, ORANGE), (1.0, RED))
+# And of the burn tiers: tickets at 1 and 3, pages at 6 and 14.4.
+BURN_STEPS = steps(GREEN, (1, YELLOW), (3, ORANGE), (6, RED), (14.4, "dark-red"))
+BUDGET_KEYS = {"budget": "Budget", "scope": "Scope", "name": "Of", "period": "Period",
+               "instance": "Sidecar"}
+# Which family a choice of a label is read from.
+CHOICES = {
+    "instance": ("Sidecar", "weighbridge_build_info"),
+    "team": ("Team", "claude_requests_total"),
+    "model": ("Model", "claude_requests_total"),
+}
+
+
+def filters(*labels):
+    return [variable(label, *CHOICES[label]) for label in labels]
+
+
+def budget_table(pick_budget, title, shows):
+    """All budgets in one table. `pick_budget` makes a selector of a family."""
+    by = ", ".join(BUDGET_KEYS)
+
+    def one(family):
+        return f"max by ({by}) ({pick_budget(family)})"
+
+    columns = [
+        ("Limit", one("claude_budget_usd")),
+        ("Used", one("claude_budget_used_usd")),
+        ("Used in %", one("claude_budget_used_ratio")),
+        ("Forecast", one("claude_budget_forecast_usd")),
+        ("Forecast in %", f"{one('claude_budget_forecast_usd')} / {one('claude_budget_usd')}"),
+        ("Lasts for", f"{one('claude_budget_remaining_seconds')} / 86400"),
+        ("Period ends in", f"({one('claude_budget_period_end_timestamp_seconds')} - time()) / 86400"),
+    ]
+    looks = [
+        column("Budget", width=150), column("Scope", width=80), column("Period", width=80),
+        column("Limit", USD, decimals=2), column("Used", USD, decimals=2),
+        column("Used in %", SHARE, 240, 1, min=0, max=1, thresholds=USED_STEPS,
+               color={"mode": "thresholds"},
+               cell={"type": "gauge", "mode": "basic", "valueDisplayMode": "color"}),
+        column("Forecast", USD, decimals=2),
+        column("Forecast in %", SHARE, decimals=0, cell={"type": "color-text"},
+               thresholds=steps(PLAIN, (1, RED))),
+        column("Lasts for", DAYS, decimals=1), column("Period ends in", DAYS, decimals=1),
+    ]
+    return table(
+        title, BUDGET_KEYS, columns, unit=USD, sort=("Used in %", True), looks=looks,
+        none="no budget is set: add one as [budget.NAME] to the configuration", shows=shows,
+        act="yellow from 80 %, orange from 95 %, red from 100 %: the alert of the same name says what to "
+            "do. *Lasts for* shorter than *Period ends in* means that it will not do.")
