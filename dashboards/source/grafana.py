@@ -18,7 +18,9 @@ BOARDS = {
 }
 
 USD, SHARE, SECONDS, COUNT, BYTES = "currencyUSD", "percentunit", "s", "short", "bytes"
-DAYS, TIMES, USD_PER_HOUR = "suffix: days", "suffix:×", "currencyUSD"
+# `currencyUSD` shortens to $1.33K: too coarse beside a limit. This shows every cent, in Grafana 11 too.
+CENTS = "prefix:$"
+DAYS, TIMES, PER_MINUTE, PER_SECOND = "suffix:days", "suffix:×", "reqpm", "suffix:/s"
 GREEN, YELLOW, ORANGE, RED, PLAIN = "green", "yellow", "orange", "red", "text"
 
 
@@ -34,8 +36,14 @@ def increase(selector, window="$__range", by=""):
     return f"sum{grouped(by)} (increase({selector}[{window}]))"
 
 
-def rate(selector, by="", window="$__rate_interval"):
-    return f"sum{grouped(by)} (rate({selector}[{window}]))"
+def rate(selector, by="", per_second=1):
+    """Events a second, or in `per_second` of them."""
+    found = f"sum{grouped(by)} (rate({selector}[$__rate_interval]))"
+    return found if per_second == 1 else f"{found} * {per_second}"
+
+
+def per_minute(selector, by=""):
+    return rate(selector, by, 60)
 
 
 def grouped(by):
@@ -109,33 +117,36 @@ def panel(kind, title, shows, act, unit, none, targets, *, options, decimals=Non
 
 # --- Kinds of panels -------------------------------------------------------------------------
 
-def stat(title, expr, *, shows, act, unit, none, trend=False, calc="lastNotNull", **more):
-    """One figure. `trend` draws its course behind it, and so asks for the range."""
+def stat(title, expr, *, shows, act, unit, none, **more):
+    """One figure, as it is at the end of the range. Courses are drawn by `lines`."""
     options = {
-        "colorMode": "value", "graphMode": "area" if trend else "none", "justifyMode": "auto",
+        "colorMode": "value", "graphMode": "none", "justifyMode": "auto",
         "orientation": "auto", "textMode": "value", "wideLayout": True,
-        "reduceOptions": {"calcs": [calc], "fields": "", "values": False},
+        # The same size everywhere: a figure is not more important because it is shorter.
+        "text": {"valueSize": 32},
+        "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
-    targets = [query(expr, title, instant=not trend)]
+    targets = [query(expr, title, instant=True)]
     return panel("stat", title, shows, act, unit, none, targets, options=options, **more)
 
 
-def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill=None, legend="list",
-          right=False, calcs=(), step=False, threshold_lines=False, **more):
+def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill=None, right=False, step=False, threshold_lines=False, **more):
     """Lines or bars over time; `pairs` are (legend, expression)."""
     custom = {
         "drawStyle": "bars" if bars else "line", "lineWidth": 1, "showPoints": "never",
-        "fillOpacity": fill if fill is not None else (70 if bars else 35 if stack else 8),
+        "fillOpacity": fill if fill is not None else (70 if bars else 35 if stack else 0),
         "gradientMode": "none", "spanNulls": False, "axisSoftMin": 0,
         "lineInterpolation": "stepAfter" if step else "linear",
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if threshold_lines else "off"},
     }
     options = {
-        "legend": {"displayMode": "table" if calcs else legend, "showLegend": True,
-                   "placement": "right" if right else "bottom", "calcs": list(calcs)},
+        "legend": {"displayMode": "list", "showLegend": True,
+                   "placement": "right" if right else "bottom", "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
+    if bars:
+        custom["barAlignment"] = 1  # from its time on: a bar covers what comes after
     more.setdefault("color", {"mode": "palette-classic"})
     return panel("timeseries", title, shows, act, unit, none, queries(pairs),
                  options=options, custom=custom, **more)
@@ -148,6 +159,7 @@ def bars(title, pairs, *, shows, act, unit, none, **more):
         "minVizWidth": 8, "namePlacement": "left", "valueMode": "color", "sizing": "auto",
         "maxVizHeight": 34, "legend": {"showLegend": False, "displayMode": "list",
                                        "placement": "bottom", "calcs": []},
+        "text": {"titleSize": 13, "valueSize": 15},
         "reduceOptions": {"calcs": ["lastNotNull"], "fields": "", "values": False},
     }
     return panel("bargauge", title, shows, act, unit, none, queries(pairs, instant=True),
@@ -183,6 +195,9 @@ def table(title, keys, columns, *, shows, act, unit, none, sort, looks=(), **mor
         }},
         {"id": "sortBy", "options": {"fields": {}, "sort": [{"field": sort[0], "desc": sort[1]}]}},
     ]
+    # The text for an empty table must not fill its empty cells.
+    looks = [{"matcher": {"id": "byRegexp", "options": "/.*/"},
+              "properties": [{"id": "noValue", "value": "–"}]}, *looks]
     options = {"showHeader": True, "cellHeight": "sm", "frameIndex": 0,
                "sortBy": [{"displayName": sort[0], "desc": sort[1]}]}
     custom = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False}

@@ -1,9 +1,8 @@
 """Sidecar health: can it record, does everything that follows keep up, what does it use."""
 
-from grafana import (BYTES, COUNT, DAYS, GREEN, ORANGE, PLAIN, RED, SECONDS, SHARE, YELLOW, Board,
-                     annotation, bars, column, increase, lines, pick, rate, ratio, series, stat, steps,
-                     table)
-from shared import filters
+from grafana import (BYTES, COUNT, DAYS, GREEN, PER_MINUTE, PER_SECOND, RED, SECONDS, SHARE, YELLOW, Board,
+                     column, increase, lines, per_minute, pick, rate, stat, steps, table)
+from shared import filters, restarts
 
 NONE = "no sidecar is scraped"
 ZERO_IS_GOOD = steps(GREEN, (1, RED))
@@ -28,7 +27,7 @@ def record(board):
         (3, stat("Sidecars", f"count ({own('weighbridge_build_info')})", unit=COUNT, decimals=0, none=NONE,
                  shows="Sidecars that were scraped.",
                  act="fewer than you run: see the alert WeighbridgeDown.")),
-        (3, stat("Ledgers not normal", bad, unit=COUNT, decimals=0, none=NONE, thresholds=ZERO_IS_GOOD,
+        (3, stat("Bad ledgers", bad, unit=COUNT, decimals=0, none=NONE, thresholds=ZERO_IS_GOOD,
                  shows="Ledgers in reserve, full or poisoned. In `closed` mode new calls get 503 when it "
                        "is full or poisoned.",
                  act="free disk space; `poisoned` needs a look at the disk and a restart "
@@ -41,13 +40,13 @@ def record(board):
                  none=NONE, thresholds=ZERO_IS_GOOD,
                  shows="Entries left out in `observe` mode because the ledger could not be written.",
                  act="spend passed without a record: free the disk, or choose `closed` mode.")),
-        (3, stat("Append, p99", p99, unit=SECONDS, decimals=1, trend=True, none="no entry was appended",
+        (3, stat("Append, p99", p99, unit=SECONDS, decimals=1, none="no entry was appended",
                  thresholds=steps(GREEN, (0.005, YELLOW), (0.05, RED)),
                  shows="Time to append one entry on the path of a call. With `durability = \"power\"` the "
                        "wait for the disk is in it.",
                  act="a slow disk: look at its waits, and whether another process writes to it.")),
         (3, stat("Oldest unsynced", f"max ({own('weighbridge_ledger_unsynced_seconds')})", unit=SECONDS,
-                 decimals=1, trend=True, none=NONE, thresholds=steps(GREEN, (5, YELLOW), (30, RED)),
+                 decimals=1, none=NONE, thresholds=steps(GREEN, (5, YELLOW), (30, RED)),
                  shows="Age of the oldest entry that no sync covers: what a power cut would lose.",
                  act="the disk does not finish its syncs; see *Last sync*.")),
         (3, stat("Reserve", f"min ({own('weighbridge_ledger_reserve_bytes')})", unit=BYTES, decimals=1,
@@ -78,10 +77,12 @@ def sidecars(board):
     ]
     keys = {"instance": "Sidecar", "state": "Ledger", "version": "Version", "mode": "Mode",
             "durability": "Durability", "pricing": "Prices"}
-    looks = [column("Sidecar", width=170), column("Up for", DAYS, decimals=2),
-             column("Entries", COUNT, decimals=1), column("Disk free", BYTES, decimals=1),
-             column("Reserve", BYTES, decimals=1), column("Memory", BYTES, decimals=1)]
-    board.place(6, (24, table(
+    looks = [column("Sidecar", width=180),
+             *(column(name, width=125) for name in list(keys.values())[1:]),
+             column("Up for", DAYS, 130, 2), column("Entries", COUNT, 130, 1),
+             column("Disk free", BYTES, 130, 1), column("Reserve", BYTES, 130, 1),
+             column("Memory", BYTES, 130, 1)]
+    board.place(5, (24, table(
         "Sidecars", keys, columns, unit=COUNT, sort=("Sidecar", False), looks=looks, none=NONE,
         shows="What runs where: versions, the ledger's state and mode, and what it has left.",
         act="versions or prices that differ between sidecars price the same call differently: bring "
@@ -122,7 +123,7 @@ def ledger(board):
                   act="add room, or move sealed segments to an archive. At zero new calls get 503.")),
         (8, lines("Entries per second",
                   [("{{instance}}", f"sum by (instance) (rate({own('weighbridge_append_seconds_count')}[$__rate_interval]))")],
-                  unit="cps", none=NONE, decimals=2,
+                  unit=PER_SECOND, none=NONE,
                   shows="Entries appended per second: two a call, and a few of its own.",
                   act="zero while calls pass: look at the ledger's state.")),
     )
@@ -145,32 +146,33 @@ def followers(board):
                   unit=COUNT, none="no follower runs", decimals=0,
                   shows="Entries that a follower has not taken in. Nothing is lost: the ledger keeps them.",
                   act="it only grows: the follower stands still; its error is in the log.")),
-        (6, lines("OTLP items", [("{{signal}}, {{result}}", rate(items, "signal, result"))], unit="cps",
-                  none="OTLP export is not set up, or has sent nothing", decimals=2,
+        (6, lines("OTLP items", [("{{signal}}, {{result}}", per_minute(items, "signal, result"))],
+                  unit="suffix:/min", none="OTLP export is not set up, or has sent nothing",
                   shows="Spans, metric points and log records that the collector took or rejected.",
                   act="`rejected`: the collector says why in its answer, and our log repeats it.")),
-        (6, lines("OTLP requests", [("{{signal}}, {{result}}", rate(posts, "signal, result"))], unit="reqps",
-                  none="OTLP export is not set up, or has sent nothing", decimals=3,
+        (6, lines("OTLP requests", [("{{signal}}, {{result}}", per_minute(posts, "signal, result"))],
+                  unit=PER_MINUTE, none="OTLP export is not set up, or has sent nothing",
                   shows="Requests to the collector. `failed` ones are tried again.",
                   act="only `failed`: wrong address, certificate or credential, or the collector is down.")),
     )
     sent, waits = own("weighbridge_notifications_total"), own("weighbridge_notifications_pending")
     board.place(
         7,
-        (8, lines("Notifications", [("{{channel}}, {{result}}", increase(sent, "$__rate_interval", "channel, result"))],
-                  unit=COUNT, none="no notification was due", bars=True, decimals=0,
+        (8, lines("Notifications in the last hour",
+                  [("{{channel}}, {{result}}", increase(sent, "1h", "channel, result"))],
+                  unit=COUNT, none="no notification was due",
                   shows="Budget messages by channel. `failed` ones are tried again, `dropped` ones are not.",
                   act="`dropped`: nobody was told. Check the channel's address, then the budget itself.")),
         (8, lines("Notifications that wait", [("{{channel}}", f"sum by (channel) ({waits})")], unit=COUNT,
                   none="no channel is set up", decimals=0,
                   shows="Messages that are still to be delivered.",
                   act="more than a few for minutes: the channel does not answer.")),
-        (8, lines("Noise that was bounded",
+        (8, lines("Left out in the last hour",
                   [("log lines left out, {{level}}",
-                    increase(own("weighbridge_log_suppressed_total"), "$__rate_interval", "level")),
+                    increase(own("weighbridge_log_suppressed_total"), "1h", "level")),
                    ("labels counted as other",
-                    increase(own("weighbridge_label_overflow_total"), "$__rate_interval"))],
-                  unit=COUNT, none=NONE, decimals=0,
+                    increase(own("weighbridge_label_overflow_total"), "1h"))],
+                  unit=COUNT, none=NONE,
                   shows="Log lines that the rate limit left out, and observations counted under `other` "
                         "because a label had too many values.",
                   act="overflow: more than 200 teams or models; figures per team are incomplete here, "
@@ -188,10 +190,10 @@ def uses(board):
                   none=NONE, least=0,
                   shows="Resident memory. Every buffer has a bound, so it follows the open exchanges.",
                   act="it grows while open exchanges do not: report it, with the graph.")),
-        (8, lines("Processor", [("{{instance}}", cpu)], unit=SHARE, none=NONE, least=0, decimals=1,
+        (8, lines("Processor", [("{{instance}}", cpu)], unit=SHARE, none=NONE, least=0,
                   shows="Share of one processor core.",
                   act="near 100 %: add a sidecar beside it (docs/operations.md, *Several sidecars*).")),
-        (8, lines("File descriptors", [("{{instance}}", fds)], unit=SHARE, none=NONE, least=0, decimals=2,
+        (8, lines("File descriptors", [("{{instance}}", fds)], unit=SHARE, none=NONE, least=0,
                   shows="Open descriptors of those allowed. Each open exchange takes two.",
                   act="above 80 %: raise the limit of the service.")),
     )
@@ -201,10 +203,7 @@ def board():
     made = Board(
         "weighbridge-health", "Can the sidecars record, does everything keep up, and what do they use.",
         since="now-6h", refresh="30s", variables=filters("instance"),
-        annotations=[annotation("Restarts",
-                                "changes(process_start_time_seconds[5m]) > 0 "
-                                "and on (instance) weighbridge_build_info",
-                                "blue", "{{instance}} restarted", "A sidecar began again")])
+        annotations=[restarts()])
     record(made)
     sidecars(made)
     ledger(made)

@@ -1,103 +1,100 @@
 """Live operations: is it working now, how fast, and what is in the way."""
 
-from grafana import (COUNT, GREEN, ORANGE, PLAIN, RED, SECONDS, SHARE, USD, YELLOW, Board, annotation,
-                     lines, pick, quantile, rate, ratio, series, stat, steps)
-from shared import filters
+from grafana import (COUNT, GREEN, PER_MINUTE, PLAIN, RED, SECONDS, SHARE, USD, YELLOW, Board, bars,
+                     lines, per_minute, pick, quantile, rate, ratio, series, stat, steps)
+from shared import filters, restarts
 
-CALLS = pick("claude_requests_total")
-LIMITED = pick("claude_requests_total", 'status=~"429|529"')
 BY = ("instance", "model")
-# A word of the API's, seen as a share of all calls over the last five minutes.
-NOW = "5m"
 NO_CALL = "no call at the moment"
 LATENCY = steps(GREEN, (30, YELLOW), (120, RED))
 FIRST = steps(GREEN, (5, YELLOW), (15, RED))
 
 
-def calls_by(by):
-    """Calls have a team too, but latency has not: the board filters by what all of it can."""
-    return pick("claude_requests_total", by=BY) if not by else pick("claude_requests_total", by, by=BY)
+def calls(*matchers):
+    """Calls have a team too, but latency has not: the board filters by what all of it has."""
+    return pick("claude_requests_total", *matchers, by=BY)
 
 
 def now(board):
-    all_calls, failed = calls_by(""), calls_by('error_type!=""')
-    limited = calls_by('status=~"429|529"')
+    all_calls, failed = calls(), calls('error_type!=""')
+    limited = calls('status=~"429|529"')
     own = ("instance",)
     board.row("Now")
     board.place(
         4,
-        (3, stat("Calls", rate(all_calls), unit="reqps", decimals=2, trend=True, none=NO_CALL,
-                 shows="Metered calls that closed, per second.",
+        (3, stat("Calls", per_minute(all_calls), unit=PER_MINUTE, decimals=1, none=NO_CALL,
+                 shows="Metered calls that closed, per minute.",
                  act="zero while people work: see whether the sidecar is up on the Sidecar health board, "
                      "and whether clients still point at it.")),
-        (3, stat("Errors", ratio(rate(failed), rate(all_calls)), unit=SHARE, decimals=1, trend=True,
+        (3, stat("Errors", ratio(rate(failed), rate(all_calls)), unit=SHARE, decimals=1,
                  none="no error", thresholds=steps(GREEN, (0.02, YELLOW), (0.1, RED)),
                  shows="Share of calls that ended with an error.",
                  act="*Errors by type* below; if all are 5xx, look at the provider's status page.")),
-        (3, stat("429 and 529", ratio(rate(limited), rate(all_calls)), unit=SHARE, decimals=1, trend=True,
+        (3, stat("429 and 529", ratio(rate(limited), rate(all_calls)), unit=SHARE, decimals=1,
                  none="none", thresholds=steps(GREEN, (0.02, YELLOW), (0.1, RED)),
                  shows="Share of calls that were rate limited (429) or met an overloaded API (529).",
                  act="429 is your limit: see *Rate-limit headroom*. 529 is theirs: wait, or use another "
                      "model.")),
         (3, stat("Duration, p95", quantile(0.95, "claude_request_duration_seconds"), unit=SECONDS,
-                 decimals=1, trend=True, none=NO_CALL, thresholds=LATENCY,
+                 decimals=1, none=NO_CALL, thresholds=LATENCY,
                  shows="95 of 100 calls were closed within this time, from head read to closing.",
                  act="compare with the first token: slow start is the API, slow rest is long output.")),
         (3, stat("First token, p95", quantile(0.95, "claude_time_to_first_token_seconds"), unit=SECONDS,
-                 decimals=2, trend=True, none="no answer with content", thresholds=FIRST,
+                 decimals=2, none="no answer with content", thresholds=FIRST,
                  shows="95 of 100 answers began within this time.",
                  act="a rise at all models is the API or the network; at one, its load or longer "
                      "uncached prompts.")),
-        (3, stat("Output speed, median", quantile(0.5, "claude_output_tokens_per_second"),
-                 unit="suffix: tok/s", decimals=0, trend=True, none="no streamed answer",
-                 shows="Output tokens per second after the first, for streamed answers.",
+        (3, stat("Output speed", quantile(0.5, "claude_output_tokens_per_second"),
+                 unit="suffix:tok/s", decimals=0, none="no streamed answer",
+                 shows="Median of output tokens per second after the first, for streamed answers.",
                  act="a fall with steady first-token times is load at the provider.")),
         (3, stat("Open exchanges", f"sum ({pick('weighbridge_open_exchanges', by=own)})", unit=COUNT,
-                 decimals=0, trend=True, none="no sidecar is scraped",
+                 decimals=0, none="no sidecar is scraped",
                  shows="Exchanges running now, metered or not.",
                  act="it climbs while the rate of calls does not: answers hang. See *Duration*.")),
         (3, stat("Active sessions", f"sum ({pick('claude_active_sessions', by=own)})", unit=COUNT,
-                 decimals=0, trend=True, none="no sidecar is scraped",
+                 decimals=0, none="no sidecar is scraped",
                  shows="Sessions with a call in the last five minutes.",
                  act="many sessions and few calls: agents wait, often for a limit.")),
     )
 
 
 def traffic(board):
-    others = rate(calls_by('error_type!=""') .replace("}", ', status!~"429|529"}'), "error_type")
+    others = per_minute(calls('error_type!=""', 'status!~"429|529"'), "error_type")
     board.row("Traffic and errors")
     board.place(
         8,
-        (8, lines("Calls by status", [("{{status}}", rate(calls_by(""), "status"))], unit="reqps",
-                  none=NO_CALL, stack=True, decimals=2,
+        (8, lines("Calls by status", [("{{status}}", per_minute(calls(), "status"))], unit=PER_MINUTE,
+                  none=NO_CALL, stack=True,
                   overrides=[series("200", color="green"), series("429", color="orange"),
                              series("529", color="red"), series("none", color="gray")],
-                  shows="Calls per second by the status the client got. `none`: it left before a status.",
+                  shows="Calls per minute by the status the client got. `none`: it left before a status.",
                   act="colour other than green that stays: the two graphs beside.")),
-        (8, lines("429 and 529", [("429, {{model}}", f"{rate(calls_by('status=' + chr(34) + '429' + chr(34)), 'model')} > 0"),
-                                  ("529, {{model}}", f"{rate(calls_by('status=' + chr(34) + '529' + chr(34)), 'model')} > 0")],
-                  unit="reqps", decimals=3, none="neither 429 nor 529 in this range",
-                  shows="Calls per second that were limited (429) or met an overloaded API (529), by model.",
+        (8, lines("429 and 529",
+                  [(f"{status}, {{{{model}}}}", f"{per_minute(calls(f'status={chr(34)}{status}{chr(34)}'), 'model')} > 0")
+                   for status in (429, 529)],
+                  unit=PER_MINUTE, none="neither 429 nor 529 in this range",
+                  shows="Calls per minute that were limited (429) or met an overloaded API (529), by model.",
                   act="429: *Rate-limit headroom* names the team. 529: wait, clients retry; move urgent "
                       "work to another model.")),
-        (8, lines("Other errors by type", [("{{error_type}}", f"{others} > 0")], unit="reqps", decimals=3,
+        (8, lines("Other errors by type", [("{{error_type}}", f"{others} > 0")], unit=PER_MINUTE,
                   none="no other error in this range", stack=True,
-                  shows="Failed calls per second without 429 and 529.",
+                  shows="Failed calls per minute without 429 and 529.",
                   act="`authentication_error`: keys. `invalid_request_error`: a client's bug. "
                       "`api_error`, `timeout_error`: provider or network; see *Refusals*.")),
     )
     exchanges = pick("weighbridge_exchanges_total", 'outcome!="completed"', by=("instance",))
     board.place(
         8,
-        (8, lines("Exchanges that did not complete", [("{{outcome}}", f"{rate(exchanges, 'outcome')} > 0")],
-                  unit="reqps", decimals=3, none="all exchanges completed", stack=True,
+        (8, lines("Exchanges that did not complete", [("{{outcome}}", f"{per_minute(exchanges, 'outcome')} > 0")],
+                  unit=PER_MINUTE, none="all exchanges completed", stack=True,
                   shows="Every exchange, metered or not, by outcome. `client_left`: the client aborted, "
                         "and what was produced until then is billed.",
                   act="many `client_left`: clients time out or people stop agents. `timed_out`: upstream "
                       "is silent. `interrupted`: the sidecar was killed.")),
         (8, lines("Refusals by reason",
-                  [("{{reason}}", f"{rate(pick('weighbridge_refusals_total', by=('instance',)), 'reason')} > 0")],
-                  unit="reqps", decimals=3, none="nothing was refused", stack=True,
+                  [("{{reason}}", f"{per_minute(pick('weighbridge_refusals_total', by=('instance',)), 'reason')} > 0")],
+                  unit=PER_MINUTE, none="nothing was refused", stack=True,
                   shows="Requests that the sidecar answered itself. The reasons are in docs/clients.md.",
                   act="`unknown_key`, `revoked_key`: a client uses an old key. `ledger_unavailable`: "
                       "open the Sidecar health board now. `upstream_…`: network or proxy.")),
@@ -127,34 +124,40 @@ def speed(board):
                   act="the alert WeighbridgeSlowFirstToken compares with the day before.")),
         (8, lines("Output tokens per second, median by model",
                   [("{{model}}", quantile(0.5, "claude_output_tokens_per_second", "model"))],
-                  unit="suffix: tok/s", none="no streamed answer", decimals=0,
+                  unit="suffix:tok/s", none="no streamed answer", decimals=0,
                   shows="Median speed of streamed answers after the first token.",
                   act="one model slow: use another for interactive work.")),
     )
 
 
+def headroom(by):
+    """The tightest limit of each: what is left is divided by its own limit first."""
+    def lowest(family):
+        return f"min by (team, kind) ({pick(family, by=('instance',))})"
+    left = f"{lowest('claude_ratelimit_remaining')} / ({lowest('claude_ratelimit_limit')} > 0)"
+    return f"min by ({by}) ({left})"
+
+
 def limits(board):
-    own = ("instance",)
-    left = pick("claude_ratelimit_remaining", by=own)
-    head = (f"min by (team, kind) ({left}) / "
-            f"(min by (team, kind) ({pick('claude_ratelimit_limit', by=own)}) > 0)")
+    none = "the API has sent no rate-limit headers"
+    act = "under 10 %: 429s are near. Spread the work, or ask for a higher limit."
     tokens = pick("claude_tokens_total", by=BY)
     board.row("Limits and load")
     board.place(
-        9,
-        (8, lines("Rate-limit headroom", [("{{team}}, {{kind}}", head)], unit=SHARE, decimals=0, least=0,
-                  most=1, none="the API has sent no rate-limit headers",
-                  thresholds=steps(RED, (0.1, YELLOW), (0.25, PLAIN)), threshold_lines=False,
-                  shows="What the last answer left of each limit, by team. The API says it in headers; "
-                        "it is as old as the team's last call.",
-                  act="under 10 %: 429s are near. Spread the work, or ask for a higher tier.")),
-        (8, lines("Tokens per second, by kind", [("{{type}}", rate(tokens, "type"))], unit=COUNT,
-                  none=NO_CALL, stack=True,
-                  shows="Tokens as the API reported them.",
+        8,
+        (6, lines("Rate-limit headroom, by team", [("{{team}}", headroom("team"))], unit=SHARE, least=0,
+                  most=1, none=none, act=act,
+                  shows="What the last answer left of the team's tightest limit. The API says it in "
+                        "headers, so it is as old as the team's last call.")),
+        (6, bars("Rate-limit headroom, by limit", [("{{kind}}", headroom("kind"))], unit=SHARE, decimals=0,
+                 least=0, most=1, none=none, act=act, thresholds=steps(RED, (0.1, YELLOW), (0.25, GREEN)),
+                 shows="The lowest headroom of any team, for each kind of limit.")),
+        (6, lines("Tokens per minute, by kind", [("{{type}}", per_minute(tokens, "type"))], unit=COUNT,
+                  none=NO_CALL, stack=True, shows="Tokens as the API reported them.",
                   act="uncached input jumps while calls do not: caching broke.")),
-        (8, lines("Spend per hour, by team",
-                  [("{{team}}", f"{rate(pick('claude_cost_usd_total', by=BY), 'team')} * 3600")],
-                  unit=USD, decimals=2, none="no priced call at the moment", stack=True,
+        (6, lines("Spend per hour, by team",
+                  [("{{team}}", rate(pick("claude_cost_usd_total", by=BY), "team", 3600))],
+                  unit=USD, none="no priced call at the moment", stack=True,
                   shows="Rate of spend at the moment, in USD per hour.",
                   act="a team that stands out: its budget is on the Team board.")),
     )
@@ -164,10 +167,7 @@ def board():
     made = Board(
         "weighbridge-live", "Is it working now, how fast, and what is in the way.", since="now-1h",
         refresh="10s", variables=filters("instance", "model"),
-        annotations=[annotation("Restarts",
-                                "changes(process_start_time_seconds[5m]) > 0 "
-                                "and on (instance) weighbridge_build_info",
-                                "blue", "{{instance}} restarted", "A sidecar began again")])
+        annotations=[restarts()])
     now(made)
     traffic(made)
     speed(made)

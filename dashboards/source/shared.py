@@ -1,6 +1,7 @@
 """What more than one board shows."""
 
-from grafana import DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, column, steps, table, variable
+from grafana import (CENTS, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, annotation, column, steps, table,
+                     variable)
 
 # The colours of the alert thresholds: 80, 95 and 100 %.
 USED_STEPS = steps(GREEN, (0.8, YELLOW), (0.95, ORANGE), (1.0, RED))
@@ -20,6 +21,13 @@ def filters(*labels):
     return [variable(label, *CHOICES[label]) for label in labels]
 
 
+def restarts():
+    """The process families are not ours alone: only processes that are a sidecar count."""
+    return annotation("Restarts", "changes(process_start_time_seconds[5m]) > 0 "
+                      "and on (instance) weighbridge_build_info",
+                      "blue", "{{instance}} restarted", "A sidecar began again")
+
+
 def budget_table(pick_budget, title, shows):
     """All budgets in one table. `pick_budget` makes a selector of a family."""
     by = ", ".join(BUDGET_KEYS)
@@ -37,15 +45,16 @@ def budget_table(pick_budget, title, shows):
         ("Period ends in", f"({one('claude_budget_period_end_timestamp_seconds')} - time()) / 86400"),
     ]
     looks = [
-        column("Budget", width=150), column("Scope", width=80), column("Period", width=80),
-        column("Limit", USD, decimals=2), column("Used", USD, decimals=2),
-        column("Used in %", SHARE, 240, 1, min=0, max=1, thresholds=USED_STEPS,
+        column("Budget", width=140), column("Scope", width=75), column("Of", width=160),
+        column("Period", width=80), column("Sidecar", width=145),
+        column("Limit", CENTS, 100, 2), column("Used", CENTS, 100, 2),
+        column("Used in %", SHARE, 230, 1, min=0, max=1, thresholds=USED_STEPS,
                color={"mode": "thresholds"},
                cell={"type": "gauge", "mode": "basic", "valueDisplayMode": "color"}),
-        column("Forecast", USD, decimals=2),
-        column("Forecast in %", SHARE, decimals=0, cell={"type": "color-text"},
+        column("Forecast", CENTS, 105, 2),
+        column("Forecast in %", SHARE, 125, 0, cell={"type": "color-text"},
                thresholds=steps(PLAIN, (1, RED))),
-        column("Lasts for", DAYS, decimals=1), column("Period ends in", DAYS, decimals=1),
+        column("Lasts for", DAYS, 115, 1), column("Period ends in", DAYS, 140, 1),
     ]
     return table(
         title, BUDGET_KEYS, columns, unit=USD, sort=("Used in %", True), looks=looks,

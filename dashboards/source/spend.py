@@ -1,7 +1,7 @@
 """Spend: what it costs, what it will cost, who spends it, and what the amounts leave out."""
 
-from grafana import (COUNT, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, Board, annotation,
-                     column, increase, less, lines, pick, ratio, series, stat, steps, table)
+from grafana import (CENTS, COUNT, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, Board,
+                     annotation, column, increase, less, lines, pick, ratio, series, stat, steps, table)
 from shared import budget_table, filters
 
 COST = pick("claude_cost_usd_total")
@@ -16,41 +16,46 @@ def month(family):
 
 
 def where_we_stand(board):
-    left = f"{month('claude_budget_usd')} - {month('claude_budget_used_usd')}"
-    share_left = steps(RED, (0.01, PLAIN))
+    used, limit, forecast = (month(f"claude_budget_{what}") for what in ("used_usd", "usd", "forecast_usd"))
+    lasts = f"min ({pick('claude_budget_remaining_seconds', MONTH, by=('instance',))}) / 86400"
+    ends = f"(min ({pick('claude_budget_period_end_timestamp_seconds', MONTH, by=('instance',))}) - time()) / 86400"
+    before = f"sum (increase({COST}[7d] offset 7d))"
     board.row("Where we stand")
     board.place(
         4,
-        (4, stat("Spend in range", increase(COST), unit=USD, decimals=2,
+        (3, stat("Spend in range", increase(COST), unit=USD, decimals=2,
                  none="no priced call in this range",
                  shows=f"Cost of the priced calls in the chosen range. {EXACT}",
                  act="look at *Biggest changes* for the team and model, then open the Team board.")),
-        (4, stat("Month to date", month("claude_budget_used_usd"), unit=USD, decimals=2, none=NO_BUDGET,
-                 shows="What the monthly total budgets have used, read from the ledgers. Exact, and it "
-                       "survives restarts. Budgets know no team or model filter.",
-                 act="compare with the forecast beside it; a team's part is in *Budgets*.")),
-        (4, stat("Forecast, end of month", month("claude_budget_forecast_usd"), unit=USD, decimals=2,
-                 none=NO_BUDGET,
+        (3, stat("Month to date", used, unit=USD, decimals=2, none=NO_BUDGET,
+                 shows="What the monthly total budgets have used, read from the ledgers: exact, and right "
+                       "after a restart. Budgets know no team or model filter.",
+                 act="compare with the forecast beside it; a team's part is in *All budgets*.")),
+        (3, stat("Month forecast", forecast, unit=USD, decimals=2, none=NO_BUDGET,
                  shows="What the sidecars expect the monthly total budgets to have used at the end of "
                        "the month.",
-                 act="where it is above the limit in *Budgets*, lower the rate of the biggest team or "
-                     "agree on a larger budget now, not on the last day.")),
-        (4, stat("Budget left this month", left, unit=USD, decimals=2, none=NO_BUDGET,
-                 thresholds=share_left,
-                 shows="Limits of the monthly total budgets less what is used. Red below zero.",
-                 act="open *Budgets* to see whose; what to do is in docs/dashboards.md under "
+                 act="where it is above the limit, lower the rate of the biggest team or agree on a "
+                     "larger budget now, not on the last day.")),
+        (3, stat("Forecast of limit", f"{forecast} / {limit}", unit=SHARE, decimals=0, none=NO_BUDGET,
+                 thresholds=steps(GREEN, (0.9, YELLOW), (1, RED)),
+                 shows="The forecast as a share of the limits together. Red above 100 %.",
+                 act="one budget may be over while the sum is not: read *All budgets*.")),
+        (3, stat("Budget left", f"{limit} - {used}", unit=USD, decimals=2, none=NO_BUDGET,
+                 thresholds=steps(RED, (0.01, PLAIN)),
+                 shows="Limits of the monthly total budgets less what is used. Red when nothing is left.",
+                 act="*All budgets* shows whose; docs/dashboards.md says what to do under "
                      "WeighbridgeBudgetUsed.")),
-        (4, stat("Budget lasts for", f"min ({pick('claude_budget_remaining_seconds', MONTH, by=('instance',))})"
-                 " / 86400", unit=DAYS, decimals=1, none="no spend, or no monthly total budget",
+        (3, stat("Budget lasts for", lasts, unit=DAYS, decimals=1, none="no spend, or no monthly total budget",
                  thresholds=steps(RED, (3, YELLOW), (7, PLAIN)),
-                 shows="Days until the first monthly total budget is used up, at the rate of the last "
-                       "day. Compare with *Period ends in* under *Budgets*.",
-                 act="shorter than the days left in the month means that the budget will not do: act "
-                     "on the forecast.")),
-        (4, stat("Week on week",
-                 f"{increase(COST, '7d')} / (sum (increase({COST}[7d] offset 7d)) > 0) - 1",
+                 shows="Days until the first of the monthly total budgets is used up, at the rate of the "
+                       "last day.",
+                 act="shorter than *Month ends in*: the budget will not do. Act on the forecast.")),
+        (3, stat("Month ends in", ends, unit=DAYS, decimals=1, none=NO_BUDGET,
+                 shows="Days until the monthly budgets begin again, UTC.",
+                 act="it cannot look bad; it is here to compare with *Budget lasts for*.")),
+        (3, stat("Week on week", f"{increase(COST, '7d')} / ({before} > 0) - 1",
                  unit=SHARE, decimals=1, none="needs two weeks of data",
-                 thresholds=steps(GREEN, (0.0, PLAIN), (0.25, YELLOW), (1.0, RED)),
+                 thresholds=steps(GREEN, (0, PLAIN), (0.25, YELLOW), (1, RED)),
                  shows="Spend of the last 7 days against the 7 days before, up to the end of the range.",
                  act="*Biggest changes* names the teams and models that made the difference.")),
     )
@@ -69,12 +74,12 @@ def over_time(board):
         9,
         *((8, lines(f"Spend by day and {label}", [(f"{{{{{label}}}}}", by_day(label))], unit=USD,
                     none="no priced call in this range", bars=True, stack=True, interval="1d",
-                    decimals=2, shows=about,
+                    shows=about,
                     act=f"a day that stands out: choose it as the range and read *Spend by {label}*."))
           for label in ("team", "model")),
         (8, lines("Month against its budget",
                   [("used", used), ("limit", limit), ("forecast", month("claude_budget_forecast_usd"))],
-                  unit=USD, decimals=2, none=NO_BUDGET,
+                  unit=USD, none=NO_BUDGET,
                   overrides=[series("limit", color="red", dashed=True),
                              series("forecast", color="orange", dashed=True),
                              series("used", color="blue")],
@@ -109,14 +114,14 @@ def who_spends(board):
 
 def spend_table(label, heading):
     looks = [
-        column(heading, width=165, links=[team_link(label)]),
-        column("Spend", USD, decimals=2),
-        column("Share", SHARE, 120, 0, min=0, max=1, cell={"type": "gauge", "mode": "basic",
+        column(heading, width=155, links=[team_link(label)]),
+        column("Spend", CENTS, 95, 2),
+        column("Share", SHARE, 105, 0, min=0, max=1, cell={"type": "gauge", "mode": "basic",
                                                            "valueDisplayMode": "text"},
                color={"mode": "fixed", "fixedColor": "blue"}),
-        column("Answered", COUNT, decimals=1), column("Per call", USD, decimals=4),
-        column("Unpriced", COUNT, decimals=0, cell={"type": "color-text"}, thresholds=steps(RED)),
-        column("Estimated", USD, decimals=2), column("Notional", USD, decimals=2),
+        column("Answered", COUNT, 85, 1), column("Per call", USD, 80, 4),
+        column("Unpriced", COUNT, 80, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
+        column("Estimated", CENTS, 85, 2), column("Notional", CENTS, 80, 2),
     ]
     return table(
         f"Spend by {label}", {label: heading}, per(label), unit=COUNT, sort=("Spend", True), looks=looks,
@@ -155,7 +160,7 @@ def movers():
 def budgets(board):
     board.row("Budgets")
     board.place(8, (24, budget_table(
-        pick_budget=lambda family: pick(family, by=("instance",)), title="Budgets",
+        pick_budget=lambda family: pick(family, by=("instance",)), title="All budgets",
         shows="Every budget of every sidecar, from its ledger: exact, and right after a restart. A "
               "budget covers what passes its own sidecar.")))
 
@@ -202,8 +207,9 @@ def cache(board):
                  act="below zero the cache costs money: prompts change before they are read again.")),
         (18, lines("Cache savings and losses by day",
                    [("saved, {{team}}", f"sum by (team) (increase({saved}[1d] offset -1d))"),
-                    ("lost, {{team}}", f"-sum by (team) (increase({lost}[1d] offset -1d)) < 0")],
-                   unit=USD, decimals=2, none="no call used the cache", bars=True, stack=True,
+                    ("lost, all teams", f"-sum (increase({lost}[1d] offset -1d)) < 0")],
+                   overrides=[series("lost, all teams", color="red")],
+                   unit=USD, none="no call used the cache", bars=True, stack=True,
                    interval="1d", right=True,
                    shows="Per UTC day and team: savings upwards, losses downwards.",
                    act="a team with losses writes caches that nobody reads: longer-lived prompts, or no "

@@ -1,7 +1,7 @@
 """Team: one team's budget, burn, cost drivers, errors and retries."""
 
-from grafana import (COUNT, GREEN, ORANGE, PLAIN, RED, SHARE, TIMES, USD, YELLOW, Board, bars,
-                     increase, less, lines, pick, ratio, rate, series, stat, steps)
+from grafana import (COUNT, GREEN, PER_MINUTE, RED, SHARE, TIMES, USD, YELLOW, Board, bars, increase,
+                     less, lines, per_minute, pick, rate, ratio, stat, steps)
 from shared import BURN_STEPS, USED_STEPS, budget_table, filters
 
 COST = pick("claude_cost_usd_total")
@@ -80,29 +80,28 @@ def budgets(board):
                      "30m): it goes on; find the session and stop it.")),
         (8, lines("Burn, USD per hour",
                   [("{{budget}}", f"max by (budget) ({budget('claude_budget_burn_usd_per_hour', 'window=' + chr(34) + '1h' + chr(34))})")],
-                  unit=USD, decimals=2, none=NO_BUDGET,
+                  unit=USD, none=NO_BUDGET,
                   shows="Spend per hour over the last hour, from the ledger.",
                   act="a level that stays up at night is nobody's work: look for a scheduled job or a "
                       "loop.")),
     )
-    board.place(6, (24, budget_table(
+    board.place(5, (24, budget_table(
         pick_budget=budget, title="Budgets of the chosen teams",
         shows="Budgets whose scope is one of the chosen teams, from the ledger.")))
 
 
 def cost(board):
     per_call = ratio(rate(COST, "model"), rate(ANSWERED, "model"))
-    tokens = [(name, rate(pick("claude_tokens_total", f'type="{kind}"')) + " * 60")
+    tokens = [(name, per_minute(pick("claude_tokens_total", f'type="{kind}"')))
               for kind, name in KINDS.items()]
     board.row("What drives the cost")
     board.place(
         8,
-        (8, lines("Spend per hour, by model", [("{{model}}", f"{rate(COST, 'model')} * 3600")], unit=USD,
-                  decimals=2, none=NO_CALL, stack=True,
+        (8, lines("Spend per hour, by model", [("{{model}}", rate(COST, "model", 3600))], unit=USD,
+                  none=NO_CALL, stack=True,
                   shows="Rate of spend in USD per hour, stacked.",
                   act="see whether the whole grows or one model; a cheaper model may do for a part.")),
-        (8, lines("Cost per answered call, by model", [("{{model}}", per_call)], unit=USD, decimals=4,
-                  none=NO_CALL,
+        (8, lines("Cost per answered call, by model", [("{{model}}", per_call)], unit=USD, none=NO_CALL,
                   shows="Spend divided by answered calls, per model.",
                   act="a step up with a release of yours: compare prompt lengths before and after.")),
         (8, lines("Tokens per minute, by kind", tokens, unit=COUNT, none=NO_CALL, stack=True,
@@ -118,13 +117,13 @@ def cost(board):
                  shows="All tokens of the range by kind. Output is dear, reads are cheap.",
                  act="compare with *Cost per answered call*: which kind grew?")),
         (8, lines("Cache hit ratio, by model", [("{{model}}", hit_ratio("$__rate_interval", "model"))],
-                  unit=SHARE, decimals=0, least=0, most=1, none="no prompt token in this range",
+                  unit=SHARE, least=0, most=1, none="no prompt token in this range",
                   shows="Prompt tokens read from the cache, of all prompt tokens.",
                   act="a fall at one moment is a change of the prompt: find the release.")),
         (8, lines("Saved by caching, net, USD per hour",
                   [("{{team}}", "(" + less(rate(pick("claude_cache_savings_usd_total"), "team"),
                                            rate(pick("claude_cache_losses_usd_total"), "team")) + ") * 3600")],
-                  unit=USD, decimals=2, none="no call used the cache",
+                  unit=USD, none="no call used the cache",
                   shows="Uncached price less cached price, losses taken off.",
                   act="below zero, writes cost more than reads save: remove the cache breakpoints that "
                       "change with every call.")),
@@ -132,26 +131,31 @@ def cost(board):
 
 
 def trouble(board):
-    errors = increase(pick("claude_requests_total", 'error_type!=""'), "$__rate_interval", "error_type")
-    stops = [("{{stop_reason}}", increase(pick("claude_stop_reasons_total", by=("instance", "model")),
-                                          by="stop_reason"))]
+    failed, stops = pick("claude_requests_total", 'error_type!=""'), "claude_stop_reasons_total"
     board.row("What goes wrong")
     board.place(
-        8,
-        (10, lines("Errors by type", [("{{error_type}}", f"{errors} > 0")], unit=COUNT, bars=True,
-                   stack=True, none="no error in this range", calcs=("sum",), right=True, decimals=0,
-                   shows="Failed calls per interval. `context_length_exceeded` and "
-                         "`credit_balance_too_low` are told apart from the API's general word.",
-                   act="`rate_limit_error`, `overloaded_error`: slow down. `context_length_exceeded`: "
-                       "compact earlier. `authentication_error`: a key was revoked. "
-                       "`credit_balance_too_low`: pay.")),
-        (7, lines("Retried calls", [("{{team}}", ratio(rate(pick("claude_retries_total"), "team"),
+        9,
+        (6, bars("Errors in range, by type",
+                 [("{{error_type}}", f"sort_desc ({increase(failed, by='error_type')} > 0)")], unit=COUNT,
+                 decimals=0, least=0, none="no error in this range", thresholds=steps("orange"),
+                 shows="Failed calls of the range. `context_length_exceeded` and `credit_balance_too_low` "
+                       "are told apart from the API's general word.",
+                 act="`rate_limit_error`, `overloaded_error`: slow down. `context_length_exceeded`: "
+                     "compact earlier. `authentication_error`: a key was revoked. "
+                     "`credit_balance_too_low`: pay.")),
+        (6, lines("Errors per minute, by type", [("{{error_type}}", f"{per_minute(failed, 'error_type')} > 0")],
+                  unit=PER_MINUTE, stack=True, none="no error in this range",
+                  shows="When the calls failed.",
+                  act="a peak at all types is an incident; one type that stays is a client's habit.")),
+        (6, lines("Retried calls", [("{{team}}", ratio(rate(pick("claude_retries_total"), "team"),
                                                       rate(CALLS, "team")))],
-                  unit=SHARE, decimals=1, least=0, none="no retry in this range",
-                  shows="Share of calls that were another attempt.",
-                  act="a lasting share above 20 % is money for nothing: see *Errors by type*.")),
-        (7, bars("Stop reasons, all teams", stops, unit=COUNT, decimals=1, least=0,
-                 none="no answer in this range", thresholds=steps("blue"),
+                  unit=SHARE, least=0, none="no retry in this range",
+                  shows="Share of calls that were another attempt of the same logical call.",
+                  act="a lasting share above 20 % is money for nothing: see the errors beside.")),
+        (6, bars("Stop reasons, all teams",
+                 [("{{stop_reason}}",
+                   f"sort_desc ({increase(pick(stops, by=('instance', 'model')), by='stop_reason')})")],
+                 unit=COUNT, decimals=0, least=0, none="no answer in this range", thresholds=steps("blue"),
                  shows="Why answers ended, by sidecar and model. The family has no team, so the team "
                        "filter does not apply here.",
                  act="many `max_tokens`: answers are cut off, and paid. Many `refusal`: look at what is "

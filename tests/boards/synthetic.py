@@ -138,6 +138,7 @@ class Fleet:
         self.total = {name: 0.0 for name in BUDGETS}
         self.entries = {name: 0.0 for name in INSTANCES}
         self.fine_from = end - FINE_HOURS * HOUR
+        self.drift = {}
         self.crossed, self.booted = set(), {name: start for name in INSTANCES}
         self.restarts = {"sidecar-b:9484": [end - 3 * HOUR]}
 
@@ -157,12 +158,19 @@ class Fleet:
             self.budget(name, now)
         self.out.scrape()
 
+    def wobble(self, key, spread, seconds, memory=1500):
+        """A factor around one that moves slowly: what happens now resembles what just happened."""
+        keep = math.exp(-seconds / memory)
+        fresh = self.chance.gauss(0, spread) * math.sqrt(1 - keep * keep)
+        self.drift[key] = self.drift.get(key, 0.0) * keep + fresh
+        return math.exp(self.drift[key])
+
     def calls(self, instance, team, model, share, now, seconds):
         peak, _, growth = TEAMS[team]
         grown = 1 + (growth - 1) * (now - self.start) / (self.end - self.start)
-        noise = self.chance.lognormvariate(0, 0.25)
+        noise = self.wobble((team, model), 0.3, seconds)
         count = peak * share * activity(now) * grown * noise * seconds / 60
-        bad_hour = self.end - 1.6 * HOUR < now < self.end - 1.2 * HOUR
+        bad_hour = self.end - 0.7 * HOUR < now < self.end - 0.4 * HOUR
         out, labels = self.out, {"instance": instance, "model": model, "team": team}
         failed = 0.0
         for status, error, rate in ERRORS:
@@ -176,22 +184,23 @@ class Fleet:
         only = {"instance": instance, "model": model}
         for stop, part in STOPS:
             out.add("claude_stop_reasons_total", fine * part, stop_reason=stop, **only)
-        self.money(labels, fine, team)
+        self.money(labels, fine, team, seconds)
         if now >= self.fine_from:
-            self.times(only, count, fine, bad_hour)
+            self.times(only, count, fine, bad_hour, seconds)
         return count
 
-    def times(self, only, count, fine, bad_hour):
+    def times(self, only, count, fine, bad_hour, seconds):
         usual = {"claude-opus-5-5": 2.0, "claude-haiku-4-5": 0.5}.get(only["model"], 1.0)
-        out, slow = self.out, usual * (1 + 0.8 * bad_hour)
+        out, slow = self.out, usual * (1 + 0.8 * bad_hour) * self.wobble((only["model"], "slow"), 0.12, seconds)
         out.observe("claude_request_duration_seconds", CALL_BOUNDS, 7 * slow, count, **only)
         out.observe("claude_time_to_first_token_seconds", CALL_BOUNDS, 0.8 * slow, fine, **only)
         out.observe("claude_output_tokens_per_second", SPEED_BOUNDS, 75 / slow, fine, spread=0.35, **only)
 
-    def money(self, labels, fine, team):
+    def money(self, labels, fine, team, seconds):
         out, model = self.out, labels["model"]
-        hit = 6.5 if team != "support" else 3.0
-        per_call = (900, 620, 5200 * hit, 5200, 700)
+        hit = (6.5 if team != "support" else 3.0) * self.wobble((team, model, "hit"), 0.25, seconds, DAY)
+        output = 620 * self.wobble((team, model, "output"), 0.2, seconds, 3 * HOUR)
+        per_call = (900, output, 5200 * hit, 5200, 700)
         for kind, tokens in zip(TYPES, per_call):
             out.add("claude_tokens_total", fine * tokens, type=kind, **labels)
         rates = RATES[model]
@@ -251,33 +260,33 @@ class Fleet:
         out.add("weighbridge_refusals_total", calls * 0.0015, reason="unknown_key", **at)
         out.add("weighbridge_refusals_total", calls * 0.0004, reason="body_too_large", **at)
         rate = calls / seconds
-        out.set("weighbridge_open_exchanges", round(rate * 12 + self.chance.random() * 2), **at)
-        out.set("claude_active_sessions", round(rate * 60 + self.chance.random() * 3), **at)
+        out.set("weighbridge_open_exchanges", round(rate * 25 * self.wobble((instance, "open"), 0.2, seconds)), **at)
+        out.set("claude_active_sessions", round(rate * 90 * self.wobble((instance, "sessions"), 0.1, seconds)), **at)
         for team in teams:
             out.add("claude_batch_results_total", calls * 0.02, team=team, result="priced", **at)
             out.add("claude_batch_results_total", calls * 0.0002, team=team, result="errored", **at)
             for kind, limit in KIND_LIMITS.items():
-                used = min(0.97, rate * 4 * (0.6 if kind == "requests" else 1) + self.chance.random() * 0.05)
+                used = min(0.97, rate * 4 * (0.6 if kind == "requests" else 1) * self.wobble((team, kind), 0.15, seconds))
                 out.set("claude_ratelimit_limit", limit, team=team, kind=kind, **at)
                 out.set("claude_ratelimit_remaining", limit * (1 - used), team=team, kind=kind, **at)
-        self.ledger(instance, calls, now)
+        self.ledger(instance, calls, now, seconds)
         self.exports(instance, calls)
         self.process(instance, rate, now, seconds)
 
-    def ledger(self, instance, calls, now):
+    def ledger(self, instance, calls, now, seconds):
         out, at = self.out, {"instance": instance}
         self.entries[instance] += calls * 2.2
-        entries, behind = round(self.entries[instance]), self.chance.randrange(0, 4)
-        out.observe("weighbridge_append_seconds", APPEND_BOUNDS, 1.6e-5, calls * 2.2, spread=0.7, **at)
+        entries, behind = round(self.entries[instance]), round(2 * self.wobble((instance, "behind"), 0.6, seconds))
+        out.observe("weighbridge_append_seconds", APPEND_BOUNDS, 1.6e-5 * self.wobble((instance, "append"), 0.3, seconds), calls * 2.2, spread=0.7, **at)
         out.set("weighbridge_ledger_entries", entries, **at)
         out.set("weighbridge_ledger_synced_entries", entries - behind, **at)
         out.set("weighbridge_ledger_unsynced_seconds", behind * 0.12, **at)
-        out.set("weighbridge_ledger_sync_seconds", 0.004 * self.chance.lognormvariate(0, 0.5), **at)
+        out.set("weighbridge_ledger_sync_seconds", 0.02 * self.wobble((instance, "sync"), 0.4, seconds), **at)
         out.set("weighbridge_ledger_reserve_bytes", 10 * 2**20, **at)
         for state in ("normal", "reserve", "full", "poisoned"):
             out.set("weighbridge_ledger_state", state == "normal", state=state, **at)
         out.set("weighbridge_ledger_mode", 1, mode="closed", durability="process", **at)
-        out.set("weighbridge_data_free_bytes", 48 * 2**30 - entries * 900, **at)
+        out.set("weighbridge_data_free_bytes", (48 if instance < "sidecar-b" else 31) * 2**30 - entries * 900, **at)
         out.set("weighbridge_index_entries", entries - behind * 2, **at)
         slow = self.end - 1.5 * HOUR < now < self.end - 1.25 * HOUR
         for follower, lag in (("index", behind * 2), ("otlp", behind * 5 + 900 * slow)):
@@ -307,7 +316,7 @@ class Fleet:
     def process(self, instance, rate, now, seconds):
         out, at = self.out, {"instance": instance}
         out.add("process_cpu_seconds_total", seconds * (0.004 + rate * 0.05), **at)
-        out.set("process_resident_memory_bytes", (38 + rate * 60 + self.chance.random() * 3) * 2**20, **at)
+        out.set("process_resident_memory_bytes", (38 + rate * 60) * 2**20 * self.wobble((instance, "memory"), 0.02, seconds), **at)
         out.set("process_virtual_memory_bytes", 900 * 2**20, **at)
         out.set("process_open_fds", round(24 + rate * 90), **at)
         out.set("process_max_fds", 65536, **at)
