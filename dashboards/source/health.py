@@ -1,7 +1,7 @@
 """Sidecar health: can it record, does everything that follows keep up, what does it use."""
 
 from grafana import (BYTES, COUNT, DAYS, GREEN, PER_MINUTE, PER_SECOND, RED, SECONDS, SHARE, YELLOW, Board,
-                     column, increase, lines, per_minute, pick, rate, stat, steps, table)
+                     column, increase, lines, per_minute, pick, rate, series, stat, steps, table)
 from shared import filters, restarts
 
 NONE = "no sidecar is scraped"
@@ -91,7 +91,7 @@ def sidecars(board):
 
 def ledger(board):
     buckets = rate(own("weighbridge_append_seconds_bucket"), "le, instance")
-    state = f"max by (instance, state) ({own('weighbridge_ledger_state', 'state!=' + chr(34) + 'normal' + chr(34))}) > 0"
+    state = f"sum by (state) ({own('weighbridge_ledger_state', 'state!=' + chr(34) + 'normal' + chr(34))})"
     lag = f"max by (instance) ({own('weighbridge_ledger_entries')} - {own('weighbridge_ledger_synced_entries')})"
     board.row("Ledger")
     board.place(
@@ -113,10 +113,12 @@ def ledger(board):
     )
     board.place(
         7,
-        (8, lines("Ledger states other than normal", [("{{instance}}: {{state}}", state)], unit=COUNT,
-                  step=True, fill=40, none="all ledgers are normal", decimals=0,
-                  shows="One while a ledger is in reserve, full or poisoned.",
-                  act="docs/operations.md, *When the disk is full*.")),
+        (8, lines("Ledgers that are not normal", [("{{state}}", state)], unit=COUNT, step=True, fill=40,
+                  none=NONE,
+                  overrides=[series("reserve", color="yellow"), series("full", color="red"),
+                             series("poisoned", color="dark-red")],
+                  shows="How many ledgers are in reserve, full or poisoned. All zero is as it should be.",
+                  act="docs/operations.md, *When the disk is full*; the table above says which it is.")),
         (8, lines("Disk free", [("{{instance}}", f"min by (instance) ({own('weighbridge_data_free_bytes')})")],
                   unit=BYTES, none=NONE, least=0,
                   shows="Free room on the data directory's disk. A call takes about 1.5 KB.",
