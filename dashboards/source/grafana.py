@@ -136,6 +136,8 @@ def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill
         "drawStyle": "bars" if bars else "line", "lineWidth": 1, "showPoints": "never",
         "fillOpacity": fill if fill is not None else (70 if bars else 35 if stack else 0),
         "gradientMode": "none", "spanNulls": False, "axisSoftMin": 0,
+        # Where all is well many graphs are a line at zero; without this their axis goes up to 100.
+        "axisSoftMax": 1 if unit == COUNT else None,
         "lineInterpolation": "stepAfter" if step else "linear",
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
         "thresholdsStyle": {"mode": "dashed" if threshold_lines else "off"},
@@ -145,6 +147,7 @@ def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill
                    "placement": "right" if right else "bottom", "calcs": []},
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
+    custom = {key: value for key, value in custom.items() if value is not None}
     if bars:
         custom["barAlignment"] = 1  # from its time on: a bar covers what comes after
     more.setdefault("color", {"mode": "palette-classic"})

@@ -1,7 +1,7 @@
 """What more than one board shows."""
 
-from grafana import (CENTS, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, annotation, column, steps, table,
-                     variable)
+from grafana import (CENTS, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, annotation, bars, column, steps,
+                     table, variable)
 
 # The colours of the alert thresholds: 80, 95 and 100 %.
 USED_STEPS = steps(GREEN, (0.8, YELLOW), (0.95, ORANGE), (1.0, RED))
@@ -28,6 +28,17 @@ def restarts():
                       "blue", "{{instance}} restarted", "A sidecar began again")
 
 
+def budget_bars(pick_budget, none):
+    """Used share of each budget, the fullest first."""
+    used = f"sort_desc (max by (instance, budget, period) ({pick_budget('claude_budget_used_ratio')}))"
+    return bars(
+        "Budget used", [("{{budget}}, {{period}}", used)], unit=SHARE, decimals=1, none=none,
+        thresholds=USED_STEPS, least=0, most=1,
+        shows="What each budget has used, from the ledger, the fullest first.",
+        act="yellow from 80 %, orange from 95 %, red from 100 %. docs/dashboards.md says what to do under "
+            "WeighbridgeBudgetUsed.")
+
+
 def budget_table(pick_budget, title, shows):
     """All budgets in one table. `pick_budget` makes a selector of a family."""
     by = ", ".join(BUDGET_KEYS)
@@ -38,26 +49,24 @@ def budget_table(pick_budget, title, shows):
     columns = [
         ("Limit", one("claude_budget_usd")),
         ("Used", one("claude_budget_used_usd")),
-        ("Used in %", one("claude_budget_used_ratio")),
+        ("Used %", one("claude_budget_used_ratio")),
         ("Forecast", one("claude_budget_forecast_usd")),
-        ("Forecast in %", f"{one('claude_budget_forecast_usd')} / {one('claude_budget_usd')}"),
+        ("Forecast %", f"{one('claude_budget_forecast_usd')} / {one('claude_budget_usd')}"),
         ("Lasts for", f"{one('claude_budget_remaining_seconds')} / 86400"),
-        ("Period ends in", f"({one('claude_budget_period_end_timestamp_seconds')} - time()) / 86400"),
+        ("Ends in", f"({one('claude_budget_period_end_timestamp_seconds')} - time()) / 86400"),
     ]
     looks = [
-        column("Budget", width=140), column("Scope", width=75), column("Of", width=160),
-        column("Period", width=80), column("Sidecar", width=145),
-        column("Limit", CENTS, 100, 2), column("Used", CENTS, 100, 2),
-        column("Used in %", SHARE, 230, 1, min=0, max=1, thresholds=USED_STEPS,
-               color={"mode": "thresholds"},
-               cell={"type": "gauge", "mode": "basic", "valueDisplayMode": "color"}),
-        column("Forecast", CENTS, 105, 2),
-        column("Forecast in %", SHARE, 125, 0, cell={"type": "color-text"},
-               thresholds=steps(PLAIN, (1, RED))),
-        column("Lasts for", DAYS, 115, 1), column("Period ends in", DAYS, 140, 1),
+        column("Budget", width=125), column("Scope", width=65), column("Of", width=130),
+        column("Period", width=70), column("Sidecar", width=125),
+        column("Limit", CENTS, 90, 2), column("Used", CENTS, 90, 2),
+        # Text, not a bar: Grafana draws bars in cells a little too long, and 94 % looks like all.
+        column("Used %", SHARE, 88, 1, cell={"type": "color-text"}, thresholds=USED_STEPS),
+        column("Forecast", CENTS, 90, 2),
+        column("Forecast %", SHARE, 95, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1, RED))),
+        column("Lasts for", DAYS, 90, 1), column("Ends in", DAYS, 85, 1),
     ]
     return table(
-        title, BUDGET_KEYS, columns, unit=USD, sort=("Used in %", True), looks=looks,
+        title, BUDGET_KEYS, columns, unit=USD, sort=("Used %", True), looks=looks,
         none="no budget is set: add one as [budget.NAME] to the configuration", shows=shows,
         act="yellow from 80 %, orange from 95 %, red from 100 %: the alert of the same name says what to "
-            "do. *Lasts for* shorter than *Period ends in* means that it will not do.")
+            "do. *Lasts for* shorter than *Ends in* means that it will not do.")

@@ -2,7 +2,7 @@
 
 from grafana import (CENTS, COUNT, DAYS, GREEN, ORANGE, PLAIN, RED, SHARE, USD, YELLOW, Board,
                      annotation, column, increase, less, lines, pick, ratio, series, stat, steps, table)
-from shared import budget_table, filters
+from shared import budget_bars, budget_table, filters
 
 COST = pick("claude_cost_usd_total")
 EXACT = ("The exact figure is in `weighbridge report`: `increase()` extrapolates to the edges of the range, "
@@ -116,12 +116,10 @@ def spend_table(label, heading):
     looks = [
         column(heading, width=155, links=[team_link(label)]),
         column("Spend", CENTS, 95, 2),
-        column("Share", SHARE, 105, 0, min=0, max=1, cell={"type": "gauge", "mode": "basic",
-                                                           "valueDisplayMode": "text"},
-               color={"mode": "fixed", "fixedColor": "blue"}),
-        column("Answered", COUNT, 85, 1), column("Per call", USD, 80, 4),
-        column("Unpriced", COUNT, 80, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
-        column("Estimated", CENTS, 85, 2), column("Notional", CENTS, 80, 2),
+        column("Share", SHARE, 70, 0),
+        column("Answered", COUNT, 90), column("Per call", USD, 85, 4),
+        column("Unpriced", COUNT, 85, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
+        column("Estimated", CENTS, 90, 2), column("Notional", CENTS, 85, 2),
     ]
     return table(
         f"Spend by {label}", {label: heading}, per(label), unit=COUNT, sort=("Spend", True), looks=looks,
@@ -158,11 +156,16 @@ def movers():
 
 
 def budgets(board):
+    def of_all(family):
+        return pick(family, by=("instance",))
     board.row("Budgets")
-    board.place(8, (24, budget_table(
-        pick_budget=lambda family: pick(family, by=("instance",)), title="All budgets",
-        shows="Every budget of every sidecar, from its ledger: exact, and right after a restart. A "
-              "budget covers what passes its own sidecar.")))
+    board.place(
+        8,
+        (6, budget_bars(of_all, none="no budget is set")),
+        (18, budget_table(of_all, title="All budgets",
+                          shows="Every budget of every sidecar, from its ledger: exact, and right after a "
+                                "restart. A budget covers what passes its own sidecar.")),
+    )
 
 
 def left_out(board):

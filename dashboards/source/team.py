@@ -2,7 +2,7 @@
 
 from grafana import (COUNT, GREEN, PER_MINUTE, RED, SHARE, TIMES, USD, YELLOW, Board, bars, increase,
                      less, lines, per_minute, pick, rate, ratio, stat, steps)
-from shared import BURN_STEPS, USED_STEPS, budget_table, filters
+from shared import BURN_STEPS, budget_bars, budget_table, filters
 
 COST = pick("claude_cost_usd_total")
 CALLS = pick("claude_requests_total")
@@ -61,17 +61,12 @@ def summary(board):
 
 
 def budgets(board):
-    used = f"max by (budget, period) ({budget('claude_budget_used_ratio')})"
     burns = [(window, f"max ({budget('claude_budget_burn_ratio', f'window={chr(34)}{window}{chr(34)}')})")
              for window in WINDOWS]
     board.row("Budget")
     board.place(
         7,
-        (8, bars("Budget used", [("{{budget}}, per {{period}}", used)], unit=SHARE, decimals=1,
-                 none=NO_BUDGET, thresholds=USED_STEPS, least=0, most=1,
-                 shows="What the budgets of the chosen teams have used, from the ledger.",
-                 act="yellow from 80 %, orange from 95 %, red from 100 %. docs/dashboards.md says what "
-                     "to do under WeighbridgeBudgetUsed.")),
+        (8, budget_bars(budget, none=NO_BUDGET)),
         (8, bars("Burn rate by window", burns, unit=TIMES, decimals=2, none=NO_BUDGET,
                  thresholds=BURN_STEPS, least=0, most=15,
                  shows="Spend rate over each window, as a multiple of the rate that uses the budget up "
@@ -86,7 +81,7 @@ def budgets(board):
                       "loop.")),
     )
     board.place(5, (24, budget_table(
-        pick_budget=budget, title="Budgets of the chosen teams",
+        budget, title="Budgets of the chosen teams",
         shows="Budgets whose scope is one of the chosen teams, from the ledger.")))
 
 

@@ -4,9 +4,9 @@ import { initPluginTranslations } from '@grafana/i18n';
 import { GlobalStyles, Icon, PanelChrome } from '@grafana/ui';
 import { ThemeContext } from '@grafana/data';
 import { createRoot } from 'react-dom/client';
-import '@fontsource-variable/inter';
 
 import { frames, initTransformers } from './frames.js';
+import './font.css';
 import { KINDS } from './panels.jsx';
 
 const GAP = 8, ROW = 30, EDGE = 16, COLUMNS = 24;
@@ -92,7 +92,7 @@ async function main() {
     config: { appSubUrl: '' }, getVariablesUrlParams: () => ({}), getTimeRangeForUrl: () => ({}),
   });
   // Widths of text are measured while drawing, so the font must be there first.
-  await Promise.all([400, 500].map((weight) => document.fonts.load(`${weight} 14px "Inter Variable"`)));
+  await Promise.all([400, 500].map((weight) => document.fonts.load(`${weight} 14px "Inter"`)));
   const board = await (await fetch('board.json')).json();
   const data = [];
   for (const panel of board.panels) {
