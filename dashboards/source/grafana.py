@@ -32,6 +32,10 @@ def pick(family, *matchers, by=("instance", "team", "model")):
     return f"{family}{{{', '.join([*variables, *matchers])}}}"
 
 
+def equals(label, value):
+    return f'{label}="{value}"'
+
+
 def increase(selector, window="$__range", by=""):
     return f"sum{grouped(by)} (increase({selector}[{window}]))"
 
@@ -130,17 +134,17 @@ def stat(title, expr, *, shows, act, unit, none, **more):
     return panel("stat", title, shows, act, unit, none, targets, options=options, **more)
 
 
-def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill=None, right=False, step=False, threshold_lines=False, **more):
+def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill=None, soft_max=None,
+          right=False, step=False, **more):
     """Lines or bars over time; `pairs` are (legend, expression)."""
     custom = {
         "drawStyle": "bars" if bars else "line", "lineWidth": 1, "showPoints": "never",
         "fillOpacity": fill if fill is not None else (70 if bars else 35 if stack else 0),
         "gradientMode": "none", "spanNulls": False, "axisSoftMin": 0,
         # Where all is well many graphs are a line at zero; without this their axis goes up to 100.
-        "axisSoftMax": 1 if unit == COUNT else None,
+        "axisSoftMax": soft_max or {COUNT: 1, SHARE: 0.01}.get(unit),
         "lineInterpolation": "stepAfter" if step else "linear",
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
-        "thresholdsStyle": {"mode": "dashed" if threshold_lines else "off"},
     }
     options = {
         "legend": {"displayMode": "list", "showLegend": True,
@@ -151,6 +155,8 @@ def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill
     if bars:
         custom["barAlignment"] = 1  # from its time on: a bar covers what comes after
     more.setdefault("color", {"mode": "palette-classic"})
+    # Grafana's last step may lie before the first sample, and what is missing then is only new.
+    none = f"{none}, or too new for this range"
     return panel("timeseries", title, shows, act, unit, none, queries(pairs),
                  options=options, custom=custom, **more)
 

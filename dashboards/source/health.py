@@ -4,12 +4,15 @@ from grafana import (BYTES, COUNT, DAYS, GREEN, PER_MINUTE, PER_SECOND, RED, SEC
                      column, increase, lines, per_minute, pick, rate, series, stat, steps, table)
 from shared import filters, restarts
 
-NONE = "no sidecar is scraped"
+NONE = "no sidecar tells this"
 ZERO_IS_GOOD = steps(GREEN, (1, RED))
 
 
 def own(family, *matchers):
     return pick(family, *matchers, by=("instance",))
+
+
+NOT_NORMAL = own("weighbridge_ledger_state", 'state!="normal"')
 
 
 def process(family):
@@ -18,7 +21,7 @@ def process(family):
 
 
 def record(board):
-    bad = f"sum ({own('weighbridge_ledger_state', 'state!=' + chr(34) + 'normal' + chr(34))})"
+    bad = f"sum ({NOT_NORMAL})"
     p99 = f"histogram_quantile(0.99, {rate(own('weighbridge_append_seconds_bucket'), 'le')}) >= 0"
     checked = own("weighbridge_pricing_checked_timestamp_seconds")
     board.row("Can it record?")
@@ -79,7 +82,7 @@ def sidecars(board):
             "durability": "Durability", "pricing": "Prices"}
     looks = [column("Sidecar", width=180),
              *(column(name, width=125) for name in list(keys.values())[1:]),
-             column("Up for", DAYS, 130, 2), column("Entries", COUNT, 130, 1),
+             column("Up for", DAYS, 130, 2), column("Entries", COUNT, 130),
              column("Disk free", BYTES, 130, 1), column("Reserve", BYTES, 130, 1),
              column("Memory", BYTES, 130, 1)]
     board.place(5, (24, table(
@@ -91,7 +94,7 @@ def sidecars(board):
 
 def ledger(board):
     buckets = rate(own("weighbridge_append_seconds_bucket"), "le, instance")
-    state = f"sum by (state) ({own('weighbridge_ledger_state', 'state!=' + chr(34) + 'normal' + chr(34))})"
+    state = f"sum by (state) ({NOT_NORMAL})"
     lag = f"max by (instance) ({own('weighbridge_ledger_entries')} - {own('weighbridge_ledger_synced_entries')})"
     board.row("Ledger")
     board.place(
@@ -124,7 +127,7 @@ def ledger(board):
                   shows="Free room on the data directory's disk. A call takes about 1.5 KB.",
                   act="add room, or move sealed segments to an archive. At zero new calls get 503.")),
         (8, lines("Entries per second",
-                  [("{{instance}}", f"sum by (instance) (rate({own('weighbridge_append_seconds_count')}[$__rate_interval]))")],
+                  [("{{instance}}", rate(own("weighbridge_append_seconds_count"), "instance"))],
                   unit=PER_SECOND, none=NONE,
                   shows="Entries appended per second: two a call, and a few of its own.",
                   act="zero while calls pass: look at the ledger's state.")),
@@ -139,7 +142,7 @@ def followers(board):
         (6, lines("Follower lag",
                   [("{{follower}}, {{instance}}",
                     f"max by (follower, instance) ({own('weighbridge_follower_lag_seconds')})")],
-                  unit=SECONDS, none="no follower runs",
+                  unit=SECONDS, none="no follower runs", soft_max=1,
                   shows="How long ago the index and the OTLP export were at the ledger's end.",
                   act="index: reports wait for it; look at the disk. otlp: the collector is slow or away.")),
         (6, lines("Entries to take in",
@@ -149,11 +152,11 @@ def followers(board):
                   shows="Entries that a follower has not taken in. Nothing is lost: the ledger keeps them.",
                   act="it only grows: the follower stands still; its error is in the log.")),
         (6, lines("OTLP items", [("{{signal}}, {{result}}", per_minute(items, "signal, result"))],
-                  unit="suffix:/min", none="OTLP export is not set up, or has sent nothing",
+                  unit="suffix:/min", none="OTLP export is off, has sent nothing",
                   shows="Spans, metric points and log records that the collector took or rejected.",
                   act="`rejected`: the collector says why in its answer, and our log repeats it.")),
         (6, lines("OTLP requests", [("{{signal}}, {{result}}", per_minute(posts, "signal, result"))],
-                  unit=PER_MINUTE, none="OTLP export is not set up, or has sent nothing",
+                  unit=PER_MINUTE, none="OTLP export is off, has sent nothing",
                   shows="Requests to the collector. `failed` ones are tried again.",
                   act="only `failed`: wrong address, certificate or credential, or the collector is down.")),
     )
@@ -184,7 +187,8 @@ def followers(board):
 
 def uses(board):
     fds = f"({process('process_open_fds')}) / ({process('process_max_fds')})"
-    cpu = f"rate({own('process_cpu_seconds_total')}[$__rate_interval]) and on (instance) {own('weighbridge_build_info')}"
+    cpu = (f"rate({own('process_cpu_seconds_total')}[$__rate_interval]) "
+           f"and on (instance) {own('weighbridge_build_info')}")
     board.row("What it uses")
     board.place(
         7,

@@ -1,7 +1,7 @@
 """Live operations: is it working now, how fast, and what is in the way."""
 
-from grafana import (COUNT, GREEN, PER_MINUTE, PLAIN, RED, SECONDS, SHARE, USD, YELLOW, Board, bars,
-                     lines, per_minute, pick, quantile, rate, ratio, series, stat, steps)
+from grafana import (COUNT, GREEN, PER_MINUTE, RED, SECONDS, SHARE, USD, YELLOW, Board, bars,
+                     equals, lines, per_minute, pick, quantile, rate, ratio, series, stat, steps)
 from shared import filters, restarts
 
 BY = ("instance", "model")
@@ -49,11 +49,11 @@ def now(board):
                  shows="Median of output tokens per second after the first, for streamed answers.",
                  act="a fall with steady first-token times is load at the provider.")),
         (3, stat("Open exchanges", f"sum ({pick('weighbridge_open_exchanges', by=own)})", unit=COUNT,
-                 decimals=0, none="no sidecar is scraped",
+                 decimals=0, none="no sidecar tells this",
                  shows="Exchanges running now, metered or not.",
                  act="it climbs while the rate of calls does not: answers hang. See *Duration*.")),
         (3, stat("Active sessions", f"sum ({pick('claude_active_sessions', by=own)})", unit=COUNT,
-                 decimals=0, none="no sidecar is scraped",
+                 decimals=0, none="no sidecar tells this",
                  shows="Sessions with a call in the last five minutes.",
                  act="many sessions and few calls: agents wait, often for a limit.")),
     )
@@ -71,7 +71,7 @@ def traffic(board):
                   shows="Calls per minute by the status the client got. `none`: it left before a status.",
                   act="colour other than green that stays: the two graphs beside.")),
         (8, lines("429 and 529",
-                  [(f"{status}, {{{{model}}}}", f"{per_minute(calls(f'status={chr(34)}{status}{chr(34)}'), 'model')} > 0")
+                  [(f"{status}, {{{{model}}}}", f"{per_minute(calls(equals('status', status)), 'model')} > 0")
                    for status in (429, 529)],
                   unit=PER_MINUTE, none="neither 429 nor 529 in this range",
                   shows="Calls per minute that were limited (429) or met an overloaded API (529), by model.",
@@ -83,6 +83,7 @@ def traffic(board):
                   act="`authentication_error`: keys. `invalid_request_error`: a client's bug. "
                       "`api_error`, `timeout_error`: provider or network; see *Refusals*.")),
     )
+    refusals = pick("weighbridge_refusals_total", by=("instance",))
     exchanges = pick("weighbridge_exchanges_total", 'outcome!="completed"', by=("instance",))
     board.place(
         8,
@@ -93,7 +94,7 @@ def traffic(board):
                   act="many `client_left`: clients time out or people stop agents. `timed_out`: upstream "
                       "is silent. `interrupted`: the sidecar was killed.")),
         (8, lines("Refusals by reason",
-                  [("{{reason}}", f"{per_minute(pick('weighbridge_refusals_total', by=('instance',)), 'reason')} > 0")],
+                  [("{{reason}}", f"{per_minute(refusals, 'reason')} > 0")],
                   unit=PER_MINUTE, none="nothing was refused", stack=True,
                   shows="Requests that the sidecar answered itself. The reasons are in docs/clients.md.",
                   act="`unknown_key`, `revoked_key`: a client uses an old key. `ledger_unavailable`: "
@@ -101,7 +102,7 @@ def traffic(board):
         (8, lines("Open exchanges and active sessions",
                   [("open exchanges", f"sum ({pick('weighbridge_open_exchanges', by=('instance',))})"),
                    ("active sessions", f"sum ({pick('claude_active_sessions', by=('instance',))})")],
-                  unit=COUNT, none="no sidecar is scraped", decimals=0,
+                  unit=COUNT, none="no sidecar tells this", decimals=0,
                   shows="What runs now, and how many sessions called in the last five minutes.",
                   act="open exchanges that only climb: answers hang, or clients do not read.")),
     )

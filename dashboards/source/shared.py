@@ -30,11 +30,13 @@ def restarts():
 
 def budget_bars(pick_budget, none):
     """Used share of each budget, the fullest first."""
-    used = f"sort_desc (max by (instance, budget, period) ({pick_budget('claude_budget_used_ratio')}))"
+    # One budget may hold for each team by itself, so the name belongs to it.
+    used = f"sort_desc (max by (budget, name) ({pick_budget('claude_budget_used_ratio')}))"
     return bars(
-        "Budget used", [("{{budget}}, {{period}}", used)], unit=SHARE, decimals=1, none=none,
+        "Budget used", [("{{budget}} {{name}}", used)], unit=SHARE, decimals=1, none=none,
         thresholds=USED_STEPS, least=0, most=1,
-        shows="What each budget has used, from the ledger, the fullest first.",
+        shows="What each budget has used, from the ledger, the fullest first; of several sidecars the "
+              "highest.",
         act="yellow from 80 %, orange from 95 %, red from 100 %. docs/dashboards.md says what to do under "
             "WeighbridgeBudgetUsed.")
 

@@ -12,7 +12,9 @@ NO_BUDGET = "no monthly total budget is set"
 
 
 def month(family):
-    return f"sum ({pick(family, MONTH, by=('instance',))})"
+    """Of all sidecars together. Where one has two such budgets, the smaller limit is what holds."""
+    one = "min" if family == "claude_budget_usd" else "max"
+    return f"sum ({one} by (instance) ({pick(family, MONTH, by=('instance',))}))"
 
 
 def where_we_stand(board):
@@ -23,7 +25,7 @@ def where_we_stand(board):
     board.row("Where we stand")
     board.place(
         4,
-        (3, stat("Spend in range", increase(COST), unit=USD, decimals=2,
+        (3, stat("Spend in range", increase(COST), unit=USD,
                  none="no priced call in this range",
                  shows=f"Cost of the priced calls in the chosen range. {EXACT}",
                  act="look at *Biggest changes* for the team and model, then open the Team board.")),
@@ -31,7 +33,7 @@ def where_we_stand(board):
                  shows="What the monthly total budgets have used, read from the ledgers: exact, and right "
                        "after a restart. Budgets know no team or model filter.",
                  act="compare with the forecast beside it; a team's part is in *All budgets*.")),
-        (3, stat("Month forecast", forecast, unit=USD, decimals=2, none=NO_BUDGET,
+        (3, stat("Month forecast", forecast, unit=USD, none=NO_BUDGET,
                  shows="What the sidecars expect the monthly total budgets to have used at the end of "
                        "the month.",
                  act="where it is above the limit, lower the rate of the biggest team or agree on a "
@@ -42,7 +44,8 @@ def where_we_stand(board):
                  act="one budget may be over while the sum is not: read *All budgets*.")),
         (3, stat("Budget left", f"{limit} - {used}", unit=USD, decimals=2, none=NO_BUDGET,
                  thresholds=steps(RED, (0.01, PLAIN)),
-                 shows="Limits of the monthly total budgets less what is used. Red when nothing is left.",
+                 shows="Limits of the monthly total budgets (of each sidecar the smallest) less what is used. "
+                       "Red when nothing is left.",
                  act="*All budgets* shows whose; docs/dashboards.md says what to do under "
                      "WeighbridgeBudgetUsed.")),
         (3, stat("Budget lasts for", lasts, unit=DAYS, decimals=1, none="no spend, or no monthly total budget",
@@ -115,17 +118,17 @@ def who_spends(board):
 def spend_table(label, heading):
     looks = [
         column(heading, width=155, links=[team_link(label)]),
-        column("Spend", CENTS, 95, 2),
+        column("Spend", CENTS, 95),
         column("Share", SHARE, 70, 0),
         column("Answered", COUNT, 90), column("Per call", USD, 85, 4),
         column("Unpriced", COUNT, 85, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
-        column("Estimated", CENTS, 90, 2), column("Notional", CENTS, 85, 2),
+        column("Estimated", CENTS, 90), column("Notional", CENTS, 85),
     ]
     return table(
         f"Spend by {label}", {label: heading}, per(label), unit=COUNT, sort=("Spend", True), looks=looks,
         none="no call in this range",
         shows=f"What each {label} spent in the range. *Per call* divides by answered calls. *Unpriced*, "
-              f"*Estimated* and *Notional* are not in *Spend*. {EXACT}",
+              f"*Estimated* and *Notional* are not in *Spend*; a column without any figure is left out. {EXACT}",
         act="a red *Unpriced* figure means that the spend beside it is too low: see the last row. "
             "`unattributed` is spend by a key that nobody mapped to a team.")
 
@@ -140,8 +143,8 @@ def movers():
     last, before = increase(COST, "7d", by), f"sum by ({by}) (increase({COST}[7d] offset 7d))"
     change = f"{less(last, before)} or -({before})"
     looks = [
-        column("Last 7 days", USD, decimals=2), column("7 days before", USD, decimals=2),
-        column("Change", USD, decimals=2, cell={"type": "color-text"},
+        column("Last 7 days", CENTS), column("7 days before", CENTS),
+        column("Change", USD, cell={"type": "color-text"},
                thresholds=steps(GREEN, (0, PLAIN), (10, ORANGE), (100, RED))),
         column("Change in %", SHARE, decimals=0),
     ]
@@ -180,12 +183,12 @@ def left_out(board):
                  act="add the model's rates (docs/pricing.md); `weighbridge report --by model` "
                      "shows which it is.")),
         (6, stat("Estimated, not in spend", increase(pick("claude_estimated_cost_usd_total")), unit=USD,
-                 decimals=2, none="none: no stream was cut", thresholds=plain,
+                 none="none: no stream was cut", thresholds=plain,
                  shows="Lower end of the estimates for output of streams that broke off. The API bills "
                        "something for them; nobody here knows how much.",
                  act="where it grows, look for client aborts and timeouts on the Live board.")),
         (6, stat("Notional, billed to nobody", increase(pick("claude_notional_cost_usd_total")), unit=USD,
-                 decimals=2, none="none: no subscription login", thresholds=plain,
+                 none="none: no subscription login", thresholds=plain,
                  shows="What calls with a subscription login would have cost at the API's prices. A flat "
                        "fee pays for them.",
                  act="nothing is wrong; it says whether the subscription is worth its fee.")),
@@ -203,7 +206,7 @@ def cache(board):
     board.row("What caching saves")
     board.place(
         8,
-        (6, stat("Saved by caching, net", net, unit=USD, decimals=2, none="no call used the cache",
+        (6, stat("Saved by caching, net", net, unit=USD, none="no call used the cache",
                  thresholds=steps(RED, (0, GREEN)),
                  shows="Uncached price less cached price over the range, with the losses taken off: "
                        "calls whose cache writes cost more than their reads saved.",

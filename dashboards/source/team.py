@@ -1,7 +1,7 @@
 """Team: one team's budget, burn, cost drivers, errors and retries."""
 
-from grafana import (COUNT, GREEN, PER_MINUTE, RED, SHARE, TIMES, USD, YELLOW, Board, bars, increase,
-                     less, lines, per_minute, pick, rate, ratio, stat, steps)
+from grafana import (COUNT, GREEN, PER_MINUTE, RED, SHARE, TIMES, USD, YELLOW, Board, bars, equals,
+                     increase, less, lines, per_minute, pick, rate, ratio, stat, steps)
 from shared import BURN_STEPS, budget_bars, budget_table, filters
 
 COST = pick("claude_cost_usd_total")
@@ -29,12 +29,12 @@ def summary(board):
     board.row("In this range")
     board.place(
         4,
-        (4, stat("Spend in range", increase(COST), unit=USD, decimals=2, none=NO_CALL,
+        (4, stat("Spend in range", increase(COST), unit=USD, none=NO_CALL,
                  shows="Cost of the priced calls. The exact figure is in `weighbridge report --by team`: "
                        "`increase()` extrapolates.",
                  act="*Spend by model* and *Cost per call* below say whether there are more calls or "
                      "dearer ones.")),
-        (4, stat("Calls", increase(CALLS), unit=COUNT, decimals=1, none=NO_CALL,
+        (4, stat("Calls", increase(CALLS), unit=COUNT, none=NO_CALL,
                  shows="Metered calls, each attempt by itself, failed ones included.",
                  act="a jump without more work is a loop: `weighbridge sessions` shows the longest.")),
         (4, stat("Cost per answered call", ratio(increase(COST), increase(ANSWERED)), unit=USD, decimals=4,
@@ -61,8 +61,9 @@ def summary(board):
 
 
 def budgets(board):
-    burns = [(window, f"max ({budget('claude_budget_burn_ratio', f'window={chr(34)}{window}{chr(34)}')})")
+    burns = [(window, f"max ({budget('claude_budget_burn_ratio', equals('window', window))})")
              for window in WINDOWS]
+    hourly = budget("claude_budget_burn_usd_per_hour", equals("window", "1h"))
     board.row("Budget")
     board.place(
         7,
@@ -74,7 +75,7 @@ def budgets(board):
                  act="high in the short windows only: a burst, wait. High in a pair (1h and 5m, 6h and "
                      "30m): it goes on; find the session and stop it.")),
         (8, lines("Burn, USD per hour",
-                  [("{{budget}}", f"max by (budget) ({budget('claude_budget_burn_usd_per_hour', 'window=' + chr(34) + '1h' + chr(34))})")],
+                  [("{{budget}} {{name}}", f"max by (budget, name) ({hourly})")],
                   unit=USD, none=NO_BUDGET,
                   shows="Spend per hour over the last hour, from the ledger.",
                   act="a level that stays up at night is nobody's work: look for a scheduled job or a "
@@ -87,7 +88,7 @@ def budgets(board):
 
 def cost(board):
     per_call = ratio(rate(COST, "model"), rate(ANSWERED, "model"))
-    tokens = [(name, per_minute(pick("claude_tokens_total", f'type="{kind}"')))
+    tokens = [(name, per_minute(pick("claude_tokens_total", equals("type", kind))))
               for kind, name in KINDS.items()]
     board.row("What drives the cost")
     board.place(
@@ -106,7 +107,7 @@ def cost(board):
     )
     board.place(
         8,
-        (8, bars("Tokens by kind", [(name, increase(pick("claude_tokens_total", f'type="{kind}"')))
+        (8, bars("Tokens by kind", [(name, increase(pick("claude_tokens_total", equals("type", kind))))
                                     for kind, name in KINDS.items()],
                  unit=COUNT, decimals=1, none=NO_CALL, thresholds=steps("blue"), least=0,
                  shows="All tokens of the range by kind. Output is dear, reads are cheap.",

@@ -11,10 +11,13 @@ import re
 import sys
 from itertools import combinations
 
-from repository import METRICS, ROOT, RULES, boards, documented, expressions, families, rules, stem
+from repository import (METRICS, ROOT, RULES, boards, documented, documented_labels, expressions, families,
+                        rules, selectors, stem)
 
 COLUMNS = 24
 RUNBOOK = "docs/dashboards.md"
+# Every series has these from the scrape, every bucket the last.
+ALWAYS = {"instance", "job", "le"}
 SEVERITIES = {"page", "ticket"}
 
 
@@ -22,6 +25,14 @@ def unknown_metrics(where, text, known):
     for name in sorted(families(text)):
         if stem(name, known) not in known:
             yield f"{where}: docs/metrics.md has no {name}"
+
+
+def unknown_labels(where, text, labels):
+    """`team=~".*"` also matches where there is no such label, until somebody chooses a team."""
+    for name, used in selectors(text):
+        known = labels.get(stem(name, labels))
+        for label in sorted(used - ALWAYS - known) if known is not None else ():
+            yield f"{where}: {name} has no label {label}"
 
 
 def panel_faults(panel):
@@ -71,9 +82,10 @@ def links(board):
                     yield from (link["url"] for link in made["value"])
 
 
-def board_faults(board, uids, known):
+def board_faults(board, uids, known, labels):
     for where, _, text in expressions(board):
         yield from unknown_metrics(where, text, known)
+        yield from unknown_labels(where, text, labels)
     names = {variable["name"] for variable in board["templating"]["list"]}
     for where, _, text in expressions(board):
         used = {name for name in re.findall(r"\$(\w+)", text) if not name.startswith("__") and not name.isdigit()}
@@ -126,13 +138,14 @@ def alert_faults(uids):
 def main():
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--metrics", default=METRICS)
-    known, all_boards = documented(parser.parse_args().metrics), boards()
+    page = parser.parse_args().metrics
+    known, labels, all_boards = documented(page), documented_labels(page), boards()
     uids = [board["uid"] for board in all_boards.values()]
     faults = [] if len(set(uids)) == len(uids) else [f"two boards have the same uid: {uids}"]
     for name, board in all_boards.items():
-        faults += [f"{name}: {fault}" for fault in board_faults(board, uids, known)]
+        faults += [f"{name}: {fault}" for fault in board_faults(board, uids, known, labels)]
     for name, text in [*rules("record"), *rules("alert")]:
-        faults += list(unknown_metrics(name, text, known))
+        faults += [*unknown_metrics(name, text, known), *unknown_labels(name, text, labels)]
     faults += list(alert_faults(uids))
     for fault in faults:
         print(fault, file=sys.stderr)

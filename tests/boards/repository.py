@@ -89,3 +89,19 @@ def documented(page=METRICS):
         found |= set(re.findall(r"\b(?:claude|weighbridge)_[a-z0-9_]+\b", row))
     # The process collector's families stand in one row or sentence.
     return found | set(re.findall(r"\bprocess_[a-z0-9_]+\b", text))
+
+
+def documented_labels(page=METRICS):
+    """Family → its labels, of the tables whose columns are family, type, labels and meaning."""
+    text, found = Path(page).read_text(encoding="utf-8"), {}
+    for names, labels in re.findall(r"^\| ([^|]+) \| [^|]* \| ([^|]*) \|", text, re.MULTILINE):
+        for name in re.findall(r"\b(?:claude|weighbridge)_[a-z0-9_]+\b", names):
+            # A draft may say `same`: then nothing is known.
+            found[name] = None if "same" in labels else set(re.findall(r"[a-z_]+", labels))
+    return found
+
+
+def selectors(text):
+    """(family, labels) of each selector in an expression."""
+    for name, inside in re.findall(r"\b((?:claude|weighbridge)_[a-z0-9_]+)\{([^}]*)\}", text):
+        yield name, set(re.findall(r"([a-z_]+)\s*(?:=~|!~|!=|=)", re.sub(r'"[^"]*"', '""', inside)))

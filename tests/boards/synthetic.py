@@ -37,13 +37,13 @@ TEAMS = {
     "unattributed": (0.15, (0.0, 0.3, 0.7, 0.0), 1.0),
 }
 INSTANCES = {"sidecar-a:9484": ("search", "research"), "sidecar-b:9484": ("support", "unattributed")}
-# budget: (scope, name, period, usd, the sidecar whose ledger it reads)
+# budget/which: (scope, name, period, usd, the sidecar whose ledger it reads)
 BUDGETS = {
-    "everything-a": ("total", "", "month", 3500.0, "sidecar-a:9484"),
-    "everything-b": ("total", "", "month", 1700.0, "sidecar-b:9484"),
-    "search": ("team", "search", "month", 2200.0, "sidecar-a:9484"),
-    "research": ("team", "research", "month", 1300.0, "sidecar-a:9484"),
-    "support": ("team", "support", "month", 1800.0, "sidecar-b:9484"),
+    "everything/a": ("total", "", "month", 3500.0, "sidecar-a:9484"),
+    "everything/b": ("total", "", "month", 1700.0, "sidecar-b:9484"),
+    "teams/search": ("team", "search", "month", 2200.0, "sidecar-a:9484"),
+    "teams/research": ("team", "research", "month", 1300.0, "sidecar-a:9484"),
+    "teams/support": ("team", "support", "month", 1800.0, "sidecar-b:9484"),
     "opus-weekly": ("model", "claude-opus-5-5", "week", 900.0, "sidecar-a:9484"),
 }
 WINDOWS = {"5m": 300, "30m": 1800, "1h": HOUR, "2h": 2 * HOUR, "6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY}
@@ -191,7 +191,8 @@ class Fleet:
 
     def times(self, only, count, fine, bad_hour, seconds):
         usual = {"claude-opus-5-5": 2.0, "claude-haiku-4-5": 0.5}.get(only["model"], 1.0)
-        out, slow = self.out, usual * (1 + 0.8 * bad_hour) * self.wobble((only["model"], "slow"), 0.12, seconds)
+        out = self.out
+        slow = usual * (1 + 0.8 * bad_hour) * self.wobble((only["model"], "slow"), 0.12, seconds)
         out.observe("claude_request_duration_seconds", CALL_BOUNDS, 7 * slow, count, **only)
         out.observe("claude_time_to_first_token_seconds", CALL_BOUNDS, 0.8 * slow, fine, **only)
         out.observe("claude_output_tokens_per_second", SPEED_BOUNDS, 75 / slow, fine, spread=0.35, **only)
@@ -227,7 +228,8 @@ class Fleet:
         log = self.spent[name]
         log.append((now, self.total[name]))
         used = self.total[name] - spent_at(log, begin)
-        labels = {"instance": home, "budget": name, "scope": scope, "name": which, "period": period}
+        budget = name.split("/")[0]
+        labels = {"instance": home, "budget": budget, "scope": scope, "name": which, "period": period}
         out = self.out
         out.set("claude_budget_usd", limit, **labels)
         out.set("claude_budget_used_usd", used, **labels)
@@ -248,7 +250,7 @@ class Fleet:
         for mark, over in (*marks, ("forecast", used + rate * (end - now) > limit)):
             if over and (name, mark, begin) not in self.crossed:
                 self.crossed.add((name, mark, begin))
-                out.add("claude_budget_crossings_total", instance=home, budget=name, threshold=mark)
+                out.add("claude_budget_crossings_total", instance=home, budget=budget, threshold=mark)
 
     def sidecar(self, instance, teams, calls, now, seconds):
         out, at = self.out, {"instance": instance}
@@ -260,13 +262,16 @@ class Fleet:
         out.add("weighbridge_refusals_total", calls * 0.0015, reason="unknown_key", **at)
         out.add("weighbridge_refusals_total", calls * 0.0004, reason="body_too_large", **at)
         rate = calls / seconds
-        out.set("weighbridge_open_exchanges", round(rate * 25 * self.wobble((instance, "open"), 0.2, seconds)), **at)
-        out.set("claude_active_sessions", round(rate * 90 * self.wobble((instance, "sessions"), 0.1, seconds)), **at)
+        open_now = rate * 25 * self.wobble((instance, "open"), 0.2, seconds)
+        sessions = rate * 90 * self.wobble((instance, "sessions"), 0.1, seconds)
+        out.set("weighbridge_open_exchanges", round(open_now), **at)
+        out.set("claude_active_sessions", round(sessions), **at)
         for team in teams:
             out.add("claude_batch_results_total", calls * 0.02, team=team, result="priced", **at)
             out.add("claude_batch_results_total", calls * 0.0002, team=team, result="errored", **at)
             for kind, limit in KIND_LIMITS.items():
-                used = min(0.97, rate * 4 * (0.6 if kind == "requests" else 1) * self.wobble((team, kind), 0.15, seconds))
+                load = rate * (2.4 if kind == "requests" else 4)
+                used = min(0.97, load * self.wobble((team, kind), 0.15, seconds))
                 out.set("claude_ratelimit_limit", limit, team=team, kind=kind, **at)
                 out.set("claude_ratelimit_remaining", limit * (1 - used), team=team, kind=kind, **at)
         self.ledger(instance, calls, now, seconds)
@@ -276,8 +281,10 @@ class Fleet:
     def ledger(self, instance, calls, now, seconds):
         out, at = self.out, {"instance": instance}
         self.entries[instance] += calls * 2.2
-        entries, behind = round(self.entries[instance]), round(2 * self.wobble((instance, "behind"), 0.6, seconds))
-        out.observe("weighbridge_append_seconds", APPEND_BOUNDS, 1.6e-5 * self.wobble((instance, "append"), 0.3, seconds), calls * 2.2, spread=0.7, **at)
+        entries = round(self.entries[instance])
+        behind = round(2 * self.wobble((instance, "behind"), 0.6, seconds))
+        median = 1.6e-5 * self.wobble((instance, "append"), 0.3, seconds)
+        out.observe("weighbridge_append_seconds", APPEND_BOUNDS, median, calls * 2.2, spread=0.7, **at)
         out.set("weighbridge_ledger_entries", entries, **at)
         out.set("weighbridge_ledger_synced_entries", entries - behind, **at)
         out.set("weighbridge_ledger_unsynced_seconds", behind * 0.12, **at)
@@ -316,7 +323,8 @@ class Fleet:
     def process(self, instance, rate, now, seconds):
         out, at = self.out, {"instance": instance}
         out.add("process_cpu_seconds_total", seconds * (0.004 + rate * 0.05), **at)
-        out.set("process_resident_memory_bytes", (38 + rate * 60) * 2**20 * self.wobble((instance, "memory"), 0.02, seconds), **at)
+        memory = (38 + rate * 60) * 2**20 * self.wobble((instance, "memory"), 0.02, seconds)
+        out.set("process_resident_memory_bytes", round(memory), **at)
         out.set("process_virtual_memory_bytes", 900 * 2**20, **at)
         out.set("process_open_fds", round(24 + rate * 90), **at)
         out.set("process_max_fds", 65536, **at)

@@ -46,7 +46,8 @@ function source(board, name) {
       `export const ${at}_queries: Query[] = ${JSON.stringify(targets)};`,
     );
     if (KINDS[panel.type][1]) {
-      lines.push(`export const ${at}_fields: Plain<Partial<${panel.type}.FieldConfig>> = ${JSON.stringify(custom)};`);
+      const type = `Plain<Partial<${panel.type}.FieldConfig>>`;
+      lines.push(`export const ${at}_fields: ${type} = ${JSON.stringify(custom)};`);
     }
   }
   return lines.join('\n');

@@ -40,7 +40,7 @@ function arguments_() {
     usage(error.message);
   }
   for (const name of ['prometheus', 'modules', 'out']) if (!values[name]) usage(`--${name} is missing`);
-  return { ...values, width: Number(values.width), at: Number(values.at ?? Date.now() / 1000) };
+  return { ...values, width: Number(values.width), at: Math.floor(Number(values.at ?? Date.now() / 1000)) };
 }
 
 async function bundle(modules, out) {
@@ -120,7 +120,8 @@ async function main() {
       return found;
     });
     for (const problem of problems) console.error(problem);
-    console.log(`${names.length - new Set(problems.map((p) => p.split(':')[0])).size} passed, ${new Set(problems.map((p) => p.split(':')[0])).size} failed`);
+    const failed = new Set(problems.map((problem) => problem.split(':')[0])).size;
+    console.log(`${names.length - failed} passed, ${failed} failed`);
     return problems.length ? 1 : 0;
   } finally {
     server?.close();
