@@ -1,6 +1,6 @@
 """Team: one team's budget, burn, cost drivers, errors and retries."""
 
-from grafana import (COUNT, GREEN, PER_MINUTE, RED, SHARE, TIMES, USD, YELLOW, Board, bars, equals,
+from grafana import (COUNT, DAYS, GREEN, PER_MINUTE, PLAIN, RED, SHARE, TIMES, USD, YELLOW, Board, bars, equals,
                      increase, less, lines, per_minute, pick, rate, ratio, stat, steps)
 from shared import BURN_STEPS, budget_bars, budget_table, filters
 
@@ -81,9 +81,17 @@ def budgets(board):
                   act="a level that stays up at night is nobody's work: look for a scheduled job or a "
                       "loop.")),
     )
-    board.place(5, (24, budget_table(
-        budget, title="Budgets of the chosen teams",
-        shows="Budgets whose scope is one of the chosen teams, from the ledger.")))
+    board.place(
+        5,
+        (18, budget_table(budget, title="Budgets of the chosen teams",
+                          shows="Budgets whose scope is one of the chosen teams, from the ledger.")),
+        (6, stat("First one lasts for", f"min ({budget('claude_budget_remaining_seconds')}) / 86400",
+                 unit=DAYS, decimals=1, none="no spend, or no budget of its own",
+                 thresholds=steps(RED, (3, YELLOW), (7, PLAIN)),
+                 shows="Days until the first of the chosen teams' budgets is used up, at the rate of the "
+                       "last day.",
+                 act="shorter than *Ends in* beside it: the budget will not do.")),
+    )
 
 
 def cost(board):

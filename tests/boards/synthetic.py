@@ -44,7 +44,7 @@ BUDGETS = {
     "teams/search": ("team", "search", "month", 2200.0, "sidecar-a:9484"),
     "teams/research": ("team", "research", "month", 1300.0, "sidecar-a:9484"),
     "teams/support": ("team", "support", "month", 1800.0, "sidecar-b:9484"),
-    "opus-weekly": ("model", "claude-opus-5-5", "week", 900.0, "sidecar-a:9484"),
+    "opus": ("model", "claude-opus-5-5", "week", 900.0, "sidecar-a:9484"),
 }
 WINDOWS = {"5m": 300, "30m": 1800, "1h": HOUR, "2h": 2 * HOUR, "6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY}
 CALL_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
