@@ -142,7 +142,7 @@ def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill
         "fillOpacity": fill if fill is not None else (70 if bars else 35 if stack else 0),
         "gradientMode": "none", "spanNulls": False, "axisSoftMin": 0,
         # Where all is well many graphs are a line at zero; without this their axis goes up to 100.
-        "axisSoftMax": soft_max or {COUNT: 1, SHARE: 0.01}.get(unit),
+        "axisSoftMax": soft_max or (None if "most" in more else {COUNT: 1, SHARE: 0.01}.get(unit)),
         "lineInterpolation": "stepAfter" if step else "linear",
         "stacking": {"mode": "normal" if stack else "none", "group": "A"},
     }
