@@ -22,6 +22,8 @@ const KIND_MARK: &[u8] = b",\"kind\":\"";
 
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
+/// The kinds of entry that tell somebody something.
+const NOTICES: [&str; 3] = ["budget_crossed", "budget_rearmed", "error_class_seen"];
 /// Kinds of token.
 const KINDS: usize = TokenKind::ALL.len();
 
@@ -32,6 +34,8 @@ pub(super) enum Fact<'a> {
     Closed(Envelope<'a, Closed<'a>>),
     Batch(BatchFact<'a>),
     Reattributed(Box<Envelope<'a, Reattributed>>),
+    /// A notice of this kind.
+    Notice(&'static str, Box<Envelope<'a, &'a RawValue>>),
     /// Some other kind of entry.
     Other,
 }
@@ -342,6 +346,12 @@ impl LineParser {
         }
         if rest.starts_with(BATCH_MARK) {
             return self.parse_batch(line).map(Fact::Batch);
+        }
+        let is_kind = |kind: &&str| {
+            rest.strip_prefix(kind.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""))
+        };
+        if let Some(kind) = NOTICES.into_iter().find(is_kind) {
+            return serde_json::from_slice(line).ok().map(|line| Fact::Notice(kind, line));
         }
         serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
     }
