@@ -3,6 +3,7 @@
 //! Start: ledger (recover) → metrics → recorder → index follower → admin → proxy listener last.
 //! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
 
+mod budgets;
 mod prices;
 mod tick;
 
@@ -24,10 +25,12 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 use uuid::Uuid;
 
+use budgets::BudgetWatch;
 use prices::LivePrices;
 pub use prices::price_book;
 use tick::{Watch, tick};
 
+use crate::accounting::price_book::PriceBook;
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
@@ -98,11 +101,7 @@ pub async fn start(config: &Config) -> Result<App> {
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let seen_prices = prices::versions(&config.pricing);
     let prices = prices::current(config, clock)?;
-    let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
-    let (ledger, recovery) = open_ledger(config, origin, clock)?;
-    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
-    let metrics = Arc::new(Metrics::new()?);
-    let recorder = Arc::new(Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret)));
+    let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
     record_start(&recorder, config, &recovery).await?;
 
     let operator = Arc::new(Operator {
@@ -128,7 +127,9 @@ pub async fn start(config: &Config) -> Result<App> {
         admin_token: token_file(dir, "admin.token")?,
     };
     let tls = tls_acceptor(config)?;
+    budgets.deliver(&operator_tasks, &stop_operators);
     let watch = Watch {
+        budgets,
         keys: Arc::clone(&gate.keys),
         operator: Arc::clone(&operator),
         prices: LivePrices::new(config.pricing.clone(), seen_prices),
@@ -200,6 +201,24 @@ impl App {
         .await??;
         Ok(())
     }
+}
+
+/// The ledger, recovered, and what counts what is written into it.
+fn open_recorder(
+    config: &Config,
+    clock: Clock,
+    prices: PriceBook,
+) -> Result<(Arc<Recorder>, Recovery, BudgetWatch)> {
+    let dir = &config.ledger.dir;
+    let instance = instance_id(dir)?;
+    let origin = Origin { instance: instance.clone(), boot: random_hex(8) };
+    let (ledger, recovery) = open_ledger(config, origin, clock)?;
+    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
+    let metrics = Arc::new(Metrics::new()?);
+    let budgets = BudgetWatch::open(config, &instance, ledger.head(), clock)?;
+    budgets.expose(&metrics, clock)?;
+    let recorder = Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret));
+    Ok((Arc::new(recorder.with_budgets(budgets.shared())), recovery, budgets))
 }
 
 /// Writes down what recovery found, closes what was open, and says that this process begins.
@@ -308,7 +327,8 @@ fn gate(
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
-    let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
+    let key = config.upstream.key.as_ref();
+    let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),
@@ -386,17 +406,27 @@ fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
     Ok(Some(TlsAcceptor::from(Arc::new(server))))
 }
 
-/// Fetches a secret from where it is kept. It is never shown and never written down.
-fn secret_value(reference: &SecretRef) -> Result<HeaderValue> {
+/// Fetches a secret from where it is kept. It is never shown and never written down. `setting` is
+/// the key of the configuration that names it.
+fn secret_text(setting: &str, reference: &SecretRef) -> Result<String> {
     let text = match reference {
         SecretRef::Environment(name) => environment(name)
-            .with_context(|| format!("upstream.key = env:{name}, but {name} is not set"))?,
+            .with_context(|| format!("{setting} = env:{name}, but {name} is not set"))?,
         SecretRef::File(path) => fs::read_to_string(path)
-            .with_context(|| format!("upstream.key = file:{} cannot be read", path.display()))?,
-        SecretRef::Command(line) => run_secret_command(line)?,
+            .with_context(|| format!("{setting} = file:{} cannot be read", path.display()))?,
+        SecretRef::Command(line) => run_secret_command(setting, line)?,
     };
-    let mut value = HeaderValue::from_str(text.trim())
-        .map_err(|_| anyhow!("upstream.key holds something that is not one line of text"))?;
+    Ok(text.trim().to_owned())
+}
+
+/// A secret as the value of a header.
+fn secret_value(setting: &str, reference: &SecretRef) -> Result<HeaderValue> {
+    header_value(setting, &secret_text(setting, reference)?)
+}
+
+fn header_value(setting: &str, text: &str) -> Result<HeaderValue> {
+    let mut value = HeaderValue::from_str(text)
+        .map_err(|_| anyhow!("{setting} holds something that is not one line of text"))?;
     value.set_sensitive(true);
     Ok(value)
 }
@@ -406,7 +436,7 @@ fn environment(name: &str) -> Option<String> {
     std::env::var(name).ok().filter(|value| !value.is_empty())
 }
 
-fn run_secret_command(line: &str) -> Result<String> {
+fn run_secret_command(setting: &str, line: &str) -> Result<String> {
     let seconds = SECRET_COMMAND_TIMEOUT.as_secs().to_string();
     let mut words = line.split_whitespace();
     let program = words.next().unwrap_or_default();
@@ -417,9 +447,9 @@ fn run_secret_command(line: &str) -> Result<String> {
         .stdin(std::process::Stdio::null())
         .stderr(std::process::Stdio::null())
         .output()
-        .with_context(|| format!("upstream.key = command:{program} cannot be started"))?;
+        .with_context(|| format!("{setting} = command:{program} cannot be started"))?;
     if !output.status.success() {
-        return Err(anyhow!("upstream.key = command:{program} failed ({})", output.status));
+        return Err(anyhow!("{setting} = command:{program} failed ({})", output.status));
     }
     Ok(String::from_utf8_lossy(&output.stdout).into_owned())
 }

@@ -275,6 +275,15 @@ impl Metrics {
         })
     }
 
+    /// Exposes families that are made elsewhere from a state of their own.
+    ///
+    /// # Errors
+    ///
+    /// A family of this name is there already.
+    pub fn register(&self, families: impl Collector + 'static) -> Result<(), prometheus::Error> {
+        self.registry.register(Box::new(families))
+    }
+
     /// Counts a call that opened.
     pub fn opened(&self, opening: &Opening, mono_ns: u64) {
         self.open_exchanges.inc();

@@ -56,7 +56,7 @@ fn groups<'t>(pattern: &str, text: &'t str) -> Vec<Vec<&'t str>> {
 type Families = BTreeMap<String, (String, Vec<String>)>;
 
 fn families_in_source() -> Families {
-    let source = read("src/metrics.rs");
+    let (source, budgets) = (read("src/metrics.rs"), read("src/budgets/families.rs"));
     let source = source.split("#[cfg(test)]").next().unwrap();
     let call = r#"build\.(\w+)\(\s*"(\w+)",\s*"[^"]*",?\s*(?:&\[([^\]]*)\])?"#;
     let mut families = Families::new();
@@ -76,11 +76,24 @@ fn families_in_source() -> Families {
     // Falls with each write to the cache, so it is no counter.
     let savings = ("gauge".to_owned(), money.1);
     families.insert("claude_cache_savings_usd_total".to_owned(), savings);
-    for found in groups(r#""((?:claude|weighbridge)_\w+)""#, source) {
+    families.extend(budget_families(&budgets));
+    for found in groups(r#""((?:claude|weighbridge)_\w+)""#, &format!("{source}{budgets}")) {
         assert!(families.contains_key(found[0]), "{} is made in a way not known here", found[0]);
     }
     families.values_mut().for_each(|(_, labels)| labels.sort());
     families
+}
+
+/// Families that are made from a list of their own, labels by name or in place.
+fn budget_families(source: &str) -> Families {
+    let labels = |written: &str| -> Vec<String> {
+        let named = format!(r"const {written}: [^=]+= &\[([^\]]*)\]");
+        let list = if written.starts_with('&') { written } else { groups(&named, source)[0][0] };
+        groups(r#""(\w+)""#, list).iter().map(|label| label[0].to_owned()).collect()
+    };
+    let call = r#"(gauge|counter)\(\s*"(\w+)",\s*"[^"]*",\s*(&\[[^\]]*\]|[A-Z]+)"#;
+    let found = groups(call, source).into_iter();
+    found.map(|found| (found[1].to_owned(), (found[0].to_owned(), labels(found[2])))).collect()
 }
 
 fn families_on_the_page() -> Families {
@@ -152,10 +165,19 @@ fn a_running_sidecar_exposes_documented_metrics_only() {
 }
 
 fn keys_in_source() -> BTreeSet<String> {
-    let source = read("src/config/settings.rs");
-    let source = source.split("#[cfg(test)]").next().unwrap();
-    let found = groups(r#""((?:upstream|listen|ledger|pricing)\.\w+)""#, source);
-    found.iter().map(|key| key[0].to_owned()).collect()
+    let mut keys = BTreeSet::new();
+    for file in ["settings", "budget", "notify"] {
+        let source = read(&format!("src/config/{file}.rs"));
+        let source = source.split("#[cfg(test)]").next().unwrap();
+        let key = r#""((?:upstream|listen|ledger|pricing|budget\.NAME|notify\.NAME)\.\w+)""#;
+        keys.extend(groups(key, source).iter().map(|key| key[0].to_owned()));
+    }
+    keys
+}
+
+/// The keys of tables that have no name of their own: `check` shows these in any case.
+fn standing_keys() -> BTreeSet<String> {
+    keys_in_source().into_iter().filter(|key| !key.contains(".NAME.")).collect()
 }
 
 #[test]
@@ -163,17 +185,19 @@ fn every_key_is_documented_and_no_other() {
     let source = keys_in_source();
     assert!(source.len() > 20, "{source:?}");
     let page = read("docs/configuration.md");
-    let rows = groups(r"(?m)^\| `([a-z]+\.[a-z_]+)` \| .+ \| .+ \|$", &page);
+    let rows = groups(r"(?m)^\| `([a-z]+(?:\.NAME)?\.[a-z_]+)` \| .+ \| .+ \|$", &page);
     let page: BTreeSet<String> = rows.iter().map(|row| row[0].to_owned()).collect();
     assert_eq!(page, source);
 
     let mut section = String::new();
     let mut example = BTreeSet::new();
     for line in read("deploy/weighbridge.example.toml").lines() {
-        for found in groups(r"^\[(\w+)\]|^(?:# )?([a-z_]+) = ", line) {
-            match found[0] {
-                "" => drop(example.insert(format!("{section}.{}", found[1]))),
-                name => name.clone_into(&mut section),
+        let table = r"^(?:# )?\[(\w+)(\.[a-z-]+)?\]$|^(?:# )?([a-z_]+) = ";
+        for found in groups(table, line) {
+            match (found[0], found[1]) {
+                ("", _) => drop(example.insert(format!("{section}.{}", found[2]))),
+                (name, "") => name.clone_into(&mut section),
+                (name, _) => section = format!("{name}.NAME"),
             }
         }
     }
@@ -184,23 +208,47 @@ fn every_key_is_documented_and_no_other() {
 fn the_example_sets_the_defaults() {
     let values = |command: &mut Command| -> BTreeMap<String, String> {
         let text = output(command);
-        let rows = groups(r"(?m)^(\w+\.\w+) +(\S+)", &text);
+        // Two blanks end a value: a list has single ones.
+        let rows = groups(r"(?m)^(\w+(?:\.[a-z-]+)?\.\w+) +(\S+(?: \S+)*?)(?:  | \w+$)", &text);
         rows.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect()
     };
     let defaults = values(weighbridge().arg("check"));
-    assert_eq!(defaults.keys().cloned().collect::<BTreeSet<_>>(), keys_in_source());
+    assert_eq!(defaults.keys().cloned().collect::<BTreeSet<_>>(), standing_keys());
     let example = root().join("deploy/weighbridge.example.toml");
     assert_eq!(values(weighbridge().arg("check").arg("--config").arg(&example)), defaults);
 
     // What is commented out is right too, once it is set.
     let text = read("deploy/weighbridge.example.toml");
-    let all = Regex::new(r"(?m)^# ([a-z_]+ = )").unwrap().replace_all(&text, "$1").into_owned();
+    let commented = Regex::new(r"(?m)^# ([a-z_]+ = |\[[a-z.-]+\]$)").unwrap();
+    let all = commented.replace_all(&text, "$1").into_owned();
     let all = Regex::new(r"(?m)^files = .*$").unwrap().replace_all(&all, "").into_owned();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("all.toml");
     fs::write(&file, all).unwrap();
     let set = values(weighbridge().arg("check").arg("--config").arg(&file));
     assert_eq!(set["upstream.key"], "env:ANTHROPIC_API_KEY");
+    assert_eq!(set["budget.search-month.session_usd"], "25");
+
+    // A table with a name has what is required, and the defaults of the page for the rest.
+    fs::write(
+        &file,
+        "[budget.NAME]\nusd = '1'\n[notify.NAME]\nurl = 'http://x'\n".replace("NAME", "a"),
+    )
+    .unwrap();
+    let least = values(weighbridge().arg("check").arg("--config").arg(&file));
+    let named = |(key, value): (&String, &String)| {
+        let key = key
+            .strip_prefix("budget.a.")
+            .map(|rest| format!("budget.NAME.{rest}"))
+            .or_else(|| key.strip_prefix("notify.a.").map(|rest| format!("notify.NAME.{rest}")))?;
+        Some((key, value.clone()))
+    };
+    let least: BTreeMap<String, String> = least.iter().filter_map(named).collect();
+    let all: BTreeSet<String> = least.keys().cloned().chain(standing_keys()).collect();
+    assert_eq!(all, keys_in_source());
+    let required = ["budget.NAME.usd", "notify.NAME.url"];
+    let least = least.into_iter().filter(|(key, _)| !required.contains(&key.as_str()));
+    let defaults: BTreeMap<String, String> = defaults.into_iter().chain(least).collect();
 
     let page = read("docs/configuration.md");
     for (key, value) in defaults.iter().filter(|(key, value)| *value != "–" && *key != "ledger.dir")

@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
 use crate::corrections;
@@ -20,6 +21,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What is looked at.
 pub(super) struct Watch {
+    pub(super) budgets: BudgetWatch,
     pub(super) keys: Arc<LiveKeys>,
     pub(super) operator: Arc<Operator>,
     pub(super) prices: LivePrices,
@@ -38,7 +40,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
             () = watch.reload.notified() => true,
             () = stop.cancelled() => return,
         };
-        let Watch { keys, operator, prices, data_dir, .. } = &mut watch;
+        let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
         match keys.refresh() {
             Ok(true) => tracing::info!("the keys file was read again"),
@@ -47,6 +49,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         }
         prices.refresh(&operator.recorder, asked).await;
         record_corrections(&operator.recorder, data_dir).await;
+        budgets.step(&operator.recorder).await;
     }
 }
 

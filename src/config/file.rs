@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::{budget, notify};
 use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
@@ -16,6 +17,10 @@ pub struct File {
     pub ledger: Ledger,
     /// What calls cost.
     pub pricing: Pricing,
+    /// Limits on spend, by name.
+    pub budget: budget::Tables,
+    /// Where crossings are told, by name.
+    pub notify: notify::Tables,
 }
 
 /// `[upstream]`
@@ -205,7 +210,7 @@ impl Layer {
             upstream: Upstream { url: upstream, ..Upstream::default() },
             listen: Listen { api, admin, telemetry, ..Listen::default() },
             ledger: Ledger { dir, ..Ledger::default() },
-            pricing: Pricing::default(),
+            ..File::default()
         };
         Layer { source: Source::Flag, file }
     }

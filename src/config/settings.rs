@@ -4,7 +4,9 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::budget::{self, BudgetConfig};
 use super::file::{File, Layer};
+use super::notify::{self, ChannelConfig};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
@@ -22,6 +24,10 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[pricing]`
     pub pricing: PricingConfig,
+    /// `[budget.NAME]`, by name.
+    pub budgets: Vec<BudgetConfig>,
+    /// `[notify.NAME]`, by name.
+    pub channels: Vec<ChannelConfig>,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
 }
@@ -133,7 +139,10 @@ impl Config {
         let listen = read_listen(&mut reader)?;
         let ledger = read_ledger(&mut reader, state_dir)?;
         let pricing = read_pricing(&mut reader);
-        Ok(Config { upstream, listen, ledger, pricing, settings: reader.settings })
+        let channels = notify::read(&mut reader)?;
+        let budgets = budget::read(&mut reader, &channels)?;
+        let settings = reader.settings;
+        Ok(Config { upstream, listen, ledger, pricing, budgets, channels, settings })
     }
 }
 
