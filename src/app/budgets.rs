@@ -16,6 +16,7 @@ use crate::budgets::{BudgetFamilies, Budgets, Deliveries, DeliveryFamilies, Due,
 use crate::clock::Clock;
 use crate::config::{ChannelConfig, ChannelUrl, Config, check_kept_url};
 use crate::index::IndexError;
+use crate::ledger::State;
 use crate::metrics::Metrics;
 use crate::notify::{Channel, Context, Notifier};
 use crate::record::{BudgetCrossed, BudgetRearmed, Entry, Notice, Noticed};
@@ -111,7 +112,15 @@ impl BudgetWatch {
         if let Some(before) = self.budgets.loading().filter(|_| self.pause == 0) {
             self.begin_reading(before, now(clock));
         }
-        for due in self.budgets.due(now(clock)).into_iter().take(CROSSINGS_MAX) {
+        // Thousands of subjects take some milliseconds: not on a thread that calls run on.
+        let budgets = Arc::clone(&self.budgets);
+        let due = tokio::task::spawn_blocking(move || budgets.due(now(clock))).await;
+        let due = due.unwrap_or_default();
+        // What would not be written is not tried: in `observe` mode each try would be a gap.
+        if due.is_empty() || !is_writable(recorder) {
+            return;
+        }
+        for due in due.into_iter().take(CROSSINGS_MAX) {
             if !self.write_down(recorder, &due).await {
                 return;
             }
@@ -189,14 +198,17 @@ impl BudgetWatch {
             }
         };
         self.refused = false;
+        // Without a place in the ledger (`observe`) there is no id to tell it under.
+        let Some(sequence) = written.sequence else { return false };
         let at = i64::try_from(written.stamp.wall_ns).unwrap_or(i64::MAX);
         self.budgets.confirm(due, at);
-        // Without a place in the ledger (`observe`) there is no id either, and nothing to tell.
-        if let Some(sequence) = written.sequence {
-            self.notifier.tell(&Noticed { sequence, at, notice });
-        }
+        self.notifier.tell(&Noticed { sequence, at, notice });
         true
     }
+}
+
+fn is_writable(recorder: &Recorder) -> bool {
+    matches!(recorder.ledger().health().state, State::Normal | State::Reserve)
 }
 
 /// A channel with its secrets, and the budgets that name it.

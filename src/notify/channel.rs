@@ -74,24 +74,19 @@ impl Courier {
 
     /// Takes up what was recorded before this process.
     pub(super) fn resume(&self, noticed: &Noticed, now: i64) {
-        if !self.channel.hears(&noticed.notice) {
-            return;
-        }
         let is_settled = {
             let settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
             settled.contains(noticed.sequence)
         };
         if !is_settled {
             self.tell(noticed);
-        } else if is_current(noticed, now) {
+        } else if self.channel.hears(&noticed.notice) && is_current(noticed, now) {
             self.stand(noticed);
         }
     }
 
     pub(super) fn tell(&self, noticed: &Noticed) {
-        if !self.channel.hears(&noticed.notice) {
-            return;
-        }
+        let heard = self.channel.hears(&noticed.notice);
         let mut waiting = self.mailbox.waiting();
         if waiting.pending.len() >= PENDING_MAX {
             drop(waiting);
@@ -102,11 +97,13 @@ impl Courier {
             self.context.deliveries.dropped(&self.channel.name);
             return;
         }
-        let pending = Pending { noticed: noticed.clone(), attempts: 0, next_ns: 0 };
+        let pending = Pending { noticed: noticed.clone(), heard, attempts: 0, next_ns: 0 };
         waiting.pending.insert(noticed.sequence, pending);
-        self.context.deliveries.pending(&self.channel.name, waiting.pending.len());
+        self.context.deliveries.pending(&self.channel.name, waiting.heard());
         drop(waiting);
-        self.stand(noticed);
+        if heard {
+            self.stand(noticed);
+        }
     }
 
     /// Remembers an alert that is sent again as long as it holds.
@@ -128,14 +125,12 @@ impl Courier {
         let mut failing = false;
         let mut resend_ns = 0;
         loop {
-            let round = async {
-                let wait = self.deliver_due(&mut failing).await;
-                wait.min(self.resend_due(&mut resend_ns).await)
-            };
-            let wait = tokio::select! {
-                wait = round => wait,
-                () = stop.cancelled() => return,
-            };
+            // An attempt is not cut off at a stop: it would be told twice.
+            let wait = self.deliver_due(&mut failing, &stop).await;
+            if stop.is_cancelled() {
+                return;
+            }
+            let wait = wait.min(self.resend_due(&mut resend_ns).await);
             tokio::select! {
                 () = tokio::time::sleep(wait) => {}
                 () = self.mailbox.bell.notified() => {}
@@ -145,9 +140,12 @@ impl Courier {
     }
 
     /// Delivers what is due, one after the other; gives the time until the next is.
-    async fn deliver_due(&self, failing: &mut bool) -> Duration {
+    async fn deliver_due(&self, failing: &mut bool, stop: &CancellationToken) -> Duration {
         loop {
-            self.drop_stale().await;
+            self.settle_unsent().await;
+            if stop.is_cancelled() {
+                return Duration::ZERO;
+            }
             let mono_ns = self.context.clock.mono_ns();
             let (next, soonest) = {
                 let waiting = self.mailbox.waiting();
@@ -194,39 +192,45 @@ impl Courier {
         }
     }
 
-    /// Gives up what nobody needs to hear any more.
-    async fn drop_stale(&self) {
+    /// Gives up what nobody needs to hear any more, and passes over what is not for this channel.
+    async fn settle_unsent(&self) {
         let now = self.context.now();
-        let stale: Vec<u64> = {
+        let unsent: Vec<(u64, bool)> = {
             let waiting = self.mailbox.waiting();
             let all = waiting.pending.values();
-            let stale = all.filter(|one| !is_current(&one.noticed, now));
-            stale.map(|one| one.noticed.sequence).collect()
+            let unsent = all.filter(|one| !one.heard || !is_current(&one.noticed, now));
+            unsent.map(|one| (one.noticed.sequence, one.heard)).collect()
         };
-        for sequence in stale {
-            let channel = &self.channel.name;
-            tracing::error!(channel, sequence, "a notification was never taken and is given up");
-            self.context.deliveries.dropped(channel);
+        for (sequence, heard) in unsent {
+            if heard {
+                let channel = &self.channel.name;
+                tracing::error!(channel, sequence, "a notification was never taken: given up");
+                self.context.deliveries.dropped(channel);
+            }
             self.settle(sequence).await;
         }
     }
 
+    /// Written down first: what does not wait any more is never told again.
     async fn settle(&self, sequence: u64) {
-        let (first, count) = {
-            let mut waiting = self.mailbox.waiting();
-            waiting.pending.remove(&sequence);
-            let first = waiting.pending.first_key_value().map(|(first, _)| *first);
-            (first, waiting.pending.len())
+        let first = {
+            let waiting = self.mailbox.waiting();
+            waiting.pending.keys().copied().find(|other| *other != sequence)
         };
-        self.context.deliveries.pending(&self.channel.name, count);
         let write = {
             let mut settled = self.settled.lock().unwrap_or_else(PoisonError::into_inner);
             settled.settle(sequence, first)
         };
+        let channel = &self.channel.name;
         if let Ok(Err(error)) = tokio::task::spawn_blocking(write).await {
-            let channel = &self.channel.name;
             tracing::error!(channel, %error, "what was delivered cannot be written down");
         }
+        let count = {
+            let mut waiting = self.mailbox.waiting();
+            waiting.pending.remove(&sequence);
+            waiting.heard()
+        };
+        self.context.deliveries.pending(channel, count);
     }
 
     /// Tells an Alertmanager again what holds, and that something does not any more; gives the time

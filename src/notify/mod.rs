@@ -101,9 +101,19 @@ struct Waiting {
     standing: BTreeMap<u64, Standing>,
 }
 
+impl Waiting {
+    /// How many wait to be told.
+    fn heard(&self) -> usize {
+        self.pending.values().filter(|one| one.heard).count()
+    }
+}
+
 #[derive(Clone)]
 struct Pending {
     noticed: Noticed,
+    /// Whether the channel hears of it: what it does not is settled without a word, so that it is
+    /// not told late once the configuration names the channel.
+    heard: bool,
     attempts: u32,
     /// Not before this monotonic moment.
     next_ns: u64,

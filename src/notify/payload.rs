@@ -5,7 +5,7 @@ use serde_json::{Map, Value, json};
 use crate::accounting::Money;
 use crate::accounting::budget::{NS_PER_SECOND, Threshold, Tier};
 use crate::record::{BudgetCrossed, ErrorClassSeen, Notice, Noticed};
-use crate::report::period::instant as time;
+use crate::report::period::{instant as time, readable};
 
 /// Version of the `webhook` payload.
 const VERSION: u32 = 1;
@@ -203,7 +203,8 @@ fn summary(notice: &Notice) -> String {
     };
     let budget = format!("Budget {}{}", crossed.budget, whose(crossed));
     let (used, limit) = (usd(crossed.used_usd), usd(crossed.limit_usd));
-    let (forecast, end) = (usd(crossed.forecast_usd), time(crossed.period_end));
+    let forecast = usd(crossed.forecast_usd);
+    let end = format!("{} UTC", readable(crossed.period_end));
     let period = &crossed.period;
     match crossed.crossed() {
         Some(Threshold::Forecast) => format!(

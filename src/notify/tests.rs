@@ -49,7 +49,7 @@ fn a_webhook_holds_exact_amounts_and_a_stable_id() {
         (
             "summary",
             "Budget search-month of team search: $402.10 of $500.00 a month used; $612.50 \
-             expected by 2026-12-01T00:00:00Z.",
+             expected by 2026-12-01 00:00:00 UTC.",
         ),
     ] {
         assert_eq!(body[field], value);

@@ -2,11 +2,11 @@
 
 use serde_json::{Value, json};
 
-use super::support::client::Request;
+use super::support::client::{Raw, Request};
 use super::support::message::atto;
 use super::support::sidecar::Sidecar;
 use super::support::{self, batch};
-use super::{Rig, call_with, calls, decimal, served, settles};
+use super::{Rig, call, call_with, calls, decimal, served, settles};
 
 const CONFIG: &str = "
 [budget.all]
@@ -120,6 +120,20 @@ async fn figures_agree_over_kill_and_correction() {
     assert!(value("claude_budget_period_end_timestamp_seconds", "") > 1.7e9);
     assert!(!metrics.0.keys().any(|name| name.contains("budget=\"projects\"")), "nobody has one");
 
+    // What is not billed, or not known, is in none of them: a subscription's call, what a cut
+    // stream may have cost beyond what was reported, a call that the end cuts off.
+    let login = "Bearer sk-ant-oat01-0123456789abcdef";
+    let login = call().without("x-api-key").header("authorization", login);
+    assert_eq!(sidecar.call(&login).await.status, 200);
+    assert_eq!(assert_agreement(&rig, &sidecar).await, teams, "notional");
+    sidecar.call(&Request::messages("cut", true)).await;
+    let mut open = Raw::connect(sidecar.address).await;
+    open.send(&Request::messages("gate", true)).await;
+    open.head().await.expect("it runs");
+    let teams = assert_agreement(&rig, &sidecar).await;
+    assert!(teams[2].1 > 3 * rig.cost, "what was reported of the cut one is in it: {teams:?}");
+    let exact = number(&rig.site.report("team")["total"]["usd"]);
+
     sidecar.kill();
     let killed = rig.budgets();
     let sidecar = rig.start(CONFIG);
@@ -137,6 +151,50 @@ async fn figures_agree_over_kill_and_correction() {
     let teams = assert_agreement(&rig, &sidecar).await;
     assert_eq!(teams[0], ("search".to_owned(), searched + rig.cost));
     assert_eq!(teams[1], ("support".to_owned(), rig.cost));
+    sidecar.stop();
+}
+
+/// Calls on several connections at once, until the sidecar is gone or `count` are through.
+fn load(sidecar: &Sidecar, count: usize) -> tokio::task::JoinSet<()> {
+    let mut clients = tokio::task::JoinSet::new();
+    for _ in 0..8 {
+        let address = sidecar.address;
+        clients.spawn(async move {
+            let mut connection = Raw::connect(address).await;
+            for _ in 0..count {
+                connection.send(&call()).await;
+                if connection.try_response().await.is_none() {
+                    return;
+                }
+            }
+        });
+    }
+    clients
+}
+
+#[tokio::test]
+async fn no_charge_is_twice_or_missing_after_kills_under_load() {
+    let rig = Rig::new().await;
+    let mut counted = 0;
+    for _ in 0..4 {
+        // The sums are read while calls come in: these are counted from memory.
+        let sidecar = rig.start(CONFIG);
+        load(&sidecar, 30).join_all().await;
+        let report = rig.site.report("team")["total"].clone();
+        let (exchanges, usd) = (report["exchanges"].as_u64().unwrap(), number(&report["usd"]));
+        assert!(exchanges >= counted + 240, "{report}");
+        counted = exchanges;
+        settles(&sidecar, "claude_budget_used_usd", &["budget=\"all\""], usd).await;
+        assert_agreement(&rig, &sidecar).await;
+        let clients = load(&sidecar, usize::MAX);
+        tokio::time::sleep(std::time::Duration::from_millis(150)).await;
+        sidecar.kill();
+        clients.join_all().await;
+    }
+    let sidecar = rig.start(CONFIG);
+    let usd = number(&rig.site.report("team")["total"]["usd"]);
+    settles(&sidecar, "claude_budget_used_usd", &["budget=\"all\""], usd).await;
+    assert_agreement(&rig, &sidecar).await;
     sidecar.stop();
 }
 

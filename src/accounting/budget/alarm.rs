@@ -248,15 +248,15 @@ fn burning(figures: &Figures, passed: &mut Passed, now: i64, due: &mut Vec<Chang
     for (tier, last) in Tier::ALL.into_iter().zip(&mut passed.burning) {
         let holds = burns(figures, tier);
         let (long, _) = tier.windows();
+        let quiet = long.seconds().saturating_mul(NS_PER_SECOND);
         match last {
-            Some(held) if holds => *held = now,
-            Some(held) => {
-                let quiet = long.seconds().saturating_mul(NS_PER_SECOND);
-                if now.saturating_sub(*held) >= quiet {
-                    let (budget, subject) = (Arc::clone(&figures.budget), figures.subject.clone());
-                    due.push(Change::Rearmed { budget, subject, tier });
-                }
+            // First, because nobody looks at a subject while nothing is known of it.
+            Some(held) if now.saturating_sub(*held) >= quiet => {
+                let (budget, subject) = (Arc::clone(&figures.budget), figures.subject.clone());
+                due.push(Change::Rearmed { budget, subject, tier });
             }
+            Some(held) if holds => *held = now,
+            Some(_) => {}
             None if holds && figures.budget.burn && !faster => {
                 let per_hour = figures.burn(long).per_hour;
                 due.push(crossed(figures, Threshold::Burn(tier), Some(per_hour)));
