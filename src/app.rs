@@ -3,6 +3,7 @@
 //! Start: ledger (recover) → metrics → recorder → index follower → admin → proxy listener last.
 //! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
 
+mod budgets;
 mod export;
 mod files;
 mod listeners;
@@ -21,6 +22,7 @@ use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use budgets::BudgetWatch;
 use files::{instance_id, secret_file, token_file};
 pub use files::{random_hex, write_private};
 use listeners::{Listeners, tls_acceptor};
@@ -29,6 +31,7 @@ pub use prices::price_book;
 use secrets::secret_value;
 use tick::{Watch, tick};
 
+use crate::accounting::price_book::PriceBook;
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
@@ -114,12 +117,7 @@ pub async fn start(config: &Config) -> Result<App> {
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let seen_prices = prices::versions(&config.pricing);
     let prices = prices::current(config, clock)?;
-    let origin = Origin { instance: instance_id(dir)?, boot: random_hex(8) };
-    logging::identify(&origin.instance, &origin.boot);
-    let (ledger, recovery) = open_ledger(config, origin, clock)?;
-    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
-    let metrics = Arc::new(Metrics::new()?);
-    let recorder = Arc::new(Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret)));
+    let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
     let first = recorder.ledger().head();
     record_start(&recorder, config, &recovery).await?;
 
@@ -137,7 +135,9 @@ pub async fn start(config: &Config) -> Result<App> {
     let gate = gate(config, &recorder, &tasks, &force)?;
     let ready = Ready::new(config, &listeners)?;
     let tls = tls_acceptor(config)?;
+    budgets.deliver(&operator_tasks, &stop_operators);
     let watch = Watch {
+        budgets,
         keys: Arc::clone(&gate.keys),
         operator: Arc::clone(&operator),
         prices: LivePrices::new(config.pricing.clone(), seen_prices),
@@ -213,6 +213,25 @@ impl App {
         .await??;
         Ok(())
     }
+}
+
+/// The ledger, recovered, and what counts what is written into it.
+fn open_recorder(
+    config: &Config,
+    clock: Clock,
+    prices: PriceBook,
+) -> Result<(Arc<Recorder>, Recovery, BudgetWatch)> {
+    let dir = &config.ledger.dir;
+    let instance = instance_id(dir)?;
+    let origin = Origin { instance: instance.clone(), boot: random_hex(8) };
+    logging::identify(&origin.instance, &origin.boot);
+    let (ledger, recovery) = open_ledger(config, origin, clock)?;
+    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
+    let metrics = Arc::new(Metrics::new()?);
+    let budgets = BudgetWatch::open(config, &instance, ledger.head(), clock)?;
+    budgets.expose(&metrics, clock)?;
+    let recorder = Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret));
+    Ok((Arc::new(recorder.with_budgets(budgets.shared())), recovery, budgets))
 }
 
 /// Writes down what recovery found, closes what was open, and says that this process begins.
@@ -322,7 +341,8 @@ fn gate(
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
-    let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
+    let key = config.upstream.key.as_ref();
+    let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),

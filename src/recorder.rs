@@ -9,6 +9,7 @@
 
 mod batches;
 mod charging;
+mod spending;
 
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -26,6 +27,7 @@ use crate::accounting::estimate::{Calibration, Range};
 use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
 use crate::anthropic::{Metered, RateLimits};
+use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
 use crate::logging;
@@ -45,6 +47,7 @@ const HASHED_BYTES_MAX: usize = 1024;
 pub struct Recorder {
     ledger: Ledger,
     metrics: Arc<Metrics>,
+    budgets: Option<Arc<Budgets>>,
     clock: Clock,
     prices: ArcSwap<PriceBook>,
     identifiers: HashKey,
@@ -117,6 +120,7 @@ impl Recorder {
         Recorder {
             ledger,
             metrics,
+            budgets: None,
             clock,
             prices,
             identifiers,
@@ -125,6 +129,13 @@ impl Recorder {
             fetched,
             first,
         }
+    }
+
+    /// Counts charges and errors in `budgets` too, once they are in the ledger.
+    #[must_use]
+    pub fn with_budgets(mut self, budgets: Arc<Budgets>) -> Recorder {
+        self.budgets = (!budgets.is_idle()).then_some(budgets);
+        self
     }
 
     /// The clock that stamps entries.
@@ -209,8 +220,12 @@ impl Recorder {
     }
 
     /// Records a fact that belongs to no exchange.
-    pub async fn record(&self, entry: &Entry) -> Result<(), LedgerError> {
-        self.append(entry, Purpose::Running).await
+    pub async fn record(&self, entry: &Entry) -> Result<Written, LedgerError> {
+        let written = self.append(entry, Purpose::Running).await?;
+        if let (Entry::Reattributed(_), Some(budgets)) = (entry, &self.budgets) {
+            budgets.stale();
+        }
+        Ok(written)
     }
 
     /// Lets other prices hold for calls from now on; tells whether they differ. The change is in
@@ -226,9 +241,10 @@ impl Recorder {
         Ok(true)
     }
 
-    async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<(), LedgerError> {
+    async fn append(&self, entry: &Entry, purpose: Purpose) -> Result<Written, LedgerError> {
         let (position, stamp) = self.append_now(entry, purpose)?;
-        self.durable(position, stamp).await.map(drop)
+        let is_there = self.durable(position, stamp).await?;
+        Ok(Written { sequence: position.sequence.filter(|_| is_there), stamp })
     }
 
     fn append_now(
@@ -258,6 +274,15 @@ impl Recorder {
         let age = stamp.mono_ns.saturating_sub(started_ns);
         day_of(stamp.wall_ns.saturating_sub(age))
     }
+}
+
+/// An entry that was appended.
+#[derive(Clone, Copy, Debug)]
+pub struct Written {
+    /// Its place in the ledger; `None` where it is not there after all (`observe` mode).
+    pub sequence: Option<u64>,
+    /// The moment it holds.
+    pub stamp: Stamp,
 }
 
 /// The UTC day of a moment in nanoseconds since 1970.
@@ -293,8 +318,9 @@ impl OpenExchange {
         let Some(open) = self.open.take() else { return };
         let entry = Entry::Closed(Box::new(self.recorder.closing(&open, *ending)));
         if open.recorded {
-            if let Err(error) = self.recorder.append(&entry, Purpose::Running).await {
-                self.recorder.lost(&entry, &error);
+            match self.recorder.append(&entry, Purpose::Running).await {
+                Ok(written) => self.recorder.spent(&open.opening, &entry, written),
+                Err(error) => self.recorder.lost(&entry, &error),
             }
         } else {
             self.recorder.metrics.health.unrecorded.inc();
@@ -339,7 +365,9 @@ impl Recorder {
                 Ok((position, _)) if position.sequence.is_none() => {
                     self.metrics.health.unrecorded.inc()
                 }
-                Ok(_) => {}
+                Ok((Position { sequence }, stamp)) => {
+                    self.spent(&open.opening, &entry, Written { sequence, stamp });
+                }
                 Err(error) => self.lost(&entry, &error),
             }
         }

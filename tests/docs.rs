@@ -69,7 +69,7 @@ fn source(folder: &str) -> String {
 }
 
 fn families_in_source() -> Families {
-    let source = source("src/metrics");
+    let (source, budgets) = (source("src/metrics"), read("src/budgets/families.rs"));
     let call = r#"build\s*\.(\w+)\(\s*"(\w+)",\s*"[^"]*",?\s*(?:&\[([^\]]*)\])?"#;
     let mut families = Families::new();
     for found in groups(call, &source) {
@@ -87,11 +87,24 @@ fn families_in_source() -> Families {
         let labels = labels.iter().map(|label| label[0]).chain(own.iter().copied());
         families.insert(name.to_owned(), (kind.to_owned(), labels.map(str::to_owned).collect()));
     }
-    for found in groups(r#""((?:claude|weighbridge)_\w+)""#, &source) {
+    families.extend(budget_families(&budgets));
+    for found in groups(r#""((?:claude|weighbridge)_\w+)""#, &format!("{source}{budgets}")) {
         assert!(families.contains_key(found[0]), "{} is made in a way not known here", found[0]);
     }
     families.values_mut().for_each(|(_, labels)| labels.sort());
     families
+}
+
+/// Families that are made from a list of their own, labels by name or in place.
+fn budget_families(source: &str) -> Families {
+    let labels = |written: &str| -> Vec<String> {
+        let named = format!(r"const {written}: [^=]+= &\[([^\]]*)\]");
+        let list = if written.starts_with('&') { written } else { groups(&named, source)[0][0] };
+        groups(r#""(\w+)""#, list).iter().map(|label| label[0].to_owned()).collect()
+    };
+    let call = r#"(gauge|counter)\(\s*"(\w+)",\s*"[^"]*",\s*(&\[[^\]]*\]|[A-Z]+)"#;
+    let found = groups(call, source).into_iter();
+    found.map(|found| (found[1].to_owned(), (found[0].to_owned(), labels(found[2])))).collect()
 }
 
 fn families_on_the_page() -> Families {
@@ -181,7 +194,8 @@ fn keys_in_source() -> BTreeSet<String> {
     let list = file.split("const SECTIONS").nth(1).unwrap().split(';').nth(1).unwrap();
     let sections: Vec<_> = groups(r#""([A-Z]+)_""#, list).concat();
     assert!(sections.len() > 4, "{list}");
-    let key = format!(r#""((?:{})\.\w+)""#, sections.join("|").to_lowercase());
+    let sections = sections.join("|").to_lowercase();
+    let key = format!(r#""((?:{sections}|budget\.NAME|notify\.NAME)\.\w+)""#);
     let mut keys = BTreeSet::new();
     for entry in fs::read_dir(root().join("src/config")).unwrap().flatten() {
         let source = fs::read_to_string(entry.path()).unwrap();
@@ -191,22 +205,29 @@ fn keys_in_source() -> BTreeSet<String> {
     keys
 }
 
+/// The keys of tables that have no name of their own: `check` shows these in any case.
+fn standing_keys() -> BTreeSet<String> {
+    keys_in_source().into_iter().filter(|key| !key.contains(".NAME.")).collect()
+}
+
 #[test]
 fn every_key_is_documented_and_no_other() {
     let source = keys_in_source();
     assert!(source.len() > 20, "{source:?}");
     let page = read("docs/configuration.md");
-    let rows = groups(r"(?m)^\| `([a-z]+\.[a-z_]+)` \| .+ \| .+ \|$", &page);
+    let rows = groups(r"(?m)^\| `([a-z]+(?:\.NAME)?\.[a-z_]+)` \| .+ \| .+ \|$", &page);
     let page: BTreeSet<String> = rows.iter().map(|row| row[0].to_owned()).collect();
     assert_eq!(page, source);
 
     let mut section = String::new();
     let mut example = BTreeSet::new();
     for line in read("deploy/weighbridge.example.toml").lines() {
-        for found in groups(r"^\[(\w+)\]|^(?:# )?([a-z_]+) = ", line) {
-            match found[0] {
-                "" => drop(example.insert(format!("{section}.{}", found[1]))),
-                name => name.clone_into(&mut section),
+        let table = r"^(?:# )?\[(\w+)(\.[a-z-]+)?\]$|^(?:# )?([a-z_]+) = ";
+        for found in groups(table, line) {
+            match (found[0], found[1]) {
+                ("", _) => drop(example.insert(format!("{section}.{}", found[2]))),
+                (name, "") => name.clone_into(&mut section),
+                (name, _) => section = format!("{name}.NAME"),
             }
         }
     }
@@ -217,23 +238,47 @@ fn every_key_is_documented_and_no_other() {
 fn the_example_sets_the_defaults() {
     let values = |command: &mut Command| -> BTreeMap<String, String> {
         let text = output(command);
-        let rows = groups(r"(?m)^(\w+\.\w+) +(\S+)", &text);
+        // Two blanks end a value: a list has single ones.
+        let rows = groups(r"(?m)^(\w+(?:\.[a-z-]+)?\.\w+) +(\S+(?: \S+)*?)(?:  | \w+$)", &text);
         rows.iter().map(|row| (row[0].to_owned(), row[1].to_owned())).collect()
     };
     let defaults = values(weighbridge().arg("check"));
-    assert_eq!(defaults.keys().cloned().collect::<BTreeSet<_>>(), keys_in_source());
+    assert_eq!(defaults.keys().cloned().collect::<BTreeSet<_>>(), standing_keys());
     let example = root().join("deploy/weighbridge.example.toml");
     assert_eq!(values(weighbridge().arg("check").arg("--config").arg(&example)), defaults);
 
     // What is commented out is right too, once it is set.
     let text = read("deploy/weighbridge.example.toml");
-    let all = Regex::new(r"(?m)^# ([a-z_]+ = )").unwrap().replace_all(&text, "$1").into_owned();
+    let commented = Regex::new(r"(?m)^# ([a-z_]+ = |\[[a-z.-]+\]$)").unwrap();
+    let all = commented.replace_all(&text, "$1").into_owned();
     let all = Regex::new(r"(?m)^files = .*$").unwrap().replace_all(&all, "").into_owned();
     let dir = tempfile::tempdir().unwrap();
     let file = dir.path().join("all.toml");
     fs::write(&file, all).unwrap();
     let set = values(weighbridge().arg("check").arg("--config").arg(&file));
     assert_eq!(set["upstream.key"], "env:ANTHROPIC_API_KEY");
+    assert_eq!(set["budget.search-month.session_usd"], "25");
+
+    // A table with a name has what is required, and the defaults of the page for the rest.
+    fs::write(
+        &file,
+        "[budget.NAME]\nusd = '1'\n[notify.NAME]\nurl = 'http://x'\n".replace("NAME", "a"),
+    )
+    .unwrap();
+    let least = values(weighbridge().arg("check").arg("--config").arg(&file));
+    let named = |(key, value): (&String, &String)| {
+        let key = key
+            .strip_prefix("budget.a.")
+            .map(|rest| format!("budget.NAME.{rest}"))
+            .or_else(|| key.strip_prefix("notify.a.").map(|rest| format!("notify.NAME.{rest}")))?;
+        Some((key, value.clone()))
+    };
+    let least: BTreeMap<String, String> = least.iter().filter_map(named).collect();
+    let all: BTreeSet<String> = least.keys().cloned().chain(standing_keys()).collect();
+    assert_eq!(all, keys_in_source());
+    let required = ["budget.NAME.usd", "notify.NAME.url"];
+    let least = least.into_iter().filter(|(key, _)| !required.contains(&key.as_str()));
+    let defaults: BTreeMap<String, String> = defaults.into_iter().chain(least).collect();
 
     let page = read("docs/configuration.md");
     for (key, value) in defaults.iter().filter(|(key, value)| *value != "–" && *key != "ledger.dir")

@@ -1,6 +1,7 @@
 //! What a call costs and who pays for it. Pure: knows no HTTP, no SQL, no clock, no float.
 
 pub mod attribution;
+pub mod budget;
 pub mod call;
 pub mod charge;
 pub mod estimate;

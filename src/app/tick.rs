@@ -8,6 +8,7 @@ use std::time::Duration;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 
+use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
 use crate::corrections;
@@ -22,6 +23,7 @@ const TICK: Duration = Duration::from_secs(1);
 
 /// What is looked at.
 pub(super) struct Watch {
+    pub(super) budgets: BudgetWatch,
     pub(super) keys: Arc<LiveKeys>,
     pub(super) operator: Arc<Operator>,
     pub(super) prices: LivePrices,
@@ -41,7 +43,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
             () = watch.reload.notified() => true,
             () = stop.cancelled() => return,
         };
-        let Watch { keys, operator, prices, data_dir, .. } = &mut watch;
+        let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
         operator.look();
         if let Some(log) = logging::control() {
@@ -55,6 +57,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         }
         prices.refresh(&operator.recorder, asked).await;
         record_corrections(&operator.recorder, data_dir).await;
+        budgets.step(&operator.recorder).await;
     }
 }
 

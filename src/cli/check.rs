@@ -24,11 +24,12 @@ impl CheckArgs {
     ) -> Result<(), CliError> {
         let config = self.stand.config(surroundings, &StandArgs::nothing())?;
         let width = config.settings.iter().map(|s| s.value.len()).max().unwrap_or(0).clamp(5, 48);
-        let mut text = format!("{:<28} {:<width$} from\n", "key", "value");
+        let keys = config.settings.iter().map(|s| s.key.len()).max().unwrap_or(0).clamp(28, 48);
+        let mut text = format!("{:<keys$} {:<width$} from\n", "key", "value");
         for setting in &config.settings {
             let value = if setting.value.is_empty() { "–" } else { &setting.value };
             let from = setting.source.name();
-            text.push_str(&format!("{:<28} {value:<width$} {from}\n", setting.key));
+            text.push_str(&format!("{:<keys$} {value:<width$} {from}\n", setting.key));
         }
         let book = app::price_book(&config.pricing)
             .map_err(|error| CliError::Usage(format!("{error:#}")))?;

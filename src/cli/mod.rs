@@ -1,6 +1,7 @@
 //! Commands: one file each. Arguments in, one plain sentence on standard error when something is
 //! wrong, exit code 0, 1 (a check or the work failed) or 2 (bad usage or bad input).
 
+mod budgets;
 mod check;
 mod demo;
 mod error;
@@ -58,6 +59,8 @@ enum Command {
     Exchanges(exchanges::ExchangesArgs),
     /// Recent sessions, or one as a timeline
     Sessions(sessions::SessionsArgs),
+    /// How every budget stands: used, forecast, time left
+    Budgets(budgets::BudgetsArgs),
     /// Virtual keys and known key fingerprints: who pays
     Keys(keys::KeysArgs),
     /// Move past spend to another team, visibly
@@ -193,6 +196,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Report(args) => args.run(&mut output, terminal, dirs)?,
         Command::Exchanges(args) => args.run(&mut output, terminal, dirs)?,
         Command::Sessions(args) => args.run(&mut output, terminal, dirs)?,
+        Command::Budgets(args) => args.run(&mut output, surroundings)?,
         Command::Keys(args) => args.run(&mut output, surroundings)?,
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,

@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
+use super::{budget, notify};
 use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
@@ -20,6 +21,10 @@ pub struct File {
     pub otlp: Otlp,
     /// What is said on standard error.
     pub log: Log,
+    /// Limits on spend, by name.
+    pub budget: budget::Tables,
+    /// Where crossings are told, by name.
+    pub notify: notify::Tables,
 }
 
 /// `[upstream]`

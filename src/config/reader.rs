@@ -102,6 +102,32 @@ impl Setting {
     }
 }
 
+/// A key of a table with a name of its own: `budget.NAME.usd` becomes `budget.search.usd`.
+pub(super) fn keyed(key: &str, name: &str) -> Cow<'static, str> {
+    Cow::Owned(key.replacen("NAME", name, 1))
+}
+
+/// The names of all `[section.NAME]` tables, each once, in order.
+pub(super) fn table_names<'f, N: Iterator<Item = &'f String>>(
+    reader: &Reader<'f>,
+    section: &str,
+    names: impl Fn(&'f File) -> N,
+) -> Result<Vec<String>, ConfigError> {
+    let mut found = std::collections::BTreeSet::new();
+    for layer in reader.layers {
+        for name in names(&layer.file) {
+            let plain = |b: u8| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-';
+            if !(1..=64).contains(&name.len()) || !name.bytes().all(plain) {
+                let (key, value) = (Cow::Owned(format!("{section}.{name}")), name.clone());
+                let problem = "name it with 1 to 64 lower-case letters, digits or -".to_owned();
+                return Err(ConfigError { key, value, source_name: layer.source, problem });
+            }
+            found.insert(name.clone());
+        }
+    }
+    Ok(found.into_iter().collect())
+}
+
 pub(super) fn duration(text: &str) -> Result<Duration, String> {
     let wrong = "write a time like 10s, 500ms or 15m, above zero";
     let signed = text.parse::<jiff::SignedDuration>().map_err(|_| wrong.to_owned())?;

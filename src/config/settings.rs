@@ -4,8 +4,10 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::budget::{self, BudgetConfig};
 use super::file::{File, Layer};
 use super::log::{self, LogConfig};
+use super::notify::{self, ChannelConfig};
 use super::otlp::{OtelVariables, OtlpConfig, read_otlp};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
@@ -28,6 +30,10 @@ pub struct Config {
     pub otlp: OtlpConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[budget.NAME]`, by name.
+    pub budgets: Vec<BudgetConfig>,
+    /// `[notify.NAME]`, by name.
+    pub channels: Vec<ChannelConfig>,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
 }
@@ -149,7 +155,10 @@ impl Config {
         let pricing = read_pricing(&mut reader);
         let otlp = read_otlp(&mut reader, otel)?;
         let log = log::read(&mut reader)?;
-        Ok(Config { upstream, listen, ledger, pricing, otlp, log, settings: reader.settings })
+        let channels = notify::read(&mut reader)?;
+        let budgets = budget::read(&mut reader, &channels)?;
+        let settings = reader.settings;
+        Ok(Config { upstream, listen, ledger, pricing, otlp, log, budgets, channels, settings })
     }
 }
 

@@ -16,6 +16,7 @@ use tokio::sync::watch;
 
 use super::correction;
 use super::row::{Row, RowWriter};
+use super::spend;
 use super::store::{self, State, Store};
 use super::wire::{BatchFact, Fact, LineParser};
 use super::{IndexError, LOCK, WANTED};
@@ -217,6 +218,7 @@ fn write_rows(
                 waiting.clear();
                 correction::apply(connection, correction.index, &correction.body)?;
             }
+            Some(Fact::Notice(kind, line)) => spend::insert_notice(connection, kind, &line)?,
             Some(Fact::Other) => {}
             None => damaged += 1,
         }

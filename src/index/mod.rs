@@ -23,6 +23,7 @@ mod correction;
 mod queries;
 mod reading;
 mod row;
+mod spend;
 mod store;
 mod wire;
 

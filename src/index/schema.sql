@@ -83,3 +83,12 @@ CREATE TABLE corrections (
     id       TEXT PRIMARY KEY,
     sequence INTEGER NOT NULL
 ) STRICT, WITHOUT ROWID;
+
+-- What was worth telling somebody: crossings of budgets, classes of errors. Learned from here at a
+-- start: what has fired, and what is not delivered yet.
+CREATE TABLE notices (
+    sequence INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,           -- nanoseconds since 1970 (UTC)
+    kind     TEXT NOT NULL,
+    body     TEXT NOT NULL               -- JSON, as it stands in the ledger
+) STRICT;

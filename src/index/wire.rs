@@ -17,6 +17,8 @@ use crate::record::encoding::KindFinder;
 
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
+/// The kinds of entry that tell somebody something.
+const NOTICES: [&str; 3] = ["budget_crossed", "budget_rearmed", "error_class_seen"];
 /// Kinds of token.
 const KINDS: usize = TokenKind::ALL.len();
 
@@ -28,6 +30,8 @@ pub(super) enum Fact<'a> {
     Closed(Envelope<'a, Closed<'a>>),
     Batch(BatchFact<'a>),
     Reattributed(Box<Envelope<'a, Reattributed>>),
+    /// A notice of this kind.
+    Notice(&'static str, Box<Envelope<'a, &'a RawValue>>),
     /// Some other kind of entry.
     Other,
 }
@@ -327,7 +331,12 @@ impl LineParser {
             b"closed" => serde_json::from_slice(line).ok().map(Fact::Closed),
             b"reattributed" => serde_json::from_slice(line).ok().map(Fact::Reattributed),
             kind if kind.starts_with(BATCH_MARK) => self.parse_batch(line).map(Fact::Batch),
-            _ => serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other),
+            kind => match NOTICES.into_iter().find(|known| known.as_bytes() == kind) {
+                Some(known) => {
+                    serde_json::from_slice(line).ok().map(|line| Fact::Notice(known, line))
+                }
+                None => serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other),
+            },
         }
     }
 

@@ -73,6 +73,9 @@ impl Draft {
             Entry::BatchCreated(body) => serde_json::to_writer(&mut head, body)?,
             Entry::BatchResult(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Reattributed(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BudgetCrossed(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BudgetRearmed(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ErrorClassSeen(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -188,6 +191,9 @@ impl<'a> Line<'a> {
             "batch_created" => Entry::BatchCreated(serde_json::from_str(body)?),
             "batch_result" => Entry::BatchResult(serde_json::from_str(body)?),
             "reattributed" => Entry::Reattributed(serde_json::from_str(body)?),
+            "budget_crossed" => Entry::BudgetCrossed(serde_json::from_str(body)?),
+            "budget_rearmed" => Entry::BudgetRearmed(serde_json::from_str(body)?),
+            "error_class_seen" => Entry::ErrorClassSeen(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

@@ -5,6 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::batch::{BatchCreated, BatchResult};
 use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
+use super::notice::{BudgetCrossed, BudgetRearmed, ErrorClassSeen};
 
 /// One immutable fact. The kind's name stands in the line's `kind`, the rest in its `body`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -31,6 +32,12 @@ pub enum Entry {
     BatchResult(Box<BatchResult>),
     /// Past spend moves to another cost centre.
     Reattributed(Box<Reattributed>),
+    /// A budget's threshold was crossed.
+    BudgetCrossed(Box<BudgetCrossed>),
+    /// A burn tier of a budget can fire again.
+    BudgetRearmed(BudgetRearmed),
+    /// The API answered with an error of a class that is watched.
+    ErrorClassSeen(ErrorClassSeen),
 }
 
 /// A process took the ledger over.
@@ -112,6 +119,9 @@ impl Entry {
             Entry::BatchCreated(_) => "batch_created",
             Entry::BatchResult(_) => "batch_result",
             Entry::Reattributed(_) => "reattributed",
+            Entry::BudgetCrossed(_) => "budget_crossed",
+            Entry::BudgetRearmed(_) => "budget_rearmed",
+            Entry::ErrorClassSeen(_) => "error_class_seen",
         }
     }
 }

@@ -8,8 +8,10 @@ pub mod correction;
 pub mod encoding;
 pub mod entry;
 pub mod exchange;
+pub mod notice;
 
 pub use correction::Reattributed;
 pub use encoding::{Line, Stamp};
 pub use entry::Entry;
 pub use exchange::{ChargeRecord, Closing, LineRecord, Opening, Outcome};
+pub use notice::{BudgetCrossed, BudgetRearmed, ErrorClassSeen, Notice, Noticed};

@@ -7,14 +7,14 @@ use std::sync::{Arc, Mutex, PoisonError, Weak};
 use jiff::ToSpan;
 use tokio::sync::OnceCell;
 
-use super::{Open, OpenExchange, Recorder, charging, served_model};
+use super::{Open, OpenExchange, Recorder, Written, charging, served_model};
 use crate::accounting::call::{Dated, Facts, Refusal, ResultKind};
 use crate::accounting::price_book::PriceBook;
 use crate::accounting::{Call, Flag};
 use crate::anthropic::batch::BatchEnd;
 use crate::anthropic::{BatchItem, BatchReader, Metered};
 use crate::index::{self, KnownBatch, Maker};
-use crate::ledger::Purpose;
+use crate::ledger::{Position, Purpose};
 use crate::privacy::Identifier;
 use crate::record::batch::{BatchCreated, BatchResult, BatchTally};
 use crate::record::{ChargeRecord, Entry, Opening};
@@ -130,6 +130,7 @@ impl Intake {
         self.tally.priced += 1;
         let result = self.result(recorder, name, item.metered);
         let entry = Entry::BatchResult(Box::new(result));
+        let mut written = None;
         if !self.recorded {
             recorder.metrics.health.unrecorded.inc();
         } else {
@@ -137,7 +138,7 @@ impl Intake {
                 Ok((position, _)) if position.sequence.is_none() => {
                     recorder.metrics.health.unrecorded.inc();
                 }
-                Ok(_) => {}
+                Ok((Position { sequence }, stamp)) => written = Some(Written { sequence, stamp }),
                 Err(error) => {
                     // The next fetch finds it as new as it is.
                     known.items.remove(&bits);
@@ -150,6 +151,9 @@ impl Intake {
         drop(known);
         if let Entry::BatchResult(result) = &entry {
             recorder.metrics.batch_result(result);
+            if let Some(written) = written {
+                recorder.spent_by_batch(result, written);
+            }
         }
     }
 

@@ -4,6 +4,7 @@
 //! turns it into text. [`exchange`] and [`session`] do the same for single exchanges and for
 //! sessions.
 
+pub mod budget;
 pub mod dimension;
 pub mod exchange;
 pub mod focus;
@@ -20,6 +21,7 @@ pub mod text;
 pub mod waste;
 pub mod words;
 
+pub use budget::{budget_json, budget_table};
 pub use dimension::Dimension;
 pub use exchange::Exchange;
 pub use focus::Focus;

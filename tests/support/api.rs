@@ -87,16 +87,21 @@ impl Drop for Fake {
 impl Fake {
     /// Plain HTTP/1.1.
     pub async fn start(scenario: &str) -> Fake {
-        Fake::listen(scenario, None).await
+        Fake::listen(scenario, None, "127.0.0.1:0").await
+    }
+
+    /// Plain HTTP/1.1 at an address that was free a moment ago.
+    pub async fn start_at(address: SocketAddr, scenario: &str) -> Fake {
+        Fake::listen(scenario, None, &address.to_string()).await
     }
 
     /// TLS with a certificate of its own authority; `protocols` as in ALPN.
     pub async fn start_tls(scenario: &str, protocols: &[&str]) -> Fake {
-        Fake::listen(scenario, Some(protocols)).await
+        Fake::listen(scenario, Some(protocols), "127.0.0.1:0").await
     }
 
-    async fn listen(scenario: &str, tls: Option<&[&str]>) -> Fake {
-        let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
+    async fn listen(scenario: &str, tls: Option<&[&str]>, at: &str) -> Fake {
+        let listener = TcpListener::bind(at).await.unwrap();
         let address = listener.local_addr().unwrap();
         let book = Book { scenario: scenario.to_owned(), ..Book::default() };
         let shared = Shared { book: Arc::new(Mutex::new(book)), gate: Arc::new(Semaphore::new(0)) };

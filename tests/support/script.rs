@@ -196,6 +196,7 @@ pub fn action(request: &Request<'_>) -> Action {
             let body: Vec<u8> = (0..count).map(|i: usize| (i % 251) as u8).collect();
             Reply::new(200, "application/octet-stream", body)
         }
+        (_, "/api/v2/alerts") => Reply::json(200, ""),
         (_, "/echo") => Reply::new(200, "application/json", request.body.to_string()),
         (_, path) => Reply::json(404, message::error("not_found_error", path)),
     };
