@@ -247,3 +247,9 @@ pub async fn call(address: SocketAddr, request: &Request) -> Response {
     raw.send(request).await;
     raw.response().await
 }
+
+/// The status that a server answers with; `None` where nobody listens yet.
+pub async fn ready(address: SocketAddr, path: &str) -> Option<u16> {
+    TcpStream::connect(address).await.ok()?;
+    Some(call(address, &Request::new("GET", path)).await.status)
+}
