@@ -4,30 +4,31 @@
 //! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
 
 mod budgets;
+mod export;
+mod files;
+mod listeners;
 mod prices;
+mod secrets;
 mod tick;
 
 use std::fs;
-use std::io::{self, Write};
-use std::net::SocketAddr;
-use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
-use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
-use anyhow::{Context, Result, anyhow};
-use hyper::header::HeaderValue;
-use tokio::net::TcpListener;
+use anyhow::{Context, Result};
 use tokio::sync::Notify;
-use tokio_rustls::TlsAcceptor;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
-use uuid::Uuid;
 
 use budgets::BudgetWatch;
+use files::{instance_id, secret_file, token_file};
+pub use files::{random_hex, write_private};
+use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
 pub use prices::price_book;
+use secrets::secret_value;
 use tick::{Watch, tick};
 
 use crate::accounting::price_book::PriceBook;
@@ -35,11 +36,13 @@ use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
-use crate::config::{Config, DurabilityName, LedgerModeName, SecretRef};
+use crate::config::{Config, DurabilityName, LedgerModeName};
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
+use crate::logging;
 use crate::metrics::Metrics;
+use crate::otlp::Export;
 use crate::outbound::Route;
 use crate::privacy::identifier::HashKey;
 use crate::proxy::upstream::Upstream;
@@ -51,8 +54,6 @@ use crate::recorder::Recorder;
 
 /// How long dropped tasks may take to wind up.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
-/// A `command:` secret must come within this time.
-const SECRET_COMMAND_TIMEOUT: Duration = Duration::from_secs(10);
 
 /// Addresses and secrets of a running sidecar: what `--ready-file` holds.
 #[derive(Clone, Debug)]
@@ -67,6 +68,19 @@ pub struct Ready {
     pub hook_token: String,
     /// For the admin API.
     pub admin_token: String,
+}
+
+impl Ready {
+    fn new(config: &Config, listeners: &Listeners) -> Result<Ready> {
+        let dir = &config.ledger.dir;
+        Ok(Ready {
+            api: listeners.api_url(config),
+            admin: listeners.admin_url(),
+            telemetry: listeners.telemetry_url(),
+            hook_token: token_file(dir, "hook.token")?,
+            admin_token: token_file(dir, "admin.token")?,
+        })
+    }
 }
 
 /// A running sidecar.
@@ -85,6 +99,8 @@ pub struct App {
     stop_operators: CancellationToken,
     follower: std::thread::JoinHandle<()>,
     stop_follower: Arc<AtomicBool>,
+    export: Export,
+    stop_export: CancellationToken,
     reload: Arc<Notify>,
     drain_timeout: Duration,
 }
@@ -102,14 +118,12 @@ pub async fn start(config: &Config) -> Result<App> {
     let seen_prices = prices::versions(&config.pricing);
     let prices = prices::current(config, clock)?;
     let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
+    let first = recorder.ledger().head();
     record_start(&recorder, config, &recovery).await?;
 
-    let operator = Arc::new(Operator {
-        recorder: Arc::clone(&recorder),
-        progress_ns: AtomicU64::new(clock.mono_ns()),
-        indexed: AtomicU64::new(0),
-        accepting: AtomicBool::new(false),
-    });
+    let stop_export = CancellationToken::new();
+    let export = export::start(config, &recorder, first, &stop_export)?;
+    let operator = Arc::new(Operator::new(&recorder, export.positions()));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
@@ -119,13 +133,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let listeners = Listeners::bind(config).await?;
     let force = CancellationToken::new();
     let gate = gate(config, &recorder, &tasks, &force)?;
-    let ready = Ready {
-        api: listeners.api_url(config),
-        admin: listeners.admin_url(),
-        telemetry: listeners.telemetry_url(),
-        hook_token: token_file(dir, "hook.token")?,
-        admin_token: token_file(dir, "admin.token")?,
-    };
+    let ready = Ready::new(config, &listeners)?;
     let tls = tls_acceptor(config)?;
     budgets.deliver(&operator_tasks, &stop_operators);
     let watch = Watch {
@@ -160,6 +168,8 @@ pub async fn start(config: &Config) -> Result<App> {
         stop_operators,
         follower,
         stop_follower,
+        export,
+        stop_export,
         reload,
         drain_timeout: config.listen.drain_timeout,
     })
@@ -192,10 +202,12 @@ impl App {
         let _ = tokio::time::timeout(FORCE_TIMEOUT, self.operator_tasks.wait()).await;
         self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await?;
         self.stop_follower.store(true, Ordering::Relaxed);
-        let follower = self.follower;
+        self.stop_export.cancel();
+        let (follower, export) = (self.follower, self.export);
         let ledger = self.recorder.ledger().clone();
         tokio::task::spawn_blocking(move || {
             let _ = follower.join();
+            export.join();
             ledger.shutdown()
         })
         .await??;
@@ -212,6 +224,7 @@ fn open_recorder(
     let dir = &config.ledger.dir;
     let instance = instance_id(dir)?;
     let origin = Origin { instance: instance.clone(), boot: random_hex(8) };
+    logging::identify(&origin.instance, &origin.boot);
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
     let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
     let metrics = Arc::new(Metrics::new()?);
@@ -258,6 +271,7 @@ fn interrupted(exchange: &str) -> Closing {
         batch: None,
         charge: None,
         duration_us: 0,
+        error_class: None,
         error_type: None,
         exchange: exchange.to_owned(),
         flags: vec![crate::accounting::Flag::UsageUnknown],
@@ -327,8 +341,7 @@ fn gate(
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
-    let key = config.upstream.key.as_ref();
-    let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
+    let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),
@@ -344,173 +357,7 @@ fn gate(
     }))
 }
 
-struct Listeners {
-    api: TcpListener,
-    admin: TcpListener,
-    telemetry: Option<TcpListener>,
-}
-
-impl Listeners {
-    async fn bind(config: &Config) -> Result<Listeners> {
-        let listen = &config.listen;
-        Ok(Listeners {
-            api: bind("listen.api", listen.api).await?,
-            admin: bind("listen.admin", listen.admin).await?,
-            telemetry: match listen.telemetry {
-                None => None,
-                Some(address) => Some(bind("listen.telemetry", address).await?),
-            },
-        })
-    }
-
-    fn api_url(&self, config: &Config) -> String {
-        let scheme = if config.listen.tls.is_some() { "https" } else { "http" };
-        url(scheme, &self.api)
-    }
-
-    fn admin_url(&self) -> String {
-        url("http", &self.admin)
-    }
-
-    fn telemetry_url(&self) -> Option<String> {
-        self.telemetry.as_ref().map(|listener| url("http", listener))
-    }
-}
-
-fn url(scheme: &str, listener: &TcpListener) -> String {
-    let address = listener.local_addr().map(|a| a.to_string()).unwrap_or_default();
-    format!("{scheme}://{address}")
-}
-
-async fn bind(key: &str, address: SocketAddr) -> Result<TcpListener> {
-    TcpListener::bind(address).await.with_context(|| {
-        format!("{key} = {address} cannot be opened: is a sidecar running already? Port 0 picks a free one")
-    })
-}
-
-fn tls_acceptor(config: &Config) -> Result<Option<TlsAcceptor>> {
-    use rustls::pki_types::pem::PemObject;
-    use rustls::pki_types::{CertificateDer, PrivateKeyDer};
-    let Some((certificate, key)) = &config.listen.tls else { return Ok(None) };
-    let chain = CertificateDer::pem_file_iter(certificate)
-        .and_then(Iterator::collect::<Result<Vec<_>, _>>)
-        .map_err(|error| anyhow!("listen.tls_certificate {}: {error}", certificate.display()))?;
-    let key = PrivateKeyDer::from_pem_file(key)
-        .map_err(|error| anyhow!("listen.tls_key {}: {error}", key.display()))?;
-    let provider = Arc::new(rustls::crypto::aws_lc_rs::default_provider());
-    let mut server = rustls::ServerConfig::builder_with_provider(provider)
-        .with_safe_default_protocol_versions()?
-        .with_no_client_auth()
-        .with_single_cert(chain, key)?;
-    server.alpn_protocols = vec![b"http/1.1".to_vec()];
-    Ok(Some(TlsAcceptor::from(Arc::new(server))))
-}
-
-/// Fetches a secret from where it is kept. It is never shown and never written down. `setting` is
-/// the key of the configuration that names it.
-fn secret_text(setting: &str, reference: &SecretRef) -> Result<String> {
-    let text = match reference {
-        SecretRef::Environment(name) => environment(name)
-            .with_context(|| format!("{setting} = env:{name}, but {name} is not set"))?,
-        SecretRef::File(path) => fs::read_to_string(path)
-            .with_context(|| format!("{setting} = file:{} cannot be read", path.display()))?,
-        SecretRef::Command(line) => run_secret_command(setting, line)?,
-    };
-    Ok(text.trim().to_owned())
-}
-
-/// A secret as the value of a header.
-fn secret_value(setting: &str, reference: &SecretRef) -> Result<HeaderValue> {
-    header_value(setting, &secret_text(setting, reference)?)
-}
-
-fn header_value(setting: &str, text: &str) -> Result<HeaderValue> {
-    let mut value = HeaderValue::from_str(text)
-        .map_err(|_| anyhow!("{setting} holds something that is not one line of text"))?;
-    value.set_sensitive(true);
-    Ok(value)
-}
-
-#[expect(clippy::disallowed_methods, reason = "a secret by reference names the variable to read")]
-fn environment(name: &str) -> Option<String> {
-    std::env::var(name).ok().filter(|value| !value.is_empty())
-}
-
-fn run_secret_command(setting: &str, line: &str) -> Result<String> {
-    let seconds = SECRET_COMMAND_TIMEOUT.as_secs().to_string();
-    let mut words = line.split_whitespace();
-    let program = words.next().unwrap_or_default();
-    let output = std::process::Command::new("timeout")
-        .arg(seconds)
-        .arg(program)
-        .args(words)
-        .stdin(std::process::Stdio::null())
-        .stderr(std::process::Stdio::null())
-        .output()
-        .with_context(|| format!("{setting} = command:{program} cannot be started"))?;
-    if !output.status.success() {
-        return Err(anyhow!("{setting} = command:{program} failed ({})", output.status));
-    }
-    Ok(String::from_utf8_lossy(&output.stdout).into_owned())
-}
-
-/// The instance's id: made at its first start and bound to its data directory.
-fn instance_id(dir: &Path) -> Result<String> {
-    keep(dir, "instance", || format!("wb-{}", random_hex(6)))
-}
-
-/// A token made at the first start, stable across restarts, readable by its owner only.
-fn token_file(dir: &Path, name: &str) -> Result<String> {
-    keep(dir, name, || random_hex(32))
-}
-
-fn secret_file(dir: &Path, name: &str) -> Result<[u8; 32]> {
-    let hex = keep(dir, name, || random_hex(32))?;
-    let hash = crate::audit::merkle::Hash::from_hex(&hex);
-    let wrong = || anyhow!("{} is damaged; restore it from a backup", dir.join(name).display());
-    hash.map(|hash| *hash.as_bytes()).ok_or_else(wrong)
-}
-
-/// Reads a small file of our own, or makes it (0600).
-fn keep(dir: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String> {
-    let path = dir.join(name);
-    match fs::read_to_string(&path) {
-        Ok(text) if !text.trim().is_empty() => return Ok(text.trim().to_owned()),
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => {}
-        Err(error) => return Err(error).with_context(|| path.display().to_string()),
-    }
-    let text = make();
-    write_private(&path, format!("{text}\n").as_bytes())?;
-    Ok(text)
-}
-
-/// Writes a file that only its owner can read, whole or not at all.
-pub fn write_private(path: &Path, bytes: &[u8]) -> Result<()> {
-    let temporary = PathBuf::from(format!("{}.new", path.display()));
-    let write = || -> io::Result<()> {
-        let mut options = fs::OpenOptions::new();
-        let mut file =
-            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(bytes)?;
-        file.sync_all()?;
-        fs::rename(&temporary, path)
-    };
-    write().with_context(|| format!("{} cannot be written", path.display()))
-}
-
 /// Random at every start, so that nobody outside can choose colliding keys.
 fn random_seed() -> u64 {
     std::hash::BuildHasher::hash_one(&std::hash::RandomState::new(), 0)
-}
-
-/// Random bytes as hexadecimal digits.
-pub fn random_hex(bytes: usize) -> String {
-    let mut random = vec![0_u8; bytes];
-    if aws_lc_rs::rand::fill(&mut random).is_err() {
-        // Without the system's random source TLS could not start either; a time-ordered UUID is
-        // unique, which is all that names need.
-        return Uuid::now_v7().simple().to_string();
-    }
-    random.iter().map(|byte| format!("{byte:02x}")).collect()
 }

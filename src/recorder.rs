@@ -26,10 +26,11 @@ use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
 use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
-use crate::anthropic::Metered;
+use crate::anthropic::{Metered, RateLimits};
 use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
+use crate::logging;
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
@@ -155,6 +156,12 @@ impl Recorder {
         self.prices.load_full()
     }
 
+    /// The metrics, to be kept by a thread of its own.
+    #[must_use]
+    pub fn shared_metrics(&self) -> Arc<Metrics> {
+        Arc::clone(&self.metrics)
+    }
+
     /// The metrics.
     #[must_use]
     pub fn metrics(&self) -> &Metrics {
@@ -254,9 +261,9 @@ impl Recorder {
     async fn durable(&self, position: Position, stamp: Stamp) -> Result<bool, LedgerError> {
         let position = self.ledger.durable(position).await?;
         let took = self.clock.mono_ns().saturating_sub(stamp.mono_ns);
-        self.metrics.append_seconds.observe(Duration::from_nanos(took).as_secs_f64());
+        self.metrics.health.append_seconds.observe(Duration::from_nanos(took).as_secs_f64());
         if position.sequence.is_none() {
-            self.metrics.unrecorded.inc();
+            self.metrics.health.unrecorded.inc();
         }
         Ok(position.sequence.is_some())
     }
@@ -316,14 +323,21 @@ impl OpenExchange {
                 Err(error) => self.recorder.lost(&entry, &error),
             }
         } else {
-            self.recorder.metrics.unrecorded.inc();
+            self.recorder.metrics.health.unrecorded.inc();
         }
         self.recorder.count(&open.opening, &entry);
     }
 }
 
 impl OpenExchange {
-    /// The same, without waiting for the disk: nobody is there to wait for.
+    /// Shows the API's rate limits as the head of the answer names them.
+    pub fn limits_seen(&self, limits: &RateLimits) {
+        if let Some(open) = &self.open {
+            self.recorder.metrics.limits_seen(&open.opening.team, limits);
+        }
+    }
+
+    /// Like [`OpenExchange::close`], without waiting for the disk: nobody is there to wait for.
     pub fn close_now(mut self, ending: Box<Ending>) {
         if let Some(open) = self.open.take() {
             self.recorder.close_now(&open, *ending);
@@ -345,10 +359,12 @@ impl Recorder {
     fn close_now(&self, open: &Open, ending: Ending) {
         let entry = Entry::Closed(Box::new(self.closing(open, ending)));
         if !open.recorded {
-            self.metrics.unrecorded.inc();
+            self.metrics.health.unrecorded.inc();
         } else {
             match self.append_now(&entry, Purpose::Running) {
-                Ok((position, _)) if position.sequence.is_none() => self.metrics.unrecorded.inc(),
+                Ok((position, _)) if position.sequence.is_none() => {
+                    self.metrics.health.unrecorded.inc()
+                }
                 Ok((Position { sequence }, stamp)) => {
                     self.spent(&open.opening, &entry, Written { sequence, stamp });
                 }
@@ -387,12 +403,13 @@ impl Recorder {
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
         flags.dedup();
-        let Metered { batch, usage, stop_reason, error_type: from_api, .. } = metered;
+        let Metered { batch, error_class, usage, stop_reason, error_type: from_api, .. } = metered;
         let from_api = from_api.map(|kind| self.identifier(kind.as_bytes()));
         Closing {
             batch,
             charge,
             duration_us: since_start(now),
+            error_class: error_class.map(Identifier::known),
             error_type: error_type.map(Identifier::known).or(from_api),
             exchange: open.opening.exchange.clone(),
             flags,
@@ -459,6 +476,16 @@ impl Recorder {
     fn count(&self, opening: &Opening, entry: &Entry) {
         let Entry::Closed(closing) = entry else { return };
         self.metrics.closed(opening, closing);
+        tracing::debug!(
+            exchange = %closing.exchange,
+            endpoint = opening.endpoint.name(),
+            team = %opening.team,
+            attempt = opening.attempt,
+            outcome = closing.outcome.name(),
+            status = closing.status,
+            duration_us = closing.duration_us,
+            "an exchange closed"
+        );
         if self.first.borrow().is_none() && opening.endpoint.is_metered() {
             self.first.send_replace(Some(Arc::new(Closing::clone(closing))));
         }
@@ -472,7 +499,7 @@ impl Recorder {
     }
 
     fn lost(&self, entry: &Entry, error: &LedgerError) {
-        self.metrics.lost_closings.inc();
+        self.metrics.health.lost_closings.inc();
         let body = match entry {
             Entry::Closed(closing) => serde_json::to_string(closing),
             Entry::BatchResult(result) => serde_json::to_string(result),
@@ -480,6 +507,7 @@ impl Recorder {
             _ => return,
         };
         let body = body.unwrap_or_default();
-        tracing::error!(%error, kind = entry.kind(), %body, "an entry could not be written");
+        let kind = entry.kind();
+        tracing::error!(target: logging::LOST, %error, kind, %body, "an entry could not be written");
     }
 }

@@ -15,6 +15,7 @@ use std::time::Duration;
 
 use serde_json::Value;
 use support::api::Fake;
+use support::collector::{Collector, attribute};
 use support::message::{ATTO, Figures, atto};
 use support::sidecar::{Metrics, Options, Sidecar, Site};
 
@@ -323,4 +324,50 @@ async fn vertex_and_bedrock_modes_are_metered() {
         assert_eq!(total["cache_read_tokens"], bill.read, "{mode}: {total}");
         assert!(atto(&total["usd"]) >= bill.list_cost(), "{mode}: list price or a region's");
     }
+}
+
+#[tokio::test]
+async fn the_spans_of_a_run_join_the_clients_own() {
+    let collector = Collector::start().await;
+    let (site, fake) = (Site::new(), Fake::start("subagent").await);
+    let export = format!("[otlp]\nendpoint = '{}'\ndelay = '50ms'\n", collector.url);
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(&export));
+    let tracing = [
+        ("CLAUDE_CODE_ENABLE_TELEMETRY", "1"),
+        ("CLAUDE_CODE_ENHANCED_TELEMETRY_BETA", "1"),
+        ("CLAUDE_CODE_PROPAGATE_TRACEPARENT", "1"),
+        ("OTEL_TRACES_EXPORTER", "otlp"),
+        ("OTEL_EXPORTER_OTLP_PROTOCOL", "http/protobuf"),
+        ("OTEL_EXPORTER_OTLP_ENDPOINT", collector.url.as_str()),
+        ("OTEL_TRACES_EXPORT_INTERVAL", "200"),
+    ];
+    printed(Client::ClaudeCode, &run(Client::ClaudeCode, &sidecar.url(), &tracing).await);
+    let of = |spans: &[opentelemetry_proto::tonic::trace::v1::Span], name: &str| {
+        spans.iter().filter(|span| span.name.starts_with(name)).cloned().collect::<Vec<_>>()
+    };
+    let spans = support::eventually("the query ends", || {
+        Some(collector.spans()).filter(|spans| !of(spans, "claude_query").is_empty())
+    })
+    .await;
+    collector.assert_strict();
+    let (chats, queries) = (of(&spans, "chat "), of(&spans, "claude_query"));
+    assert_eq!((chats.len(), queries.len()), (fake.count(), 1), "{spans:#?}");
+    assert_eq!(of(&spans, "invoke_agent").len(), 1);
+    let book = collector.book();
+    for chat in &chats {
+        let parent = book.foreign.iter().find(|span| span.span_id == chat.parent_span_id);
+        let parent = parent.unwrap_or_else(|| panic!("no parent of {chat:#?}"));
+        assert_eq!(parent.trace_id, chat.trace_id);
+        assert!(parent.name.contains("llm_request"), "{}", parent.name);
+        let linked = |link: &opentelemetry_proto::tonic::trace::v1::span::Link| {
+            link.span_id == chat.span_id && link.trace_id == chat.trace_id
+        };
+        assert!(queries[0].links.iter().any(linked), "the query links to each call");
+        assert_eq!(queries[0].trace_id, chat.trace_id);
+    }
+    let usd: f64 = chats
+        .iter()
+        .map(|chat| attribute(&chat.attributes, "claude.cost.usd").parse::<f64>().unwrap())
+        .sum();
+    assert!((usd - fake.billed().list_cost() as f64 / ATTO as f64).abs() < 1e-12);
 }

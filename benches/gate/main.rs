@@ -134,7 +134,7 @@ async fn run_rounds(
             if round % 2 == 1 {
                 order.reverse();
             }
-            for target in order {
+            for target in order.into_iter().filter(|target| target.kind.visits(case.name)) {
                 let figures = if case.fresh_start {
                     let fresh = target::start(target.kind, Some(upstream)).unwrap();
                     case.run(&fresh).await

@@ -170,6 +170,12 @@ impl PriceBook {
         &self.version
     }
 
+    /// The day when the table was last compared with its sources.
+    #[must_use]
+    pub const fn checked(&self) -> Date {
+        self.checked
+    }
+
     /// How many days ago the table was last compared with its sources, where that is more than
     /// [`AGE_DAYS_MAX`]: prices may have changed since.
     #[must_use]

@@ -8,7 +8,7 @@
 
 use std::convert::Infallible;
 use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Duration;
 
 use bytes::Bytes;
@@ -25,6 +25,9 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use crate::ledger::State;
+use crate::logging;
+use crate::metrics::Lag;
+use crate::otlp::Positions;
 use crate::recorder::Recorder;
 
 /// Operators and scrapers connected at the same time.
@@ -44,8 +47,12 @@ pub struct Operator {
     pub progress_ns: AtomicU64,
     /// Entries the index has taken in.
     pub indexed: AtomicU64,
+    /// How far the index is behind.
+    pub index_lag: Arc<Lag>,
+    /// How far the export got, and how far it is behind; absent where nothing is exported.
+    pub export: Option<(Positions, Arc<Lag>)>,
     /// Set once calls are accepted, cleared when the drain begins.
-    pub accepting: std::sync::atomic::AtomicBool,
+    pub accepting: AtomicBool,
 }
 
 /// Which listener a request came in by.
@@ -161,6 +168,22 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
 }
 
 impl Operator {
+    /// What a process shows that does not accept calls yet.
+    #[must_use]
+    pub fn new(recorder: &Arc<Recorder>, exported: Option<Positions>) -> Operator {
+        let metrics = recorder.metrics();
+        let (mode, durability) = recorder.ledger().terms();
+        metrics.health.ledger_is(mode, durability);
+        Operator {
+            recorder: Arc::clone(recorder),
+            progress_ns: AtomicU64::new(recorder.clock().mono_ns()),
+            indexed: AtomicU64::new(0),
+            index_lag: metrics.followers.named("index"),
+            export: exported.map(|positions| (positions, metrics.followers.named("otlp"))),
+            accepting: AtomicBool::new(false),
+        }
+    }
+
     /// The runtime turns and the ledger's background work goes on: a process that is merely there
     /// does not count as alive.
     fn is_making_progress(&self) -> bool {
@@ -182,16 +205,28 @@ impl Operator {
     }
 
     fn metrics(&self) -> Result<String, prometheus::Error> {
+        self.look();
         let metrics = self.recorder.metrics();
-        let health = self.recorder.ledger().health();
-        let gauge = |value: u64| i64::try_from(value).unwrap_or(i64::MAX);
-        metrics.ledger_entries.set(gauge(health.entries));
-        metrics.ledger_synced.set(gauge(health.synced_upto));
-        metrics.index_entries.set(gauge(self.indexed.load(Ordering::Relaxed)));
-        for state in [State::Normal, State::Reserve, State::Full, State::Poisoned] {
-            let is = i64::from(state == health.state);
-            metrics.ledger_state.with_label_values(&[state.name()]).set(is);
+        let prices = self.recorder.prices();
+        let checked = prices.checked().to_zoned(jiff::tz::TimeZone::UTC);
+        let checked_s = checked.map_or(0, |day| day.timestamp().as_second());
+        metrics.health.show_prices(prices.version(), checked_s);
+        for (level, total) in logging::suppressed() {
+            metrics.health.show_suppressed(level, total);
         }
         metrics.expose(self.recorder.clock().mono_ns())
+    }
+
+    /// Shows how the ledger and its follower are. Once a second too, because how long a follower
+    /// is behind is told from that.
+    pub fn look(&self) {
+        let health = self.recorder.ledger().health();
+        let now = self.recorder.clock().mono_ns();
+        let indexed = self.indexed.load(Ordering::Relaxed);
+        self.recorder.metrics().health.show_ledger(&health, indexed, now);
+        self.index_lag.is(indexed, health.entries, now);
+        if let Some((positions, lag)) = &self.export {
+            lag.is(positions.first().unwrap_or(health.entries), health.entries, now);
+        }
     }
 }

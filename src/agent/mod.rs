@@ -1,3 +1,4 @@
 //! Calls as clients make them. Pure.
 
 pub mod attempt;
+pub mod query;

@@ -13,7 +13,7 @@ use crate::record::exchange::Endpoint;
 
 use super::decode::{Coding, Decoder};
 use super::eventstream::EventStream;
-use super::reading::Reading;
+use super::reading::{Reading, bounded};
 use super::sse::Sse;
 
 /// What a meter must know before the first byte of the body.
@@ -65,6 +65,8 @@ pub struct Metered {
     pub complete: bool,
     /// `message_stop`, an error event or a whole JSON document was seen.
     pub ended: bool,
+    /// What the error is, where its type does not say it and its text does: our own word.
+    pub error_class: Option<&'static str>,
     /// The error's type, from an error body or an error event.
     pub error_type: Option<String>,
     /// What a reader of the figures must know; sorted, each at most once.
@@ -96,6 +98,8 @@ pub struct Meter {
     expects_usage: bool,
     stream_requested: bool,
     first_byte_seen: bool,
+    /// What a header says of an error; the body's word comes first.
+    error_header: Option<String>,
 }
 
 impl Meter {
@@ -115,7 +119,17 @@ impl Meter {
             expects_usage,
             stream_requested: head.stream_requested,
             first_byte_seen: false,
+            error_header: None,
         }
+    }
+
+    /// The same, where a header names the error: Bedrock's `x-amzn-errortype`, which has an address
+    /// behind a colon.
+    #[must_use]
+    pub fn with_error_header(mut self, header: Option<&str>) -> Meter {
+        let name = header.and_then(|header| header.split(':').next()).map(str::trim);
+        self.error_header = name.and_then(bounded);
+        self
     }
 
     /// A meter for a document that bills nothing and whose id matters.
@@ -129,6 +143,7 @@ impl Meter {
             expects_usage: false,
             stream_requested: false,
             first_byte_seen: false,
+            error_header: None,
         }
     }
 
@@ -158,6 +173,12 @@ impl Meter {
     /// The facts, after the last chunk or wherever the body was cut.
     #[must_use]
     pub fn finish(mut self) -> Metered {
+        let error_header = self.error_header.take();
+        let metered = self.finished();
+        Metered { error_type: metered.error_type.or(error_header), ..metered }
+    }
+
+    fn finished(mut self) -> Metered {
         let Some(decoder) = &mut self.decoder else {
             // An unmetered answer has nothing to say; a metered one in an unknown coding does.
             let flags = [Flag::Unparseable, Flag::UsageUnknown];
@@ -188,6 +209,7 @@ pub(super) fn gathered(mut reading: Reading) -> Metered {
     let mut metered = Metered {
         complete: reading.complete,
         ended: reading.ended,
+        error_class: reading.error_class,
         error_type: reading.error_type.take(),
         message_id: reading.message_id.take(),
         model: reading.model.take(),

@@ -10,6 +10,7 @@ use crate::accounting::estimate::Streamed;
 use crate::accounting::{Flag, Usage};
 
 use super::converse;
+use super::error_class;
 use super::json;
 use super::merge::UsageMerge;
 use super::meter::Seen;
@@ -143,6 +144,7 @@ pub(super) struct Reading {
     pub(super) ended: bool,
     /// Nothing that still comes can change the facts.
     pub(super) settled: bool,
+    pub(super) error_class: Option<&'static str>,
     pub(super) error_type: Option<String>,
     pub(super) message_id: Option<String>,
     pub(super) model: Option<String>,
@@ -171,6 +173,9 @@ struct Message<'a> {
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
     error: Option<&'a RawValue>,
+    /// The text of an error of Bedrock's.
+    #[serde(borrow)]
+    message: Option<&'a RawValue>,
     /// Bedrock's Converse form.
     #[serde(borrow, rename = "stopReason")]
     converse_stop: Option<&'a RawValue>,
@@ -293,6 +298,9 @@ impl Reading {
         self.message(&message);
         self.whole_usage(&message);
         self.error(message.error);
+        if message.error.is_none() {
+            self.error_class = text(message.message).and_then(|text| error_class::of(None, &text));
+        }
         (self.complete, self.ended) = (true, true);
         true
     }
@@ -353,8 +361,10 @@ impl Reading {
     /// The API and Bedrock say `error.type`, Vertex `error.status`.
     fn error(&mut self, error: Option<&RawValue>) {
         let Some(error) = self.part(error) else { return };
-        let name = error.get("type").or_else(|| error.get("status"));
-        self.error_type = name.and_then(Value::as_str).and_then(bounded);
+        let name = error.get("type").or_else(|| error.get("status")).and_then(Value::as_str);
+        let text = error.get("message").and_then(Value::as_str);
+        self.error_class = text.and_then(|text| error_class::of(name, text));
+        self.error_type = name.and_then(bounded);
     }
 
     fn part(&mut self, raw: Option<&RawValue>) -> Option<Value> {
@@ -383,6 +393,6 @@ fn text(raw: Option<&RawValue>) -> Option<String> {
     bounded(&serde_json::from_str::<String>(raw).ok()?)
 }
 
-fn bounded(text: &str) -> Option<String> {
+pub(super) fn bounded(text: &str) -> Option<String> {
     (1..=TEXT_BYTES_MAX).contains(&text.len()).then(|| text.to_owned())
 }

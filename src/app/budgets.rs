@@ -10,7 +10,8 @@ use hyper::Uri;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
-use super::{header_value, route, secret_text};
+use super::route;
+use super::secrets::{header_value, secret_text};
 use crate::accounting::budget::Change;
 use crate::budgets::{BudgetFamilies, Budgets, Deliveries, DeliveryFamilies, Due, Loaded};
 use crate::clock::Clock;

@@ -13,6 +13,8 @@ use super::prices::LivePrices;
 use crate::admin::Operator;
 use crate::corrections;
 use crate::keys::LiveKeys;
+use crate::ledger;
+use crate::logging;
 use crate::record::Entry;
 use crate::recorder::Recorder;
 
@@ -34,6 +36,7 @@ pub(super) struct Watch {
 /// Shows progress, and reads files again that have changed.
 pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
+    let mut disk = Disk::default();
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
@@ -42,6 +45,11 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         };
         let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
+        operator.look();
+        if let Some(log) = logging::control() {
+            log.look(data_dir, operator.recorder.clock().stamp().wall_ns);
+        }
+        disk.look(operator, data_dir).await;
         match keys.refresh() {
             Ok(true) => tracing::info!("the keys file was read again"),
             Ok(false) => {}
@@ -50,6 +58,31 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         prices.refresh(&operator.recorder, asked).await;
         record_corrections(&operator.recorder, data_dir).await;
         budgets.step(&operator.recorder).await;
+    }
+}
+
+/// How often the free room of the disk is looked at, in ticks.
+const DISK_TICKS: u32 = 10;
+
+/// When the disk is looked at.
+#[derive(Default)]
+struct Disk {
+    ticks: u32,
+}
+
+impl Disk {
+    /// Shows the free room every so often. On a thread of its own: a network disk may hang.
+    async fn look(&mut self, operator: &Operator, data_dir: &Path) {
+        let is_due = self.ticks.is_multiple_of(DISK_TICKS);
+        self.ticks = self.ticks.wrapping_add(1);
+        if !is_due {
+            return;
+        }
+        let dir = data_dir.to_owned();
+        let looked = tokio::task::spawn_blocking(move || ledger::free_bytes(&dir)).await;
+        if let Ok(Ok(free)) = looked {
+            operator.recorder.metrics().health.show_disk(free);
+        }
     }
 }
 

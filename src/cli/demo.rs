@@ -187,7 +187,7 @@ fn configuration(dir: &Path, upstream: &str, key_file: &Path) -> Result<Config> 
         "ledger": {"dir": text(dir)?},
     });
     let layer = config::parse_file("demo", &toml::to_string(&settings)?)?;
-    Ok(Config::merge(&[layer], "", [None, None])?)
+    Ok(Config::merge(&[layer], &config::Surroundings::default())?)
 }
 
 /// One line that changes, for whoever waits at a terminal. Never ends.

@@ -7,6 +7,7 @@ mod demo;
 mod error;
 pub mod exchanges;
 mod keys;
+mod log;
 mod price;
 mod pricing;
 mod reattribute;
@@ -28,7 +29,7 @@ pub use error::CliError;
 
 use crate::accounting::price_book::PriceBook;
 use crate::app;
-use crate::config::{self, Config, Layer};
+use crate::config::{self, Config, Layer, OtelVariables};
 
 /// Weighs every call to the Claude API on its way through: meters, prices, attributes, records.
 #[derive(Debug, Parser)]
@@ -68,6 +69,8 @@ enum Command {
     Price(price::PriceArgs),
     /// The pricing table: check it, list it, compare two
     Pricing(pricing::PricingArgs),
+    /// Show or change how much a running sidecar says
+    Log(log::LogArgs),
     /// Check the configuration and show every value with its source
     Check(check::CheckArgs),
 }
@@ -145,11 +148,16 @@ impl Surroundings {
         layers.push(config::environment_layer(variables).map_err(|error| usage(&error))?);
         layers.push(flags);
         let either = |upper: &str, lower: &str| {
-            self.get(upper).or_else(|| self.get(lower)).map(str::to_owned)
+            self.get(upper).or_else(|| self.get(lower)).unwrap_or_default().to_owned()
         };
-        let proxies = [either("HTTPS_PROXY", "https_proxy"), either("NO_PROXY", "no_proxy")];
-        let state_dir = self.state_dir().display().to_string();
-        Config::merge(&layers, &state_dir, proxies).map_err(|error| usage(&error))
+        let is_otel = |(name, _): &&(String, String)| name.starts_with("OTEL_");
+        let defaults = config::Surroundings {
+            state_dir: self.state_dir().display().to_string(),
+            proxy: either("HTTPS_PROXY", "https_proxy"),
+            no_proxy: either("NO_PROXY", "no_proxy"),
+            otel: OtelVariables(self.variables.iter().filter(is_otel).cloned().collect()),
+        };
+        Config::merge(&layers, &defaults).map_err(|error| usage(&error))
     }
 }
 
@@ -193,6 +201,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
+        Command::Log(args) => args.run(&mut output, surroundings)?,
         Command::Check(args) => args.run(&mut output, surroundings)?,
     }
     Ok(ExitCode::SUCCESS)

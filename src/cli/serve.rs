@@ -12,6 +12,7 @@ use super::{CliError, Surroundings, failed, runtime, summary};
 use crate::app::{self, App, Ready};
 use crate::config::{Config, Layer};
 use crate::ledger::Previous;
+use crate::logging;
 use crate::recorder::Recorder;
 
 /// Where the sidecar stands; shared by `serve` and `run`.
@@ -98,7 +99,9 @@ pub struct ServeArgs {
 impl ServeArgs {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<ExitCode, CliError> {
         let config = self.stand.config(surroundings, &StandArgs::nothing())?;
-        log_to_standard_error();
+        let (asked, may_colour) =
+            (surroundings.get("RUST_LOG"), surroundings.get("NO_COLOR").is_none());
+        logging::start(&config.log, asked, may_colour);
         runtime()?.block_on(self.serve(&config)).map_err(|error| failed(&error))?;
         Ok(ExitCode::SUCCESS)
     }
@@ -153,18 +156,6 @@ impl Signals {
             _ = self.terminate.recv() => {}
             _ = self.interrupt.recv() => {}
         }
-    }
-}
-
-/// Readable on a terminal, JSON elsewhere; `RUST_LOG` sets the level.
-pub(super) fn log_to_standard_error() {
-    use tracing_subscriber::EnvFilter;
-    let filter = EnvFilter::try_from_default_env().unwrap_or_else(|_| EnvFilter::new("info"));
-    let builder = tracing_subscriber::fmt().with_env_filter(filter).with_writer(io::stderr);
-    if io::stderr().is_terminal() {
-        let _ = builder.with_target(false).try_init();
-    } else {
-        let _ = builder.json().try_init();
     }
 }
 

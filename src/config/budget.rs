@@ -177,11 +177,13 @@ fn is_subject(text: &str) -> bool {
 #[cfg(test)]
 mod tests {
     use super::super::file::parse_file;
-    use super::super::settings::Config;
+    use super::super::settings::{Config, Surroundings};
     use super::*;
 
     fn merge(text: &str) -> Result<Config, ConfigError> {
-        Config::merge(&[parse_file("w.toml", text).unwrap()], "state", [None, None])
+        let state_dir = "state".to_owned();
+        let surroundings = Surroundings { state_dir, ..Surroundings::default() };
+        Config::merge(&[parse_file("w.toml", text).unwrap()], &surroundings)
     }
 
     #[test]

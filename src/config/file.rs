@@ -17,6 +17,10 @@ pub struct File {
     pub ledger: Ledger,
     /// What calls cost.
     pub pricing: Pricing,
+    /// Where traces, metrics and logs go.
+    pub otlp: Otlp,
+    /// What is said on standard error.
+    pub log: Log,
     /// Limits on spend, by name.
     pub budget: budget::Tables,
     /// Where crossings are told, by name.
@@ -74,12 +78,34 @@ pub struct Pricing {
     pub(super) overrides: Option<Vec<Override>>,
 }
 
+/// `[otlp]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Otlp {
+    pub(super) endpoint: Option<String>,
+    #[serde(deserialize_with = "one_or_more")]
+    pub(super) signals: Option<Vec<String>>,
+    pub(super) headers: Option<String>,
+    pub(super) semconv: Option<String>,
+    pub(super) timeout: Option<String>,
+    pub(super) delay: Option<String>,
+    pub(super) metrics_interval: Option<String>,
+}
+
+/// `[log]`
+#[derive(Clone, Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Log {
+    pub(super) level: Option<String>,
+    pub(super) format: Option<String>,
+}
+
 /// A list, or one text with commas: a variable cannot hold a list.
 fn one_or_more<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
-    #[serde(untagged, expecting = "write a path or a list of paths")]
+    #[serde(untagged, expecting = "write one text or a list of texts")]
     enum Written {
         One(String),
         Several(Vec<String>),
@@ -160,7 +186,7 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 4] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_"];
+const SECTIONS: [&str; 6] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_", "LOG_"];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.

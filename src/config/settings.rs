@@ -6,7 +6,9 @@ use std::time::Duration;
 
 use super::budget::{self, BudgetConfig};
 use super::file::{File, Layer};
+use super::log::{self, LogConfig};
 use super::notify::{self, ChannelConfig};
+use super::otlp::{OtelVariables, OtlpConfig, read_otlp};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
@@ -24,12 +26,29 @@ pub struct Config {
     pub ledger: LedgerConfig,
     /// `[pricing]`
     pub pricing: PricingConfig,
+    /// `[otlp]`
+    pub otlp: OtlpConfig,
+    /// `[log]`
+    pub log: LogConfig,
     /// `[budget.NAME]`, by name.
     pub budgets: Vec<BudgetConfig>,
     /// `[notify.NAME]`, by name.
     pub channels: Vec<ChannelConfig>,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
+}
+
+/// What the environment gives as defaults; empty where it says nothing.
+#[derive(Clone, Debug, Default)]
+pub struct Surroundings {
+    /// The default data directory.
+    pub state_dir: String,
+    /// `HTTPS_PROXY`.
+    pub proxy: String,
+    /// `NO_PROXY`.
+    pub no_proxy: String,
+    /// The standard variables of OpenTelemetry.
+    pub otel: OtelVariables,
 }
 
 /// Where calls go.
@@ -122,27 +141,24 @@ pub struct PricingConfig {
 }
 
 impl Config {
-    /// Merges layers, lowest first, over the defaults. `state_dir` is the default data directory;
-    /// `proxy` and `no_proxy` are what the environment's `HTTPS_PROXY` and `NO_PROXY` say.
+    /// Merges layers, lowest first, over the defaults.
     ///
     /// # Errors
     ///
     /// The first value that does not do, with its key, its layer and what would do.
-    pub fn merge(
-        layers: &[Layer],
-        state_dir: &str,
-        [proxy, no_proxy]: [Option<String>; 2],
-    ) -> Result<Config, ConfigError> {
+    pub fn merge(layers: &[Layer], surroundings: &Surroundings) -> Result<Config, ConfigError> {
         let mut reader = Reader { layers, settings: Vec::new() };
-        let upstream =
-            read_upstream(&mut reader, &proxy.unwrap_or_default(), &no_proxy.unwrap_or_default())?;
+        let Surroundings { state_dir, proxy, no_proxy, otel } = surroundings;
+        let upstream = read_upstream(&mut reader, proxy, no_proxy)?;
         let listen = read_listen(&mut reader)?;
         let ledger = read_ledger(&mut reader, state_dir)?;
         let pricing = read_pricing(&mut reader);
+        let otlp = read_otlp(&mut reader, otel)?;
+        let log = log::read(&mut reader)?;
         let channels = notify::read(&mut reader)?;
         let budgets = budget::read(&mut reader, &channels)?;
         let settings = reader.settings;
-        Ok(Config { upstream, listen, ledger, pricing, budgets, channels, settings })
+        Ok(Config { upstream, listen, ledger, pricing, otlp, log, budgets, channels, settings })
     }
 }
 
@@ -321,7 +337,8 @@ mod tests {
     use super::*;
 
     fn merge(layers: &[Layer]) -> Result<Config, ConfigError> {
-        Config::merge(layers, "state", [None, None])
+        let state_dir = "state".to_owned();
+        Config::merge(layers, &Surroundings { state_dir, ..Surroundings::default() })
     }
 
     #[test]
@@ -358,6 +375,8 @@ mod tests {
             ("[listen]\nadmin = '0.0.0.0:1'", "listen.admin"),
             ("[listen]\ntls_key = 'k.pem'", "listen.tls_key"),
             ("[ledger]\nmode = 'open'", "ledger.mode"),
+            ("[log]\nlevel = 'loud'", "log.level"),
+            ("[log]\nformat = 'xml'", "log.format"),
         ] {
             let error = merge(&[parse_file("w.toml", text).unwrap()]).unwrap_err();
             assert_eq!(error.key, key);

@@ -66,7 +66,7 @@ pub fn known_batch(data_dir: &Path, batch: &str) -> Result<KnownBatch, IndexErro
         0
     });
     let mut reader = Reader::open(data_dir, upto)?;
-    let (mut lines, parser) = (Lines::default(), LineParser::new());
+    let (mut lines, parser) = (Lines::default(), LineParser::default());
     while reader.read_batch(&mut lines, LINES_MAX)? > 0 {
         for (_, line) in lines.iter() {
             match parser.parse_batch(line) {

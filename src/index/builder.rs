@@ -71,7 +71,7 @@ impl Builder {
 
     fn new(data_dir: &Path, lock: Option<File>, store: Store) -> Builder {
         let data_dir = data_dir.to_owned();
-        let (batch, parser) = (Batch::new(BATCH_BYTES), LineParser::new());
+        let (batch, parser) = (Batch::new(BATCH_BYTES), LineParser::default());
         Builder { data_dir, lock, store, reader: None, batch, parser }
     }
 

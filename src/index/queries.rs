@@ -43,10 +43,10 @@ const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at,
     write_1h, usd_nano, usd_atto, list_nano, list_atto, max_nano, max_atto, estimated_nano,
     estimated_atto, estimated_max_nano, estimated_max_atto, savings_nano, savings_atto, unpriced,
     notional, pricing, request_id, stop_reason, error_type, flags, tags, usage, lines, moved_seq,
-    moved_from, batch";
+    moved_from, batch, error_class";
 
 /// The columns among them that no sum needs, and those that only the way of serving needs.
-const DETAILS: [&str; 11] = [
+const DETAILS: [&str; 12] = [
     "batch",
     "duration_us",
     "first_token_us",
@@ -57,6 +57,7 @@ const DETAILS: [&str; 11] = [
     "attempt",
     "streamed",
     "stop_reason",
+    "error_class",
     "error_type",
 ];
 const SERVED: [&str; 3] = ["usage", "tags", "request_id"];
@@ -322,6 +323,7 @@ fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
         pricing: text(row, 42),
         request_id: text(row, 43),
         stop_reason: text(row, 44),
+        error_class: text(row, 53),
         error_type: text(row, 45),
         flags: text(row, 46),
         tags: text(row, 47),

@@ -27,13 +27,14 @@ const OPENED: [&str; 17] = [
     "tags",
 ];
 /// Columns that the closing fills, in the order they are bound.
-const CLOSED: [&str; 34] = [
+const CLOSED: [&str; 35] = [
     "closed_seq",
     "closed_at",
     "duration_us",
     "first_token_us",
     "outcome",
     "status",
+    "error_class",
     "error_type",
     "flags",
     "request_id",
@@ -206,6 +207,7 @@ impl Binder<'_, '_> {
         self.put(closed.first_token_us)?;
         self.put(&*closed.outcome)?;
         self.put(closed.status)?;
+        self.text(closed.error_class.as_ref())?;
         self.text(closed.error_type.as_ref())?;
         self.put(closed.flags.map(|raw| raw.get()))?;
         self.text(closed.request_id.as_ref())?;

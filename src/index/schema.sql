@@ -56,6 +56,7 @@ CREATE TABLE exchanges (
     first_token_us  INTEGER,
     request_id      TEXT,
     stop_reason     TEXT,
+    error_class     TEXT,                -- what the error is where error_type does not say it
     error_type      TEXT,
     savings_nano    INTEGER,             -- what the cache saved; negative where it cost more
     savings_atto    INTEGER,

@@ -12,7 +12,7 @@ use crate::audit::merkle::Hash;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Goes up with every change of `schema.sql` or of what is put into it.
-const SCHEMA_VERSION: &str = "7";
+const SCHEMA_VERSION: &str = "8";
 /// How long one statement waits for somebody else's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows are about 750 bytes: larger pages waste less of each.

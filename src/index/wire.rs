@@ -6,7 +6,6 @@
 
 use std::borrow::Cow;
 
-use memchr::memmem;
 use serde::Deserialize;
 use serde::de::IgnoredAny;
 use serde_json::value::RawValue;
@@ -14,11 +13,7 @@ use serde_json::value::RawValue;
 use super::batches::row_id;
 use crate::accounting::{Money, TokenKind};
 use crate::record::Reattributed;
-use crate::record::encoding::LINE_BYTES_MAX;
-
-/// What stands before the kind in a line. Nothing after it comes from outside, so the last one
-/// in the line is the right one.
-const KIND_MARK: &[u8] = b",\"kind\":\"";
+use crate::record::encoding::KindFinder;
 
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
@@ -29,6 +24,7 @@ const KINDS: usize = TokenKind::ALL.len();
 
 /// A line that matters to the index.
 #[derive(Debug)]
+#[expect(clippy::large_enum_variant, reason = "one at a time; a box would be one for every line")]
 pub(super) enum Fact<'a> {
     Opened(Envelope<'a, Opened<'a>>),
     Closed(Envelope<'a, Closed<'a>>),
@@ -133,6 +129,7 @@ impl<'a> Envelope<'a, BatchResult<'a>> {
             batch: None,
             charge: body.charge,
             duration_us: None,
+            error_class: None,
             error_type: None,
             exchange: id,
             flags: body.flags,
@@ -191,6 +188,8 @@ pub(super) struct Closed<'a> {
     #[serde(borrow)]
     pub(super) charge: Option<Charge<'a>>,
     pub(super) duration_us: Option<i64>,
+    #[serde(borrow)]
+    pub(super) error_class: Option<Text<'a>>,
     #[serde(borrow)]
     pub(super) error_type: Option<Text<'a>>,
     #[serde(borrow)]
@@ -320,53 +319,34 @@ impl Tokens {
     }
 }
 
-/// Finds a line's kind and parses what the index keeps of it.
-#[derive(Debug)]
-pub(super) struct LineParser(memmem::FinderRev<'static>);
+/// Parses what the index keeps of a line.
+#[derive(Debug, Default)]
+pub(super) struct LineParser(KindFinder);
 
 impl LineParser {
-    pub(super) fn new() -> LineParser {
-        LineParser(memmem::FinderRev::new(KIND_MARK))
-    }
-
     /// `None` where the line is damaged.
     pub(super) fn parse<'a>(&self, line: &'a [u8]) -> Option<Fact<'a>> {
-        if line.len() > LINE_BYTES_MAX {
-            return None;
+        match self.0.kind(line)? {
+            b"opened" => serde_json::from_slice(line).ok().map(Fact::Opened),
+            b"closed" => serde_json::from_slice(line).ok().map(Fact::Closed),
+            b"reattributed" => serde_json::from_slice(line).ok().map(Fact::Reattributed),
+            kind if kind.starts_with(BATCH_MARK) => self.parse_batch(line).map(Fact::Batch),
+            kind => match NOTICES.into_iter().find(|known| known.as_bytes() == kind) {
+                Some(kind) => {
+                    serde_json::from_slice(line).ok().map(|line| Fact::Notice(kind, line))
+                }
+                None => serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other),
+            },
         }
-        let rest = &line[self.0.rfind(line)? + KIND_MARK.len()..];
-        if rest.starts_with(b"opened\"") {
-            return serde_json::from_slice(line).ok().map(Fact::Opened);
-        }
-        if rest.starts_with(b"closed\"") {
-            return serde_json::from_slice(line).ok().map(Fact::Closed);
-        }
-        if rest.starts_with(b"reattributed\"") {
-            return serde_json::from_slice(line).ok().map(Fact::Reattributed);
-        }
-        if rest.starts_with(BATCH_MARK) {
-            return self.parse_batch(line).map(Fact::Batch);
-        }
-        let is_kind = |kind: &&str| {
-            rest.strip_prefix(kind.as_bytes()).is_some_and(|rest| rest.starts_with(b"\""))
-        };
-        if let Some(kind) = NOTICES.into_iter().find(is_kind) {
-            return serde_json::from_slice(line).ok().map(|line| Fact::Notice(kind, line));
-        }
-        serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other)
     }
 
     /// `None` where the line is not about a batch, or damaged.
     pub(super) fn parse_batch<'a>(&self, line: &'a [u8]) -> Option<BatchFact<'a>> {
-        if line.len() > LINE_BYTES_MAX {
-            return None;
+        match self.0.kind(line)? {
+            b"batch_result" => serde_json::from_slice(line).ok().map(BatchFact::Result),
+            b"batch_created" => serde_json::from_slice(line).ok().map(BatchFact::Created),
+            _ => None,
         }
-        let rest = &line[self.0.rfind(line)? + KIND_MARK.len()..];
-        if rest.starts_with(b"batch_result\"") {
-            return serde_json::from_slice(line).ok().map(BatchFact::Result);
-        }
-        let created = rest.starts_with(b"batch_created\"");
-        created.then(|| serde_json::from_slice(line).ok().map(BatchFact::Created))?
     }
 }
 
@@ -413,7 +393,7 @@ mod tests {
 
     #[test]
     fn the_kind_is_the_one_of_the_envelope() {
-        let parser = LineParser::new();
+        let parser = LineParser::default();
         let other = br#"{"body":{"x":",\"kind\":\"opened\""},"i":0,"kind":"started","v":1}"#;
         assert!(matches!(parser.parse(other), Some(Fact::Other)));
         for damaged in [&b"{}"[..], b"", br#"{"i":0,"kind":"opened","v":1}"#, b",\"kind\":\"gap\""]

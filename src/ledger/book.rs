@@ -79,6 +79,10 @@ pub(super) struct Book {
     /// `stopped` is written or the ledger is shut down: nothing is added on our own.
     pub(super) ended: bool,
     pub(super) shut_down: bool,
+    /// When the first entry was appended since the last sync began, and since the one before it
+    /// where that has not succeeded; monotonic nanoseconds.
+    waiting_since_ns: Option<u64>,
+    syncing_since_ns: Option<u64>,
     sealed: Vec<Arc<File>>,
     directory_changed: bool,
     rotate_after: u64,
@@ -105,6 +109,8 @@ impl Book {
             new_calls_stopped: false,
             ended: false,
             shut_down: false,
+            waiting_since_ns: None,
+            syncing_since_ns: None,
             sealed: Vec::new(),
             directory_changed: true,
             rotate_after: 0,
@@ -172,6 +178,7 @@ impl Book {
         let index = self.tree.size();
         self.previous = leaf_hash(line.strip_suffix(b"\n").unwrap_or(line));
         self.tree.push(self.previous);
+        self.waiting_since_ns.get_or_insert(stamp.mono_ns);
         self.segment.day.get_or_insert(day(stamp.wall_ns));
         index
     }
@@ -363,11 +370,23 @@ impl Book {
         self.write(&draft, stamp, Purpose::Running).map(drop)
     }
 
+    /// When the oldest entry was appended that no completed sync covers, monotonic nanoseconds.
+    pub(super) fn unsynced_since_ns(&self) -> Option<u64> {
+        self.syncing_since_ns.or(self.waiting_since_ns)
+    }
+
+    /// The sync that [`Book::unsynced`] began is complete.
+    pub(super) fn is_synced(&mut self) {
+        self.syncing_since_ns = None;
+    }
+
     /// What a sync has to put on the disk when `synced_upto` entries are there already.
     pub(super) fn unsynced(&mut self, synced_upto: u64) -> Option<Unsynced> {
         if self.tree.size() == synced_upto && self.sealed.is_empty() && !self.directory_changed {
             return None;
         }
+        self.syncing_since_ns = self.unsynced_since_ns();
+        self.waiting_since_ns = None;
         let mut files = std::mem::take(&mut self.sealed);
         files.push(Arc::clone(&self.segment.file));
         let directory = std::mem::take(&mut self.directory_changed);

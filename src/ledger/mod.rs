@@ -28,6 +28,7 @@ use disk::Disk;
 use sync::Synced;
 use writer::Writer;
 
+pub use reserve::free_bytes;
 pub use terms::{
     Durability, Health, LedgerError, Mode, Options, Position, Previous, Purpose, Recovery,
     SEGMENT_BYTES_DEFAULT, State,
@@ -125,6 +126,12 @@ impl Ledger {
         &self.writer.dir
     }
 
+    /// How it was opened: what happens when it cannot be written, and what an entry survives.
+    #[must_use]
+    pub fn terms(&self) -> (Mode, Durability) {
+        (self.writer.shared.book().mode, self.writer.durability)
+    }
+
     /// Number of entries.
     #[must_use]
     pub fn head(&self) -> u64 {
@@ -165,6 +172,7 @@ impl Ledger {
             synced_upto: synced.tree.size(),
             synced_at: synced.at,
             sync_ns_last: synced.took_ns,
+            unsynced_since_ns: book.unsynced_since_ns(),
             reserve_free_bytes: book.reserve_free_bytes(),
             open_exchanges: book.open.len() as u64,
             unrecorded: book.unrecorded.total,

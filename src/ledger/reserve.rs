@@ -50,9 +50,17 @@ pub(super) fn make(data_dir: &Path) -> io::Result<File> {
 
 /// Whether there is space for a reserve once `given_back` more bytes are free.
 pub(super) fn fits(data_dir: &Path, given_back: u64) -> io::Result<bool> {
+    Ok(free_bytes(data_dir)?.saturating_add(given_back) >= RESERVE_BYTES + MARGIN_BYTES)
+}
+
+/// Free bytes on the disk of the data directory.
+///
+/// # Errors
+///
+/// The directory is gone, or the disk does not answer.
+pub fn free_bytes(data_dir: &Path) -> io::Result<u64> {
     let disk = rustix::fs::statvfs(data_dir)?;
-    let free = disk.f_bavail.saturating_mul(disk.f_frsize);
-    Ok(free.saturating_add(given_back) >= RESERVE_BYTES + MARGIN_BYTES)
+    Ok(disk.f_bavail.saturating_mul(disk.f_frsize))
 }
 
 fn fill(path: &Path) -> io::Result<()> {

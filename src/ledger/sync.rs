@@ -168,6 +168,7 @@ impl Shared {
                 let at = (self.now)();
                 let took_ns = at.mono_ns.saturating_sub(begun.mono_ns);
                 self.synced.send_replace(Synced { tree, at, took_ns, failed: false });
+                self.book().is_synced();
             }
             Err(error) => {
                 self.book().poison(format!("a sync failed ({error})"));

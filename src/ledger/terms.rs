@@ -30,6 +30,29 @@ pub enum Mode {
     Observe,
 }
 
+impl Durability {
+    /// The name used in the configuration and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Durability::Process => "process",
+            Durability::Power => "power",
+        }
+    }
+}
+
+impl Mode {
+    /// The name used in the configuration and in metrics.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Mode::Closed => "closed",
+            Mode::Strict => "strict",
+            Mode::Observe => "observe",
+        }
+    }
+}
+
 /// How to open a ledger.
 #[derive(Clone, Debug)]
 pub struct Options {
@@ -140,6 +163,8 @@ pub struct Health {
     pub synced_at: Stamp,
     /// How long the last sync took, nanoseconds.
     pub sync_ns_last: u64,
+    /// When the oldest entry was appended that no completed sync covers, monotonic nanoseconds.
+    pub unsynced_since_ns: Option<u64>,
     /// Bytes that the reserve still takes.
     pub reserve_free_bytes: u64,
     /// Exchanges that are open.

@@ -58,6 +58,7 @@ fn closed(n: u64) -> Entry {
         batch: None,
         charge: None,
         duration_us: 1_234_567,
+        error_class: None,
         error_type: None,
         exchange: exchange(n),
         flags: Vec::new(),
@@ -313,6 +314,7 @@ fn a_failed_sync_is_final() {
         let health = ledger.health();
         assert_eq!((health.state, ledger.synced_root()), (State::Poisoned, None));
         assert!(health.synced_upto < failing, "what failed never counts as synced");
+        assert!(health.unsynced_since_ns.is_some(), "and its age goes on");
         assert!(ledger.shutdown().is_err());
         drop(ledger);
         let (_, recovery) = bench.open();
@@ -364,7 +366,7 @@ fn process_syncs_in_the_background() {
     let (ledger, _) = bench.open();
     put(&ledger, &opened(0)).unwrap();
     std::thread::sleep(Duration::from_millis(600));
-    assert_eq!(ledger.health().synced_upto, 1);
+    assert_eq!((ledger.health().synced_upto, ledger.health().unsynced_since_ns), (1, None));
     assert_eq!(ledger.synced_root(), Some(ledger.root()));
 }
 

@@ -24,7 +24,7 @@ use super::refuse::refuse;
 use super::relay;
 use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
-use crate::anthropic::{Refusal, classify};
+use crate::anthropic::{RateLimits, Refusal, classify};
 use crate::record::Outcome;
 use crate::recorder::{BatchFetch, Ending, OpenExchange};
 
@@ -116,6 +116,16 @@ impl Exchange {
         match &self.open {
             Some(open) => open.fetch_batch(id, coding).await,
             None => None,
+        }
+    }
+
+    /// Shows the API's rate limits, where the head of the answer names them.
+    pub(super) fn limits_seen(&self, headers: &HeaderMap) {
+        if let Some(open) = self.open.as_ref().filter(|_| self.call.route.endpoint.is_metered()) {
+            let all = headers.iter().map(|(name, value)| (name.as_str(), value.as_bytes()));
+            if let Some(limits) = RateLimits::read(all) {
+                open.limits_seen(&limits);
+            }
         }
     }
 
@@ -239,7 +249,7 @@ impl Gate {
 
     fn count_refusal(&self, refusal: Refusal) {
         let metrics = self.recorder.metrics();
-        metrics.refusals.with_label_values(&[refusal.name()]).inc();
+        metrics.health.refusals.with_label_values(&[refusal.name()]).inc();
     }
 }
 

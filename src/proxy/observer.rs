@@ -7,6 +7,9 @@ use super::exchange::Exchange;
 use crate::anthropic::{BatchStep, Form, Meter, ResponseHead, Seen};
 use crate::recorder::{BatchFetch, Ending};
 
+/// Where Bedrock names an error: its body holds a text only.
+const ERROR_HEADER: &str = "x-amzn-errortype";
+
 /// Looks at the bytes of one response.
 pub(super) enum Observer {
     /// One answer.
@@ -30,13 +33,16 @@ pub(super) async fn observer(head: &Parts, exchange: &Exchange) -> Observer {
         }
         None => {}
     }
-    Observer::Meter(Meter::new(&ResponseHead {
+    let meter = Meter::new(&ResponseHead {
         endpoint: exchange.call.route.endpoint,
         status: head.status.as_u16(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         content_encoding,
         stream_requested: exchange.call.streamed,
-    }))
+    });
+    let failed = head.status.is_client_error() || head.status.is_server_error();
+    let error = head.headers.get(ERROR_HEADER).filter(|_| failed);
+    Observer::Meter(meter.with_error_header(error.and_then(|value| value.to_str().ok())))
 }
 
 impl Observer {

@@ -43,6 +43,7 @@ pub(super) async fn start(
     mut exchange: Exchange,
 ) -> Response<ReplyBody> {
     let (mut head, mut body) = response.into_parts();
+    exchange.limits_seen(&head.headers);
     let mut observer = observer(&head, &exchange).await;
     let mut ending = Ending::without_response(Outcome::Completed);
     ending.status = Some(head.status.as_u16());

@@ -5,6 +5,7 @@
 //! ledger's lock is taken, so [`Draft`] holds the line in three parts and [`Draft::line`] joins
 //! them under the lock.
 
+use memchr::memmem;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
 use serde_json::value::RawValue;
@@ -108,6 +109,32 @@ impl Draft {
             return Err(EncodingError::TooLong(line.len()));
         }
         Ok(line)
+    }
+}
+
+/// What stands before the kind in a line. Nothing after it comes from outside, so the last one
+/// in the line is the right one.
+const KIND_MARK: &[u8] = b",\"kind\":\"";
+
+/// Finds a line's kind without parsing the line.
+#[derive(Debug)]
+pub struct KindFinder(memmem::FinderRev<'static>);
+
+impl Default for KindFinder {
+    fn default() -> KindFinder {
+        KindFinder(memmem::FinderRev::new(KIND_MARK))
+    }
+}
+
+impl KindFinder {
+    /// The kind; `None` where the line is damaged.
+    #[must_use]
+    pub fn kind<'a>(&self, line: &'a [u8]) -> Option<&'a [u8]> {
+        if line.len() > LINE_BYTES_MAX {
+            return None;
+        }
+        let rest = &line[self.0.rfind(line)? + KIND_MARK.len()..];
+        Some(&rest[..memchr::memchr(b'"', rest)?])
     }
 }
 

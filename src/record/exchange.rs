@@ -160,6 +160,10 @@ pub struct Closing {
     pub charge: Option<ChargeRecord>,
     /// From the first byte of the request to this entry, in microseconds.
     pub duration_us: u64,
+    /// What the error is where its type does not say it: `context_length_exceeded`,
+    /// `credit_balance_too_low`. Derived from the API's text, which is not kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub error_class: Option<Identifier>,
     /// The API's error type, ours where we refused: `overloaded_error`, `rate_limit_error`, …
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub error_type: Option<Identifier>,

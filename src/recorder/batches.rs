@@ -132,11 +132,11 @@ impl Intake {
         let entry = Entry::BatchResult(Box::new(result));
         let mut written = None;
         if !self.recorded {
-            recorder.metrics.unrecorded.inc();
+            recorder.metrics.health.unrecorded.inc();
         } else {
             match recorder.append_now(&entry, Purpose::Running) {
                 Ok((position, _)) if position.sequence.is_none() => {
-                    recorder.metrics.unrecorded.inc();
+                    recorder.metrics.health.unrecorded.inc();
                 }
                 Ok((Position { sequence }, stamp)) => written = Some(Written { sequence, stamp }),
                 Err(error) => {

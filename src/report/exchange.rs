@@ -63,6 +63,8 @@ pub struct Exchange<'a> {
     pub request_id: Option<&'a str>,
     pub stop_reason: Option<&'a str>,
     pub error_type: Option<&'a str>,
+    /// What the error is where its type does not say it.
+    pub error_class: Option<&'a str>,
     /// JSON as it stands in the ledger.
     pub flags: Option<&'a str>,
     pub tags: Option<&'a str>,
@@ -190,6 +192,7 @@ impl Exchange<'_> {
         line("outcome", own(self.outcome));
         line("status", self.status.map(|status| status.to_string()));
         line("error", own(self.error_type));
+        line("error class", own(self.error_class));
         line("stop reason", own(self.stop_reason));
         line("endpoint", own(self.endpoint));
         line("model", own(self.model));
@@ -321,6 +324,7 @@ impl Serialize for Detail<'_> {
         map.serialize_entry("request_id", &exchange.request_id)?;
         map.serialize_entry("stop_reason", &exchange.stop_reason)?;
         map.serialize_entry("error_type", &exchange.error_type)?;
+        map.serialize_entry("error_class", &exchange.error_class)?;
         map.serialize_entry("pricing_version", &exchange.pricing)?;
         map.serialize_entry("usd_max", &exchange.usd_max)?;
         map.serialize_entry("list_usd", &exchange.list.or(exchange.usd))?;

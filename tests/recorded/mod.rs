@@ -111,6 +111,7 @@ pub fn closing(id: &str, usd: Option<&str>) -> Closing {
             ..ChargeRecord::default()
         }),
         duration_us: 1_500_000,
+        error_class: None,
         error_type: None,
         exchange: id.to_owned(),
         flags: if usd.is_none() { vec![Flag::Unpriced] } else { vec![] },

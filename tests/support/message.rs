@@ -229,7 +229,7 @@ pub fn answer(scenario: &str, head_agent: bool, request: &Value, nth: u32) -> An
         web_search()
     } else if scenario == "refusal" {
         (vec![Block::text("")], "refusal", Figures::new(12, 0, 0, 0, 1))
-    } else if scenario == "maxtok" && nth == 1 {
+    } else if (scenario == "maxtok" && nth == 1) || scenario == "maxtok_always" {
         let blocks = vec![Block::text("partial answer that stops")];
         (blocks, "max_tokens", Figures::new(12, 0, 0, 0, 64))
     } else if format.is_object() && !has_tools {

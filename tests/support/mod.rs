@@ -9,10 +9,12 @@
 pub mod api;
 pub mod batch;
 pub mod client;
+pub mod collector;
 pub mod converse;
 pub mod encoding;
 pub mod eventstream;
 pub mod h2;
+pub mod load;
 pub mod message;
 pub mod script;
 pub mod sidecar;

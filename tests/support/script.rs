@@ -107,6 +107,11 @@ impl Reply {
     fn limits(self) -> Reply {
         self.with("anthropic-ratelimit-requests-limit", "4000")
             .with("anthropic-ratelimit-requests-remaining", "3999")
+            .with("anthropic-ratelimit-requests-reset", "2026-11-25T00:01:00Z")
+            .with("anthropic-ratelimit-input-tokens-limit", "2000000")
+            .with("anthropic-ratelimit-input-tokens-remaining", "1988000")
+            .with("anthropic-ratelimit-output-tokens-limit", "400000")
+            .with("anthropic-ratelimit-output-tokens-remaining", "399000")
             .with("Anthropic-Organization-Id", "00000000-0000-4000-8000-000000000000")
     }
 
@@ -129,9 +134,18 @@ fn failure(scenario: &str, nth: u32) -> Option<Reply> {
             error(429, "rate_limit_error", "Rate limited").with("x-should-retry", "false")
         }
         ("e529", 1 | 2) | ("e529_forever", _) => error(529, "overloaded_error", "Overloaded"),
-        ("e500", 1) => error(500, "api_error", "Internal server error"),
+        ("e500", 1) | ("e500_forever", _) => error(500, "api_error", "Internal server error"),
         ("e503", 1) => error(503, "api_error", "upstream connect error").with("retry-after", "1"),
         ("e502", 1) => Reply::new(502, "text/html", "<html><body>502 Bad Gateway</body></html>"),
+        ("context_length", _) => {
+            let text = "prompt is too long: 215000 tokens > 200000 maximum";
+            error(400, "invalid_request_error", text)
+        }
+        ("credit", _) => {
+            let text = "Your credit balance is too low to access the Anthropic API. Please go to \
+                        Plans & Billing to upgrade or purchase credits.";
+            error(400, "invalid_request_error", text)
+        }
         ("e401", _) => error(401, "authentication_error", "invalid x-api-key"),
         ("e400", _) => error(400, "invalid_request_error", "messages: at least one is required"),
         ("e402", _) => error(402, "billing_error", "Team budget exhausted"),
@@ -209,9 +223,14 @@ fn messages(request: &Request<'_>) -> Reply {
     Reply::stream("text/event-stream; charset=utf-8", stream(request, &plain)).limits()
 }
 
-/// The steps of a stream with the scenario's twist. Twists happen on the first request only.
+/// The steps of a stream with the scenario's twist. Twists happen on the first request only, or
+/// with `_always` behind the scenario's name on every one.
 fn stream(request: &Request<'_>, answer: &message::Answer) -> Vec<Step> {
-    let twist = if request.nth == 1 { request.scenario } else { "" };
+    let twist = match request.scenario.strip_suffix("_always") {
+        Some(twist) => twist,
+        None if request.nth == 1 => request.scenario,
+        None => "",
+    };
     let mut steps = Vec::new();
     for (k, (name, data)) in answer.events().into_iter().enumerate() {
         let end = match (twist, k) {

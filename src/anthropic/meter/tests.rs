@@ -528,3 +528,63 @@ proptest! {
         }
     }
 }
+
+#[test]
+fn the_reason_of_an_error_is_derived_from_its_text_however_it_is_split() {
+    let long = "prompt is too long: 215000 tokens > 200000 maximum";
+    let credit = "Your credit balance is too low to access the Anthropic API.";
+    let error = |kind: &str, text: &str| {
+        json!({"type": "error", "error": {"type": kind, "message": text}, "request_id": "req_1"})
+            .to_string()
+    };
+    let vague = "invalid_request_error";
+    let context = Some("context_length_exceeded");
+    let bedrock = json!({"message": "Input is too long for requested model."}).to_string();
+    let vertex = json!({"error": {"code": 400, "message": "Prompt is too long: 1 tokens > 0",
+        "status": "INVALID_ARGUMENT"}});
+    let table = [
+        (error(vague, long), Some(vague), context),
+        (error(vague, credit), Some(vague), Some("credit_balance_too_low")),
+        (error(vague, "messages: at least one is required"), Some(vague), None),
+        (error("overloaded_error", long), Some("overloaded_error"), None),
+        (bedrock, None, context),
+        (vertex.to_string(), Some("INVALID_ARGUMENT"), context),
+        (error(vague, &format!("{long} \" \\ \u{e9}\u{1f980}")), Some(vague), context),
+    ];
+    let head = ResponseHead { status: 400, ..JSON };
+    for (body, kind, class) in table {
+        for size in [1, 2, 7, body.len()] {
+            let metered = run(&head, body.as_bytes().chunks(size)).0;
+            assert_eq!((metered.error_type.as_deref(), metered.error_class), (kind, class));
+            assert!(metered.usage.is_none() && metered.flags.is_empty());
+        }
+        // What is not whole says nothing.
+        let cut = run(&head, [&body.as_bytes()[..body.len() / 2]]).0;
+        assert_eq!(cut.error_class, None);
+    }
+    // In a stream that has begun, too.
+    let event = format!("event: error\ndata: {}\n\n", error(vague, long));
+    for size in [1, 5, event.len()] {
+        let metered = run(&SSE, event.as_bytes().chunks(size)).0;
+        assert_eq!(metered.error_class, context);
+    }
+}
+
+#[test]
+fn bedrock_names_its_errors_in_a_header() {
+    let head = ResponseHead { status: 400, endpoint: Endpoint::Bedrock, ..JSON };
+    let header = "ValidationException:http://internal.amazon.com/coral/com.amazon.bedrock/";
+    let named = |body: &str| {
+        let mut meter = Meter::new(&head).with_error_header(Some(header));
+        meter.observe(body.as_bytes());
+        let metered = meter.finish();
+        (metered.error_type, metered.error_class)
+    };
+    let validation = Some("ValidationException".to_owned());
+    let long = r#"{"message":"Input is too long for requested model."}"#;
+    assert_eq!(named(long), (validation.clone(), Some("context_length_exceeded")));
+    assert_eq!(named(r#"{"message":"temperature"}"#), (validation.clone(), None));
+    assert_eq!(named("<html>"), (validation, None));
+    let own = r#"{"type":"error","error":{"type":"api_error","message":"x"}}"#;
+    assert_eq!(named(own), (Some("api_error".to_owned()), None), "the body's word comes first");
+}
