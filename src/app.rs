@@ -341,7 +341,8 @@ fn gate(
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
-    let key = config.upstream.key.as_ref().map(secret_value).transpose()?;
+    let key = config.upstream.key.as_ref();
+    let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),

@@ -69,7 +69,7 @@ fn source(folder: &str) -> String {
 }
 
 fn families_in_source() -> Families {
-    let source = source("src/metrics");
+    let (source, budgets) = (source("src/metrics"), read("src/budgets/families.rs"));
     let call = r#"build\s*\.(\w+)\(\s*"(\w+)",\s*"[^"]*",?\s*(?:&\[([^\]]*)\])?"#;
     let mut families = Families::new();
     for found in groups(call, &source) {
@@ -87,7 +87,6 @@ fn families_in_source() -> Families {
         let labels = labels.iter().map(|label| label[0]).chain(own.iter().copied());
         families.insert(name.to_owned(), (kind.to_owned(), labels.map(str::to_owned).collect()));
     }
-    let budgets = read("src/budgets/families.rs");
     families.extend(budget_families(&budgets));
     for found in groups(r#""((?:claude|weighbridge)_\w+)""#, &format!("{source}{budgets}")) {
         assert!(families.contains_key(found[0]), "{} is made in a way not known here", found[0]);

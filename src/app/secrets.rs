@@ -25,15 +25,15 @@ pub(super) fn secret_text(key: &str, reference: &SecretRef) -> Result<String> {
     Ok(text.trim().to_owned())
 }
 
-/// The same as the value of a header.
-pub(super) fn secret_value(reference: &SecretRef) -> Result<HeaderValue> {
-    header_value("upstream.key", &secret_text("upstream.key", reference)?)
+/// A secret as the value of a header.
+pub(super) fn secret_value(setting: &str, reference: &SecretRef) -> Result<HeaderValue> {
+    header_value(setting, &secret_text(setting, reference)?)
 }
 
-/// A text that is or holds a secret as the value of a header.
-pub(super) fn header_value(key: &str, text: &str) -> Result<HeaderValue> {
+/// A text as the value of a header that is never shown.
+pub(super) fn header_value(setting: &str, text: &str) -> Result<HeaderValue> {
     let mut value = HeaderValue::from_str(text)
-        .map_err(|_| anyhow!("{key} holds something that is not one line of text"))?;
+        .map_err(|_| anyhow!("{setting} holds something that is not one line of text"))?;
     value.set_sensitive(true);
     Ok(value)
 }

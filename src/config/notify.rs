@@ -152,8 +152,8 @@ mod tests {
     use super::*;
 
     fn merge(text: &str) -> Result<Config, ConfigError> {
-        let state_dir = "state".to_owned();
-        let surroundings = Surroundings { state_dir, ..Surroundings::default() };
+        let surroundings =
+            Surroundings { state_dir: "state".to_owned(), ..Surroundings::default() };
         Config::merge(&[parse_file("w.toml", text).unwrap()], &surroundings)
     }
 

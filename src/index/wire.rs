@@ -332,8 +332,8 @@ impl LineParser {
             b"reattributed" => serde_json::from_slice(line).ok().map(Fact::Reattributed),
             kind if kind.starts_with(BATCH_MARK) => self.parse_batch(line).map(Fact::Batch),
             kind => match NOTICES.into_iter().find(|known| known.as_bytes() == kind) {
-                Some(kind) => {
-                    serde_json::from_slice(line).ok().map(|line| Fact::Notice(kind, line))
+                Some(known) => {
+                    serde_json::from_slice(line).ok().map(|line| Fact::Notice(known, line))
                 }
                 None => serde_json::from_slice::<&RawValue>(line).ok().map(|_| Fact::Other),
             },
