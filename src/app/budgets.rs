@@ -37,6 +37,8 @@ pub(super) struct BudgetWatch {
     /// The sums that are being read.
     reading: Option<Receiver<Result<Loaded, IndexError>>>,
     pause: u32,
+    /// Whether they could not be read the last time: said once.
+    unread: bool,
     resumed: bool,
     /// Whether the ledger refused the last crossing: said once.
     refused: bool,
@@ -70,7 +72,7 @@ impl BudgetWatch {
         let way_out = if channels.is_empty() { None } else { Some(route(config)?) };
         let place: (&Path, u64) = (&data_dir, head);
         let notifier = Notifier::open(channels, context, place, &way_out.unwrap_or_default())?;
-        let (reading, pause, resumed, refused) = (None, 0, false, false);
+        let (reading, pause, unread, resumed, refused) = (None, 0, false, false, false);
         Ok(BudgetWatch {
             budgets,
             deliveries,
@@ -78,6 +80,7 @@ impl BudgetWatch {
             data_dir,
             reading,
             pause,
+            unread,
             resumed,
             refused,
         })
@@ -161,6 +164,7 @@ impl BudgetWatch {
         self.reading = None;
         match read {
             Ok(loaded) => {
+                self.unread = false;
                 if !std::mem::replace(&mut self.resumed, true) {
                     self.notifier.resume(&loaded.notices);
                 }
@@ -168,7 +172,9 @@ impl BudgetWatch {
                 self.notifier.refresh();
             }
             Err(error) => {
-                tracing::warn!(%error, "the sums of budgets cannot be read; it is tried again");
+                if !std::mem::replace(&mut self.unread, true) {
+                    tracing::warn!(%error, "the sums of budgets cannot be read; it is tried again");
+                }
                 self.pause = PAUSE;
             }
         }

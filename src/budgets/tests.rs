@@ -128,3 +128,19 @@ fn what_was_told_before_a_restart_is_not_told_again() {
     budgets.confirm(&Due::Error(ErrorClassSeen { class, count: 1, team: String::new() }), NOW);
     assert_eq!(budgets.holds(&crossed("80"), NOW), Some(false), "another period");
 }
+
+#[test]
+fn a_clock_that_was_wrong_leaves_no_wrong_sums() {
+    let budgets = budgets(0);
+    budgets.loaded(from_ledger(&budgets, "2"), NOW);
+    let day = 24 * 3600 * 1_000_000_000;
+    budgets.spent(3, Spent { at: NOW + 40 * day, ..spent("7") });
+    assert_eq!(used(&budgets).unwrap(), "2", "one that is far ahead begins no period");
+    budgets.spent(4, Spent { at: NOW + 1, ..spent("1") });
+    assert_eq!(budgets.figures(NOW + day).unwrap()[0].used, Money::ZERO, "tomorrow, it seems");
+    assert_eq!(budgets.begin_load(|| 5, NOW), Some(5), "it is today again");
+    assert_eq!(used(&budgets), None);
+    budgets.loaded(from_ledger(&budgets, "3"), NOW);
+    assert_eq!(used(&budgets).unwrap(), "3");
+    assert_eq!(budgets.begin_load(|| 6, NOW), None);
+}

@@ -56,21 +56,27 @@ impl Index {
         Ok(())
     }
 
-    /// Every error of the API's own since then: class, team and moment, in the order they closed.
+    /// Every error of the API's own since then: its type, its class where there is one, team and
+    /// moment, in the order they closed.
     pub fn errors(
         &self,
         since: i64,
         before: u64,
         mut visit: impl FnMut(&str, &str, i64),
     ) -> Result<(), IndexError> {
-        let sql = "SELECT error_type, team, closed_at FROM exchanges
+        let sql = "SELECT error_type, error_class, team, closed_at FROM exchanges
                    WHERE closed_at >= ?1 AND closed_seq < ?2 AND error_type IS NOT NULL
                    AND outcome <> 'refused' ORDER BY closed_seq";
         let mut statement = self.connection.prepare(sql)?;
         let mut rows = statement.query((since, bound(before)))?;
         while let Some(row) = rows.next()? {
-            let (class, team): (String, Option<String>) = (row.get(0)?, row.get(1)?);
-            visit(&class, &team.unwrap_or_default(), row.get(2)?);
+            let (kind, class): (String, Option<String>) = (row.get(0)?, row.get(1)?);
+            let team: String = row.get::<_, Option<String>>(2)?.unwrap_or_default();
+            let at = row.get(3)?;
+            visit(&kind, &team, at);
+            if let Some(class) = class {
+                visit(&class, &team, at);
+            }
         }
         Ok(())
     }

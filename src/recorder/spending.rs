@@ -13,11 +13,13 @@ impl Recorder {
         let Some(budgets) = &self.budgets else { return };
         let (Entry::Closed(closing), Some(sequence)) = (entry, written.sequence) else { return };
         let at = moment(written);
-        if let Some(error) = &closing.error_type
-            && closing.outcome != Outcome::Refused
-            && budgets.watches(error.as_str())
-        {
-            budgets.error_seen(sequence, error.as_str(), &opening.team, at);
+        if closing.outcome != Outcome::Refused {
+            let classes = [&closing.error_type, &closing.error_class];
+            for class in classes.into_iter().flatten().map(Identifier::as_str) {
+                if budgets.watches(class) {
+                    budgets.error_seen(sequence, class, &opening.team, at);
+                }
+            }
         }
         let Some(usd) = billed(closing.charge.as_ref()).filter(|_| budgets.counts()) else {
             return;

@@ -137,7 +137,7 @@ async fn error_types_are_told_once_and_secrets_are_not_shown() {
     let (hook, elsewhere) = (Fake::start("burst").await, Fake::start("redirect").await);
     rig.site.env("HOOK", &format!("{}/echo?k=hunter2hunter2", hook.url));
     rig.site.env("TOKEN", "s3cr3ts3cr3t");
-    let errors = "errors = ['billing_error', 'authentication_error']\n";
+    let errors = "errors = ['billing_error', 'authentication_error', 'credit_balance_too_low']\n";
     let config = format!("[notify.hook]\nurl = 'env:HOOK'\ntoken = 'env:TOKEN'\n{errors}")
         + &format!("[notify.away]\nurl = '{}/echo'\nerrors = ['billing_error']\n", elsewhere.url);
     let sidecar = rig.start(&config);
@@ -157,6 +157,10 @@ async fn error_types_are_told_once_and_secrets_are_not_shown() {
     assert_eq!(once[0].1["team"], "unattributed");
     assert_eq!(once[0].0.head.get("authorization"), Some("Bearer s3cr3ts3cr3t"));
     assert_eq!(rig.entries("error_class_seen").len(), 1);
+    // The reason behind the API's word is a class of its own.
+    assert_eq!(sidecar.call(&Request::messages("credit", true)).await.status, 400);
+    eventually("the reason is told", || (told(&hook).len() == 2).then_some(())).await;
+    assert_eq!(field(&told(&hook), "class"), ["billing_error", "credit_balance_too_low"]);
     // A redirect is not followed: it is tried again at the same place.
     assert!(elsewhere.count() >= 2);
     let metrics = sidecar.metrics().await;

@@ -11,6 +11,9 @@ use super::{Bounds, Budget, NS_PER_SECOND, Scope};
 /// Subjects that a budget for each one tracks by themselves. Charges of more are counted as
 /// untracked: each subject is a set of series in metrics.
 pub const SUBJECTS_MAX: usize = 1000;
+/// A charge may be so much later than the moment that sums were settled at, in nanoseconds: a
+/// minute. One that is later still was stamped by a clock that was wrong, and begins no period.
+const AHEAD_NS_MAX: i64 = 60 * NS_PER_SECOND;
 /// Sums of five minutes that one subject keeps, at most: the longest window and both its ends.
 const BUCKETS_MAX: usize = 866;
 
@@ -61,6 +64,8 @@ pub(super) struct Sums {
 pub struct Account {
     budget: Arc<Budget>,
     bounds: Bounds,
+    /// When it was settled last.
+    settled: i64,
     pub(super) subjects: BTreeMap<String, Sums>,
     pub(super) sessions: Sessions,
     untracked: u64,
@@ -107,6 +112,14 @@ impl Book {
         }
     }
 
+    /// Whether a period has begun that `now` is not in yet: the clock was ahead, and sums of the
+    /// period before it are gone.
+    #[must_use]
+    pub fn is_ahead(&self, now: i64) -> bool {
+        let latest = now.saturating_add(AHEAD_NS_MAX);
+        self.accounts.iter().any(|account| account.bounds.start > latest)
+    }
+
     /// One account a budget.
     #[must_use]
     pub fn accounts(&self) -> &[Account] {
@@ -136,6 +149,7 @@ impl Account {
         let mut account = Account {
             budget: Arc::clone(budget),
             bounds: budget.period.bounds(now, &budget.zone),
+            settled: now,
             subjects: BTreeMap::new(),
             sessions: Sessions::default(),
             untracked: 0,
@@ -187,7 +201,9 @@ impl Account {
         if self.budget.subject.as_deref().is_some_and(|only| only != subject) {
             return;
         }
-        self.begin(spent.at);
+        if spent.at.saturating_sub(self.settled) <= AHEAD_NS_MAX {
+            self.begin(spent.at);
+        }
         if let (Some(_), Some(session)) = (self.budget.session_limit, &spent.session) {
             self.sessions.add(session, subject, (spent.usd, spent.at));
         }
@@ -238,6 +254,7 @@ impl Account {
 
     fn settle(&mut self, now: i64) {
         self.begin(now);
+        self.settled = now;
         let horizon = window_horizon(now);
         let first = bucket_of(horizon);
         for sums in self.subjects.values_mut() {

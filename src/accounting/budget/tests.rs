@@ -96,6 +96,7 @@ fn a_charge_counts_in_the_period_of_its_moment() {
     let figures = |book: &Book, now| book.figures(now).next().unwrap();
     assert_eq!(figures(&book, now).used, usd("2"));
     assert_eq!(figures(&book, now + 1).burn(Window::Hour).per_hour, usd("3"), "rates look back");
+    book.settle(now + 24 * HOUR - 1);
     book.add(&spent(now + 24 * HOUR, "0.5"));
     let next = figures(&book, now + 24 * HOUR);
     assert_eq!((next.used, next.bounds.start), (usd("0.5"), now + 24 * HOUR));
@@ -163,6 +164,7 @@ fn each_threshold_fires_once_a_period() {
     assert_eq!(fire(&mut alarms, &mut book, now), ["95", "100"]);
     assert!(fire(&mut alarms, &mut book, now + HOUR).is_empty());
     let tomorrow = now + 24 * HOUR;
+    book.settle(tomorrow);
     book.add(&spent(tomorrow, "5"));
     assert_eq!(fire(&mut alarms, &mut book, tomorrow), ["50", "forecast"]);
 }
