@@ -123,7 +123,7 @@ pub async fn start(config: &Config) -> Result<App> {
 
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
-    let operator = Arc::new(Operator::new(&recorder, export.positions()));
+    let operator = Arc::new(Operator::new(&recorder, export.position()));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
@@ -183,8 +183,9 @@ impl App {
     }
 
     /// Stops accepting, waits for running exchanges up to the deadline or until `force`, then
-    /// gives everything back in reverse order.
-    pub async fn stop(self, force: impl Future<Output = ()>) -> Result<()> {
+    /// gives everything back in reverse order. Gives the number of entries that no collector has
+    /// taken yet, where they are exported.
+    pub async fn stop(self, force: impl Future<Output = ()>) -> Result<u64> {
         self.operator.accepting.store(false, Ordering::Relaxed);
         self.stop_accepting.cancel();
         self.tasks.close();
@@ -200,18 +201,19 @@ impl App {
         self.stop_operators.cancel();
         self.operator_tasks.close();
         let _ = tokio::time::timeout(FORCE_TIMEOUT, self.operator_tasks.wait()).await;
-        self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await?;
+        let recorded = self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await;
         self.stop_follower.store(true, Ordering::Relaxed);
         self.stop_export.cancel();
         let (follower, export) = (self.follower, self.export);
         let ledger = self.recorder.ledger().clone();
-        tokio::task::spawn_blocking(move || {
+        let unexported = tokio::task::spawn_blocking(move || {
             let _ = follower.join();
-            export.join();
-            ledger.shutdown()
+            // The last sync waits for nobody else's server.
+            ledger.shutdown().map(|()| export.join())
         })
         .await??;
-        Ok(())
+        recorded?;
+        Ok(unexported)
     }
 }
 

@@ -27,7 +27,6 @@ use tokio_util::task::TaskTracker;
 use crate::ledger::State;
 use crate::logging;
 use crate::metrics::Lag;
-use crate::otlp::Positions;
 use crate::recorder::Recorder;
 
 /// Operators and scrapers connected at the same time.
@@ -50,7 +49,7 @@ pub struct Operator {
     /// How far the index is behind.
     pub index_lag: Arc<Lag>,
     /// How far the export got, and how far it is behind; absent where nothing is exported.
-    pub export: Option<(Positions, Arc<Lag>)>,
+    pub export: Option<(Arc<AtomicU64>, Arc<Lag>)>,
     /// Set once calls are accepted, cleared when the drain begins.
     pub accepting: AtomicBool,
 }
@@ -170,7 +169,7 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
 impl Operator {
     /// What a process shows that does not accept calls yet.
     #[must_use]
-    pub fn new(recorder: &Arc<Recorder>, exported: Option<Positions>) -> Operator {
+    pub fn new(recorder: &Arc<Recorder>, exported: Option<Arc<AtomicU64>>) -> Operator {
         let metrics = recorder.metrics();
         let (mode, durability) = recorder.ledger().terms();
         metrics.health.ledger_is(mode, durability);
@@ -179,7 +178,7 @@ impl Operator {
             progress_ns: AtomicU64::new(recorder.clock().mono_ns()),
             indexed: AtomicU64::new(0),
             index_lag: metrics.followers.named("index"),
-            export: exported.map(|positions| (positions, metrics.followers.named("otlp"))),
+            export: exported.map(|position| (position, metrics.followers.named("otlp"))),
             accepting: AtomicBool::new(false),
         }
     }
@@ -225,8 +224,8 @@ impl Operator {
         let indexed = self.indexed.load(Ordering::Relaxed);
         self.recorder.metrics().health.show_ledger(&health, indexed, now);
         self.index_lag.is(indexed, health.entries, now);
-        if let Some((positions, lag)) = &self.export {
-            lag.is(positions.first().unwrap_or(health.entries), health.entries, now);
+        if let Some((position, lag)) = &self.export {
+            lag.is(position.load(Ordering::Relaxed), health.entries, now);
         }
     }
 }

@@ -13,6 +13,7 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128_with_seed;
 
 /// Queries followed at the same time; beyond that the one that was silent longest ends.
 pub const QUERIES_MAX: usize = 10_000;
@@ -38,6 +39,8 @@ pub struct Begin<'a> {
     pub team: &'a str,
     /// The sub-agent's id; `None` for the main agent.
     pub agent: Option<&'a str>,
+    /// The model asked for.
+    pub model: Option<&'a str>,
     /// The agent that started this one.
     pub parent_agent: Option<&'a str>,
     /// The trace that the client says it belongs to, 32 hexadecimal digits.
@@ -53,8 +56,10 @@ pub struct Place {
     pub query: String,
     /// The query's trace, where its first exchange named one.
     pub trace: Option<String>,
-    /// A query that had to end to make room.
-    pub evicted: Option<Query>,
+    /// Whether its sub-agent is told apart in the query; so without one.
+    pub agent_known: bool,
+    /// A query that ended with this beginning: its time was over, or its room was needed.
+    pub ended: Option<Query>,
 }
 
 /// How an exchange ended, as far as queries depend on it.
@@ -72,10 +77,12 @@ pub enum End {
 }
 
 impl End {
-    /// From what the closing says. `status` is the HTTP status, `error` an error type.
+    /// From what the closing says: HTTP status, whether there was an error, stop reason, and
+    /// whether the client itself left, which it does not repeat.
     #[must_use]
-    pub fn of(status: Option<u16>, error: bool, stop_reason: Option<&str>) -> End {
+    pub fn of(status: Option<u16>, error: bool, stop_reason: Option<&str>, left: bool) -> End {
         match (status, error, stop_reason) {
+            _ if left => End::Failed,
             (Some(200), false, Some("tool_use" | "pause_turn")) => End::Continues,
             (Some(200), false, Some(_)) => End::Final,
             // A stream that broke off, an error inside one, no answer at all.
@@ -109,6 +116,9 @@ pub struct AgentPart {
     pub to_ns: u64,
     /// How many exchanges.
     pub exchanges: u64,
+    /// Its last answer asked for a tool, so it goes on.
+    #[serde(default)]
+    waits: bool,
 }
 
 /// One user prompt until its final answer.
@@ -144,9 +154,12 @@ pub struct Query {
     /// Bytes of the main agent's last answer.
     #[serde(default)]
     pub answer_bytes: u64,
-    /// The main agent's last ending; `None` before there is one.
+    /// How the main agent stands; `None` before an answer of its.
     #[serde(default)]
     last: Option<End>,
+    /// The model whose answer asked for a tool: the conversation goes on with it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    goes_on: Option<String>,
 }
 
 impl Query {
@@ -165,6 +178,7 @@ impl Query {
             traced_more: 0,
             answer_bytes: 0,
             last: None,
+            goes_on: None,
         }
     }
 
@@ -189,6 +203,7 @@ impl Query {
                 from_ns: begin.at_ns,
                 to_ns: begin.at_ns,
                 exchanges: 1,
+                waits: false,
             }),
             None => {}
         }
@@ -199,12 +214,33 @@ impl Query {
         self.from_ns = self.from_ns.min(begin.at_ns);
         self.to_ns = self.to_ns.max(at_ns);
         let Some(agent) = begin.agent else {
-            (self.last, self.answer_bytes) = (Some(end), answer_bytes);
+            self.main_ended(begin.model, end, answer_bytes);
             return;
         };
         if let Some(part) = self.agents.iter_mut().find(|part| part.id == agent) {
             part.from_ns = part.from_ns.min(begin.at_ns);
             part.to_ns = part.to_ns.max(at_ns);
+            part.waits = end == End::Continues;
+        }
+    }
+
+    /// Clients make calls beside the conversation (a title, a summary), mostly with another model:
+    /// those neither end nor hold up what the conversation's own calls decide.
+    fn main_ended(&mut self, model: Option<&str>, end: End, answer_bytes: u64) {
+        let beside = match (&self.goes_on, self.last, end) {
+            (Some(own), ..) => model != Some(own),
+            (None, Some(End::Final), End::Retryable | End::Failed) => true,
+            (None, ..) => false,
+        };
+        if beside && end != End::Continues {
+            return;
+        }
+        (self.last, self.answer_bytes) = (Some(end), answer_bytes);
+        match end {
+            End::Continues => self.goes_on = model.map(str::to_owned),
+            End::Final | End::Failed => self.goes_on = None,
+            // The same call again.
+            End::Retryable => {}
         }
     }
 
@@ -220,12 +256,13 @@ impl Query {
             Some(End::Continues) => !followed,
             Some(End::Final | End::Failed) => true,
         };
-        last && self.running == 0
+        last && self.running == 0 && !self.agents.iter().any(|agent| agent.waits)
     }
 
     /// When it counts as left, if nothing more is seen of it.
     fn deadline_ns(&self) -> u64 {
-        let wait = if self.last == Some(End::Continues) { TOOL_WAIT_NS } else { RETRY_WAIT_NS };
+        let tool = self.goes_on.is_some() || self.agents.iter().any(|agent| agent.waits);
+        let wait = if tool { TOOL_WAIT_NS } else { RETRY_WAIT_NS };
         // What runs ends by itself: the proxy has its own bounds.
         if self.running > 0 { u64::MAX } else { self.to_ns.saturating_add(wait) }
     }
@@ -234,71 +271,69 @@ impl Query {
 /// The queries that run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct Queries {
-    /// By session, else by logical call.
-    open: HashMap<String, Query>,
+    /// By a hash of the session, else of the logical call.
+    open: HashMap<u128, Query>,
 }
 
-fn key(begin: &Begin<'_>) -> String {
+fn key(begin: &Begin<'_>) -> u128 {
     match begin.session {
-        Some(session) => format!("s:{session}"),
-        None => format!("c:{}", begin.call),
+        Some(session) => xxh3_128_with_seed(session.as_bytes(), SESSION_SEED),
+        None => xxh3_128_with_seed(begin.call.as_bytes(), CALL_SEED),
     }
 }
+
+/// Part the keys of sessions and calls from each other.
+const SESSION_SEED: u64 = 1;
+const CALL_SEED: u64 = 2;
 
 impl Queries {
     /// An exchange opens.
     pub fn begin(&mut self, begin: &Begin<'_>) -> Place {
         let key = key(begin);
-        let evicted = match self.open.contains_key(&key) {
-            false if self.open.len() >= QUERIES_MAX => self.evict(),
+        let over = |query: &Query| query.deadline_ns() <= begin.at_ns;
+        let ended = match self.open.get(&key) {
+            // By the ledger's own time, so that reading it again ends it at the same place.
+            Some(query) if over(query) => self.open.remove(&key),
+            None if self.open.len() >= QUERIES_MAX => self.evict(),
             _ => None,
         };
         let query = self.open.entry(key).or_insert_with(|| Query::new(begin));
         query.begin(begin);
-        Place { query: query.first.clone(), trace: query.trace.clone(), evicted }
+        let agent_known = begin.agent.is_none_or(|id| query.agents.iter().any(|a| a.id == id));
+        Place { query: query.first.clone(), trace: query.trace.clone(), agent_known, ended }
     }
 
-    /// An exchange that began as `begin` closed at `at_ns` with an answer of so many bytes. Gives
-    /// the query that ends with it. By now `begin` may know an earlier moment than when it opened:
+    /// An exchange of the query `first` closed at `at_ns` with an answer of so many bytes. Gives
+    /// the query if it ends with it. By now `begin` may know an earlier moment than when it opened:
     /// an exchange is opened once its request is read.
     pub fn end(
         &mut self,
-        begin: &Begin<'_>,
+        (begin, first): (&Begin<'_>, &str),
         end: End,
         (at_ns, answer_bytes): (u64, u64),
     ) -> Option<Query> {
         let key = key(begin);
-        let query = self.open.get_mut(&key)?;
+        let query = self.open.get_mut(&key).filter(|query| query.first == first)?;
         query.end(begin, end, (at_ns, answer_bytes));
         let over = query.is_over(begin.session.is_some());
         if over { self.open.remove(&key) } else { None }
     }
 
-    /// The queries that nothing more was seen of in time.
-    pub fn expire(&mut self, now_ns: u64) -> Vec<Query> {
-        let mut left: Vec<Query> = self
+    /// The queries that nothing more was seen of in time: at most `most`, the oldest first.
+    pub fn expire(&mut self, now_ns: u64, most: usize) -> Vec<Query> {
+        let mut left: Vec<(u64, String, u128)> = self
             .open
-            .extract_if(|_, query| query.deadline_ns() <= now_ns)
-            .map(|(_, q)| q)
+            .iter()
+            .filter(|(_, query)| query.deadline_ns() <= now_ns)
+            .map(|(key, query)| (query.from_ns, query.first.clone(), *key))
             .collect();
-        left.sort_by(|a, b| (a.from_ns, &a.first).cmp(&(b.from_ns, &b.first)));
-        left
-    }
-
-    /// How many run.
-    #[must_use]
-    pub fn len(&self) -> usize {
-        self.open.len()
-    }
-
-    /// Whether none runs.
-    #[must_use]
-    pub fn is_empty(&self) -> bool {
-        self.open.is_empty()
+        left.sort_unstable();
+        left.truncate(most);
+        left.into_iter().filter_map(|(_, _, key)| self.open.remove(&key)).collect()
     }
 
     fn evict(&mut self) -> Option<Query> {
-        let oldest = self.open.iter().min_by_key(|(_, query)| query.to_ns)?.0.clone();
+        let oldest = *self.open.iter().min_by_key(|(_, q)| (q.to_ns, &q.first))?.0;
         self.open.remove(&oldest)
     }
 }
@@ -312,7 +347,22 @@ mod tests {
     fn begin<'a>(exchange: &'a str, agent: Option<&'a str>, at_ns: u64) -> Begin<'a> {
         let session = Some("session");
         let (call, team) = (exchange, "search");
-        Begin { exchange, session, call, team, agent, parent_agent: None, trace: None, at_ns }
+        Begin {
+            exchange,
+            session,
+            call,
+            team,
+            agent,
+            model: Some("opus"),
+            parent_agent: None,
+            trace: None,
+            at_ns,
+        }
+    }
+
+    fn end(queries: &mut Queries, one: &Begin<'_>, how: End, at: (u64, u64)) -> Option<Query> {
+        let first = queries.open.get(&key(one)).map(|query| query.first.clone()).unwrap();
+        queries.end((one, &first), how, at)
     }
 
     #[test]
@@ -320,17 +370,17 @@ mod tests {
         let mut queries = Queries::default();
         let first = begin("a", None, S);
         assert_eq!(queries.begin(&first).query, "a");
-        assert_eq!(queries.end(&first, End::Continues, (2 * S, 9)), None);
+        assert_eq!(end(&mut queries, &first, End::Continues, (2 * S, 9)), None);
         // The tool runs a sub-agent, which answers finally: that is not the query's end.
         let sub = begin("b", Some("agent-1"), 3 * S);
         assert_eq!(queries.begin(&sub).query, "a");
-        assert_eq!(queries.end(&sub, End::Final, (4 * S, 9)), None);
+        assert_eq!(end(&mut queries, &sub, End::Final, (4 * S, 9)), None);
         let last = begin("c", None, 5 * S);
         assert_eq!(queries.begin(&last).query, "a");
-        let query = queries.end(&last, End::Final, (6 * S, 9)).unwrap();
+        let query = end(&mut queries, &last, End::Final, (6 * S, 9)).unwrap();
         assert_eq!((query.from_ns, query.to_ns, query.exchanges), (S, 6 * S, 3));
         assert_eq!((query.agents[0].from_ns, query.agents[0].to_ns), (3 * S, 4 * S));
-        assert!(queries.is_empty() && !query.has_failed());
+        assert!(queries.open.is_empty() && !query.has_failed());
         // The next prompt of the session is another query.
         assert_eq!(queries.begin(&begin("d", None, 7 * S)).query, "d");
     }
@@ -341,8 +391,8 @@ mod tests {
         let (main, side) = (begin("a", None, S), begin("b", None, S));
         queries.begin(&main);
         queries.begin(&side);
-        assert_eq!(queries.end(&side, End::Final, (2 * S, 9)), None);
-        assert_eq!(queries.end(&main, End::Final, (3 * S, 9)).unwrap().exchanges, 2);
+        assert_eq!(end(&mut queries, &side, End::Final, (2 * S, 9)), None);
+        assert_eq!(end(&mut queries, &main, End::Final, (3 * S, 9)).unwrap().exchanges, 2);
     }
 
     #[test]
@@ -350,10 +400,10 @@ mod tests {
         let mut queries = Queries::default();
         let one = begin("a", None, S);
         queries.begin(&one);
-        assert!(queries.expire(u64::MAX - 1).is_empty(), "it runs");
-        queries.end(&one, End::Retryable, (2 * S, 9));
-        assert!(queries.expire(2 * S + RETRY_WAIT_NS - 1).is_empty());
-        let left = queries.expire(2 * S + RETRY_WAIT_NS);
+        assert!(queries.expire(u64::MAX - 1, 9).is_empty(), "it runs");
+        end(&mut queries, &one, End::Retryable, (2 * S, 9));
+        assert!(queries.expire(2 * S + RETRY_WAIT_NS - 1, 9).is_empty());
+        let left = queries.expire(2 * S + RETRY_WAIT_NS, 9);
         assert!(left.len() == 1 && left[0].has_failed());
     }
 
@@ -363,9 +413,9 @@ mod tests {
         let first = Begin { session: None, ..begin("a", None, S) };
         let again = Begin { session: None, call: "a", ..begin("b", None, 2 * S) };
         queries.begin(&first);
-        assert_eq!(queries.end(&first, End::Retryable, (S, 9)), None);
+        assert_eq!(end(&mut queries, &first, End::Retryable, (S, 9)), None);
         assert_eq!(queries.begin(&again).query, "a");
-        assert_eq!(queries.end(&again, End::Continues, (3 * S, 9)).unwrap().exchanges, 2);
+        assert_eq!(end(&mut queries, &again, End::Continues, (3 * S, 9)).unwrap().exchanges, 2);
     }
 
     #[test]
@@ -375,19 +425,63 @@ mod tests {
         let mut evicted = None;
         for (at, name) in names.iter().enumerate() {
             let one = Begin { session: Some(name), ..begin(name, None, at as u64) };
-            evicted = queries.begin(&one).evicted;
+            evicted = queries.begin(&one).ended;
         }
-        assert_eq!((queries.len(), evicted.unwrap().first), (QUERIES_MAX, names[0].clone()));
+        assert_eq!((queries.open.len(), evicted.unwrap().first), (QUERIES_MAX, names[0].clone()));
     }
 
     #[test]
     fn endings_are_told_apart() {
-        assert_eq!(End::of(Some(200), false, Some("end_turn")), End::Final);
-        assert_eq!(End::of(Some(200), false, Some("tool_use")), End::Continues);
-        assert_eq!(End::of(Some(200), true, None), End::Retryable);
-        assert_eq!(End::of(Some(200), false, None), End::Retryable);
-        assert_eq!(End::of(Some(529), true, None), End::Retryable);
-        assert_eq!(End::of(Some(400), true, None), End::Failed);
-        assert_eq!(End::of(None, false, None), End::Retryable);
+        assert_eq!(End::of(Some(200), false, Some("end_turn"), false), End::Final);
+        assert_eq!(End::of(Some(200), false, Some("tool_use"), false), End::Continues);
+        assert_eq!(End::of(Some(200), true, None, false), End::Retryable);
+        assert_eq!(End::of(Some(200), false, None, false), End::Retryable);
+        assert_eq!(End::of(Some(529), true, None, false), End::Retryable);
+        assert_eq!(End::of(Some(400), true, None, false), End::Failed);
+        assert_eq!(End::of(None, false, None, false), End::Retryable);
+    }
+    #[test]
+    fn a_call_beside_the_conversation_decides_nothing() {
+        let mut queries = Queries::default();
+        let side = |exchange, at| Begin { model: Some("haiku"), ..begin(exchange, None, at) };
+        let main = begin("a", None, S);
+        let title = side("b", S);
+        queries.begin(&main);
+        queries.begin(&title);
+        assert_eq!(end(&mut queries, &main, End::Continues, (2 * S, 9)), None);
+        assert_eq!(end(&mut queries, &title, End::Final, (3 * S, 9)), None, "a tool still runs");
+        let last = begin("c", None, 4 * S);
+        let late = side("d", 4 * S);
+        queries.begin(&last);
+        queries.begin(&late);
+        assert_eq!(end(&mut queries, &last, End::Final, (5 * S, 9)), None);
+        let query = end(&mut queries, &late, End::Retryable, (6 * S, 9)).unwrap();
+        assert_eq!((query.exchanges, query.has_failed()), (4, false));
+    }
+
+    #[test]
+    fn a_sub_agent_that_goes_on_holds_the_query() {
+        let mut queries = Queries::default();
+        let (main, sub) = (begin("a", None, S), begin("b", Some("agent-1"), S));
+        queries.begin(&main);
+        queries.begin(&sub);
+        assert_eq!(end(&mut queries, &sub, End::Continues, (2 * S, 9)), None);
+        assert_eq!(end(&mut queries, &main, End::Final, (3 * S, 9)), None);
+        let more = begin("c", Some("agent-1"), 4 * S);
+        assert_eq!(queries.begin(&more).query, "a");
+        assert_eq!(end(&mut queries, &more, End::Final, (5 * S, 9)).unwrap().exchanges, 3);
+    }
+
+    #[test]
+    fn what_comes_after_the_wait_is_another_query_whoever_looks_when() {
+        let mut queries = Queries::default();
+        let first = begin("a", None, S);
+        queries.begin(&first);
+        end(&mut queries, &first, End::Retryable, (2 * S, 9));
+        let later = begin("b", None, 2 * S + RETRY_WAIT_NS);
+        let place = queries.begin(&later);
+        assert_eq!((place.query.as_str(), place.ended.unwrap().first.as_str()), ("b", "a"));
+        // The closing of an exchange of a query that is gone ends no other.
+        assert_eq!(queries.end((&first, "a"), End::Final, (3 * S, 9)), None);
     }
 }

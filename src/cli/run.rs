@@ -1,6 +1,6 @@
 //! `weighbridge run`: one command behind a sidecar of its own.
 
-use std::io::Write;
+use std::io::{self, Write};
 use std::os::unix::process::ExitStatusExt;
 use std::path::{Path, PathBuf};
 use std::process::{ExitCode, ExitStatus};
@@ -8,7 +8,7 @@ use std::process::{ExitCode, ExitStatus};
 use anyhow::Context;
 use clap::Args;
 use tokio::process::{Child, Command};
-use tokio::signal::unix::{SignalKind, signal};
+use tokio::signal::unix::{Signal, SignalKind, signal};
 
 use super::report::ReportArgs;
 use super::serve::StandArgs;
@@ -82,6 +82,8 @@ impl RunArgs {
 
     async fn around(&self, config: &Config) -> anyhow::Result<ExitStatus> {
         let app = app::start(config).await?;
+        // Before there is a child that they could be meant for.
+        let handed_on = HandedOn::listen()?;
         let mut words = self.command.iter();
         let program = words.next().map_or("", String::as_str);
         let child = Command::new(program)
@@ -90,10 +92,21 @@ impl RunArgs {
             .spawn()
             .with_context(|| format!("{program} cannot be started"));
         let status = match child {
-            Ok(child) => Ok(wait(child).await?),
+            Ok(child) => Ok(handed_on.wait(child).await?),
             Err(error) => Err(error),
         };
-        app.stop(std::future::pending()).await?;
+        // How the command ended is what counts; what is wrong with the record is said beside it.
+        let said = match app.stop(std::future::pending()).await {
+            Ok(0) => None,
+            Ok(entries) => Some(format!(
+                "{entries} entries did not reach the collector; nothing sends them later, as this \
+                 run's data directory is its own"
+            )),
+            Err(error) => Some(format!("the ledger was not closed in order: {error:#}")),
+        };
+        if let Some(said) = said {
+            let _ = writeln!(io::stderr(), "weighbridge: {said}");
+        }
         status
     }
 }
@@ -108,23 +121,37 @@ fn tidy_up(dir: &Path, exchanges: u64) {
     };
 }
 
-/// Waits for the command and hands signals on to it.
-async fn wait(mut child: Child) -> anyhow::Result<ExitStatus> {
-    let mut terminate = signal(SignalKind::terminate())?;
-    let mut interrupt = signal(SignalKind::interrupt())?;
-    let mut hang_up = signal(SignalKind::hangup())?;
-    let pid =
-        child.id().and_then(|id| i32::try_from(id).ok()).and_then(rustix::process::Pid::from_raw);
-    loop {
-        let number = tokio::select! {
-            status = child.wait() => return Ok(status?),
-            _ = terminate.recv() => rustix::process::Signal::TERM,
-            _ = interrupt.recv() => rustix::process::Signal::INT,
-            _ = hang_up.recv() => rustix::process::Signal::HUP,
-        };
-        if let Some(pid) = pid {
-            // A terminal sends its interrupt to the whole group; twice does no harm.
-            let _ = rustix::process::kill_process(pid, number);
+/// The signals that are the command's.
+struct HandedOn {
+    terminate: Signal,
+    interrupt: Signal,
+    hang_up: Signal,
+}
+
+impl HandedOn {
+    fn listen() -> io::Result<HandedOn> {
+        Ok(HandedOn {
+            terminate: signal(SignalKind::terminate())?,
+            interrupt: signal(SignalKind::interrupt())?,
+            hang_up: signal(SignalKind::hangup())?,
+        })
+    }
+
+    /// Waits for the command and hands signals on to it.
+    async fn wait(mut self, mut child: Child) -> anyhow::Result<ExitStatus> {
+        let pid = child.id().and_then(|id| i32::try_from(id).ok());
+        let pid = pid.and_then(rustix::process::Pid::from_raw);
+        loop {
+            let number = tokio::select! {
+                status = child.wait() => return Ok(status?),
+                _ = self.terminate.recv() => rustix::process::Signal::TERM,
+                _ = self.interrupt.recv() => rustix::process::Signal::INT,
+                _ = self.hang_up.recv() => rustix::process::Signal::HUP,
+            };
+            if let Some(pid) = pid {
+                // A terminal sends its interrupt to the whole group; twice does no harm.
+                let _ = rustix::process::kill_process(pid, number);
+            }
         }
     }
 }

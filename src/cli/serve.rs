@@ -132,7 +132,13 @@ impl ServeArgs {
             }
         }
         tracing::info!("stopping: running calls may finish, a second signal forces the end");
-        app.stop(signals.stop()).await?;
+        let unexported = app.stop(signals.stop()).await?;
+        if unexported > 0 {
+            tracing::warn!(
+                entries = unexported,
+                "the collector gets the rest after the next start"
+            );
+        }
         Ok(())
     }
 }

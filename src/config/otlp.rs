@@ -1,9 +1,10 @@
 //! `[otlp]`: where traces, metrics and logs go. The standard `OTEL_*` variables are its defaults.
 
 use std::borrow::Cow;
+use std::fmt;
 use std::time::Duration;
 
-use super::file::File;
+use super::file::{File, Source};
 use super::reader::{ConfigError, Reader, SecretRef, Setting, duration, is_private, secret, url};
 
 /// Which names the GenAI conventions have.
@@ -40,8 +41,13 @@ pub struct OtlpConfig {
     pub metrics: Option<String>,
     /// Where log records are posted.
     pub logs: Option<String>,
-    /// `name=value` pairs with commas between, as in `OTEL_EXPORTER_OTLP_HEADERS`, kept elsewhere.
+    /// `name=value` pairs with commas between, kept elsewhere.
     pub headers: Option<SecretRef>,
+    /// Those of `OTEL_EXPORTER_OTLP_HEADERS`, where the endpoint is the environment's, too, and the
+    /// configuration has none of its own.
+    pub environment_headers: Hidden,
+    /// Whether posts are compressed.
+    pub gzip: bool,
     /// Which attribute and metric names.
     pub semconv: Semconv,
     /// For one post, answer included.
@@ -60,9 +66,27 @@ impl OtlpConfig {
     }
 }
 
-/// The `OTEL_*` variables.
-#[derive(Clone, Debug, Default)]
+/// A text that is not shown.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Hidden(pub String);
+
+impl fmt::Debug for Hidden {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Hidden")
+    }
+}
+
+/// The `OTEL_*` variables. They are meant for every program that exports, so what cannot be used
+/// here is left alone and refuses nothing.
+#[derive(Clone, Default)]
 pub struct OtelVariables(pub Vec<(String, String)>);
+
+/// They may hold secrets.
+impl fmt::Debug for OtelVariables {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("OtelVariables")
+    }
+}
 
 impl OtelVariables {
     fn get(&self, name: &str) -> Option<&str> {
@@ -70,12 +94,34 @@ impl OtelVariables {
         found.map(|(_, value)| value.as_str())
     }
 
-    /// The base endpoint, unless it is for gRPC, which is not spoken here.
+    fn is_off(&self) -> bool {
+        self.get("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"))
+    }
+
+    /// An address, unless it is for gRPC, which is not spoken here, or none that can be used.
+    fn address(&self, variable: &str, protocols: &[&str]) -> Option<&str> {
+        let protocol = protocols.iter().find_map(|name| self.get(name));
+        let usable = protocol != Some("grpc") && !self.is_off();
+        self.get(variable).filter(|value| usable && url(value).is_ok())
+    }
+
+    /// The base endpoint.
     fn endpoint(&self) -> &str {
-        let grpc = self.get("OTEL_EXPORTER_OTLP_PROTOCOL") == Some("grpc");
-        let off = self.get("OTEL_SDK_DISABLED").is_some_and(|v| v.eq_ignore_ascii_case("true"));
-        let endpoint = self.get("OTEL_EXPORTER_OTLP_ENDPOINT").filter(|_| !grpc && !off);
-        endpoint.unwrap_or_default()
+        let protocol = ["OTEL_EXPORTER_OTLP_PROTOCOL"];
+        self.address("OTEL_EXPORTER_OTLP_ENDPOINT", &protocol).unwrap_or_default()
+    }
+
+    /// The endpoint of one signal, as it is.
+    fn endpoint_of(&self, signal: &str) -> Option<&str> {
+        let own = |what: &str| format!("OTEL_EXPORTER_OTLP_{}_{what}", signal.to_ascii_uppercase());
+        let protocols = [&*own("PROTOCOL"), "OTEL_EXPORTER_OTLP_PROTOCOL"];
+        self.address(&own("ENDPOINT"), &protocols)
+    }
+
+    /// Whether a signal is asked for over gRPC alone.
+    fn is_grpc(&self, signal: &str) -> bool {
+        let own = format!("OTEL_EXPORTER_OTLP_{}_PROTOCOL", signal.to_ascii_uppercase());
+        self.get(&own) == Some("grpc")
     }
 
     /// The signals whose exporter is none other than OTLP.
@@ -131,18 +177,29 @@ pub(super) fn read_otlp(
     let timeout = variables.milliseconds("OTEL_EXPORTER_OTLP_TIMEOUT", "10s");
     let delay = variables.milliseconds("OTEL_BSP_SCHEDULE_DELAY", "1s");
     let interval = variables.milliseconds("OTEL_METRIC_EXPORT_INTERVAL", "60s");
+    let by_environment = endpoint.as_ref().is_none_or(|e| e.source == Source::Default);
     let address = |signal: &str| -> Option<String> {
-        let base = base.as_ref().filter(|_| signals.iter().any(|wanted| wanted == signal))?;
-        let own = format!("OTEL_EXPORTER_OTLP_{}_ENDPOINT", signal.to_ascii_uppercase());
-        // The base's own variable is a default, so the signal's is one, too.
-        let own = variables.get(&own).filter(|_| base == variables.endpoint());
-        Some(own.map_or_else(|| format!("{base}/v1/{signal}"), str::to_owned))
+        if !signals.iter().any(|wanted| wanted == signal) {
+            return None;
+        }
+        let base = base.as_ref().map(|base| format!("{base}/v1/{signal}"));
+        if !by_environment {
+            return base;
+        }
+        let own = variables.endpoint_of(signal).map(str::to_owned);
+        own.or(base.filter(|_| !variables.is_grpc(signal)))
     };
+    let inherited = variables.get("OTEL_EXPORTER_OTLP_HEADERS").filter(|_| by_environment);
+    let inherited = inherited.filter(|_| headers.is_none()).unwrap_or_default();
+    let compression = variables.get("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION");
+    let compression = compression.or_else(|| variables.get("OTEL_EXPORTER_OTLP_COMPRESSION"));
     Ok(OtlpConfig {
         traces: address("traces"),
         metrics: address("metrics"),
         logs: address("logs"),
         headers,
+        environment_headers: Hidden(inherited.to_owned()),
+        gzip: compression == Some("gzip"),
         semconv,
         timeout: reader.parsed("otlp.timeout", &timeout, |f| f.otlp.timeout.clone(), duration)?,
         delay: reader.parsed("otlp.delay", &delay, |f| f.otlp.delay.clone(), duration)?,
@@ -234,6 +291,14 @@ mod tests {
             ("OTEL_METRICS_EXPORTER", "none"),
             ("OTEL_BSP_SCHEDULE_DELAY", "250"),
         ];
+        let one = [("OTEL_EXPORTER_OTLP_TRACES_ENDPOINT", "http://127.0.0.1:4318/spans")];
+        let config = otlp("", &one).unwrap();
+        assert_eq!(config.traces.as_deref(), Some("http://127.0.0.1:4318/spans"));
+        assert_eq!((config.metrics, config.logs), (None, None));
+        for unusable in ["127.0.0.1:4318", "http://user:secret@127.0.0.1:4318"] {
+            let config = otlp("", &[("OTEL_EXPORTER_OTLP_ENDPOINT", unusable)]).unwrap();
+            assert!(!config.is_on(), "{unusable}");
+        }
         let config = otlp("", &variables).unwrap();
         assert_eq!(config.traces.as_deref(), Some("http://127.0.0.1:4318/v1/traces"));
         assert_eq!(config.logs.as_deref(), Some("http://127.0.0.1:3100/otlp/v1/logs"));

@@ -95,10 +95,19 @@ impl Setting {
     pub(super) fn error(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError {
             key: self.key.clone(),
-            value: self.value.clone(),
+            value: without_user(&self.value),
             source_name: self.source,
             problem: problem.into(),
         }
+    }
+}
+
+/// An address without what stands before its `@`: that may be a password.
+fn without_user(value: &str) -> String {
+    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)))
+    {
+        Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
+        None => value.to_owned(),
     }
 }
 
@@ -154,7 +163,10 @@ pub(super) fn url(text: &str) -> Result<String, String> {
         {
             Ok(text.trim_end_matches('/').to_owned())
         }
-        _ => Err("write an URL like https://api.anthropic.com, without a query".to_owned()),
+        _ => {
+            Err("write an URL like https://api.anthropic.com, without user name and query"
+                .to_owned())
+        }
     }
 }
 

@@ -1,19 +1,21 @@
 //! The signals `traces` and `logs`: a span for each exchange, query and sub-agent, a log record for
-//! what is no span. They are read out of the same entries, so they share one cursor.
+//! what is no span.
 
-use std::collections::BTreeMap;
+use std::collections::HashMap;
 
-use opentelemetry_otlp::{LogExporter, SpanExporter};
+use opentelemetry::InstrumentationScope;
+use opentelemetry_otlp::LogExporter;
 use opentelemetry_sdk::logs::{LogBatch, LogExporter as _, SdkLogRecord};
-use opentelemetry_sdk::trace::{SpanData, SpanExporter as _};
 use serde::{Deserialize, Serialize};
 use tokio::runtime::Handle;
+use xxhash_rust::xxh3::xxh3_128;
 
 use super::events::Events;
-use super::follower::{Post, Signal};
+use super::follower::Post;
+use super::protobuf::{Attributes, Scope, Spans};
 use super::spans::{Running, Shape};
 use super::transport::{Posted, Transport};
-use super::wire::{Closed, Envelope, Fact, LineParser};
+use super::wire::{Closed, Envelope, Fact};
 use crate::agent::query::{End, Place, Queries, Query};
 use crate::record::Opening;
 
@@ -23,17 +25,31 @@ const BATCH_ITEMS: usize = 512;
 const RUNNING_MAX: usize = 100_000;
 
 /// What entries before the cursor left unfinished.
-#[derive(Debug, Default, Deserialize, Serialize)]
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
 pub(super) struct Unfinished {
-    /// By exchange.
-    running: BTreeMap<String, Running>,
+    /// By a hash of the exchange's id.
+    running: HashMap<u128, Running>,
     queries: Queries,
+}
+
+/// Where spans go, and what all of them have in common.
+pub(super) struct Traces {
+    pub(super) transport: Transport,
+    pub(super) resource: Attributes,
+    pub(super) scope: Scope,
+}
+
+/// Where log records go.
+pub(super) struct Logs {
+    pub(super) exporter: LogExporter,
+    pub(super) transport: Transport,
+    pub(super) scope: InstrumentationScope,
 }
 
 /// Where the two signals go; absent where one is not wanted.
 pub(super) struct Destinations {
-    pub(super) traces: Option<(SpanExporter, Transport)>,
-    pub(super) logs: Option<(LogExporter, Transport)>,
+    pub(super) traces: Option<Traces>,
+    pub(super) logs: Option<Logs>,
     pub(super) runtime: Handle,
 }
 
@@ -42,17 +58,43 @@ pub(super) struct Calls {
     to: Destinations,
     shape: Shape,
     events: Events,
-    parser: LineParser,
     unfinished: Unfinished,
-    spans: Vec<SpanData>,
+    spans: Spans,
     records: Vec<SdkLogRecord>,
 }
 
+fn key(exchange: &str) -> u128 {
+    xxh3_128(exchange.as_bytes())
+}
+
 impl Calls {
-    pub(super) fn new(to: Destinations, shape: Shape) -> Calls {
-        let events = Events::new(shape.scope.clone());
-        let (parser, unfinished, spans, records) = Default::default();
-        Calls { to, shape, events, parser, unfinished, spans, records }
+    pub(super) fn new(to: Destinations, shape: Shape, scope: InstrumentationScope) -> Calls {
+        let events = Events::new(scope);
+        let (unfinished, spans, records) = Default::default();
+        Calls { to, shape, events, unfinished, spans, records }
+    }
+
+    /// Begins with what the cursor's file holds.
+    pub(super) fn resume(&mut self, state: Unfinished) {
+        self.unfinished = state;
+    }
+
+    /// What the entries that were posted left unfinished; `None` while something waits to be
+    /// posted: what is unfinished is then ahead of it.
+    pub(super) fn state(&self) -> Option<&Unfinished> {
+        (self.spans.len() == 0 && self.records.is_empty()).then_some(&self.unfinished)
+    }
+
+    /// Takes an entry in.
+    pub(super) fn take(&mut self, fact: Fact<'_>) {
+        match fact {
+            Fact::Opened(entry) => self.opened(*entry),
+            Fact::Closed(entry) => self.closed(&entry),
+            Fact::Other(kind, entry) if self.to.logs.is_some() => {
+                self.records.push(self.events.entry(kind, &entry));
+            }
+            Fact::Other(..) => {}
+        }
     }
 
     fn opened(&mut self, entry: Envelope<Opening>) {
@@ -60,22 +102,28 @@ impl Calls {
         if self.unfinished.running.len() >= RUNNING_MAX {
             return;
         }
-        let exchange = opening.exchange.clone();
         let place = match opening.endpoint.is_metered() {
             true => self.unfinished.queries.begin(&Running::begin(&opening, at_ns)),
             // Counting tokens, listing models, …: no part of any prompt's answer.
-            false => Place { query: exchange.clone(), trace: None, evicted: None },
+            false => Place {
+                query: opening.exchange.clone(),
+                trace: None,
+                agent_known: false,
+                ended: None,
+            },
         };
-        self.over(place.evicted);
-        let running = Running { at_ns, query: place.query, trace: place.trace, opening };
-        self.unfinished.running.insert(exchange, running);
+        self.over(place.ended.as_ref());
+        let Place { query, trace, agent_known, .. } = place;
+        let key = key(&opening.exchange);
+        let running = Running { opening, at_ns, query, trace, agent_known };
+        self.unfinished.running.insert(key, running);
     }
 
     fn closed(&mut self, entry: &Envelope<Closed<'_>>) {
         let body = &entry.body;
-        let Some(running) = self.unfinished.running.remove(&*body.exchange) else { return };
+        let Some(running) = self.unfinished.running.remove(&key(&body.exchange)) else { return };
         if self.to.traces.is_some() {
-            self.spans.push(self.shape.exchange(&running, entry));
+            self.shape.exchange(&mut self.spans, &running, entry);
         }
         if let (Some(error), Some(_)) = (body.error(), &self.to.logs) {
             self.records.push(self.events.failure(&running, entry, error));
@@ -85,74 +133,55 @@ impl Calls {
         }
         let begin = Running::begin(&running.opening, running.began_ns(entry));
         let reason = body.stop_reason.as_ref().map(|reason| &*reason.0);
-        let end = End::of(body.status, body.error().is_some(), reason);
+        let left = body.outcome == "client_left";
+        let end = End::of(body.status, body.error().is_some(), reason, left);
         let at = (entry.wall_ns, body.response_bytes);
-        let over = self.unfinished.queries.end(&begin, end, at);
-        self.over(over);
+        let over = self.unfinished.queries.end((&begin, &running.query), end, at);
+        self.over(over.as_ref());
     }
 
-    fn over(&mut self, query: Option<Query>) {
+    fn over(&mut self, query: Option<&Query>) {
         if let (Some(query), Some(_)) = (query, &self.to.traces) {
-            self.spans.extend(self.shape.query(&query));
-        }
-    }
-}
-
-impl Signal for Calls {
-    const NAME: &'static str = "calls";
-    type State = Unfinished;
-
-    fn state(&self) -> &Unfinished {
-        &self.unfinished
-    }
-
-    fn resume(&mut self, state: Unfinished) {
-        self.unfinished = state;
-    }
-
-    fn take(&mut self, line: &[u8]) {
-        match self.parser.parse(line) {
-            Some(Fact::Opened(entry)) => self.opened(*entry),
-            Some(Fact::Closed(entry)) => self.closed(&entry),
-            Some(Fact::Other(kind, entry)) if self.to.logs.is_some() => {
-                self.records.push(self.events.entry(kind, &entry));
-            }
-            Some(Fact::Other(..)) | None => {}
+            self.shape.query(&mut self.spans, query);
         }
     }
 
-    fn is_full(&self) -> bool {
+    /// Ends what nothing more was seen of; says whether there was something.
+    pub(super) fn expire(&mut self, now_ns: u64, stopping: bool) -> bool {
+        // What runs when the sidecar stops may go on with the next one.
+        if stopping {
+            return false;
+        }
+        // What there is beyond one post comes with the next look.
+        let over = self.unfinished.queries.expire(now_ns, BATCH_ITEMS);
+        over.iter().for_each(|query| self.over(Some(query)));
+        !over.is_empty()
+    }
+
+    /// Whether what was gathered is enough for a post.
+    pub(super) fn is_full(&self) -> bool {
         self.spans.len() >= BATCH_ITEMS || self.records.len() >= BATCH_ITEMS
     }
 
-    fn is_due(&mut self, now_ns: u64, stopping: bool) -> bool {
-        // What runs when the sidecar stops may go on with the next one.
-        if !stopping {
-            for query in self.unfinished.queries.expire(now_ns) {
-                self.over(Some(query));
-            }
-        }
-        true
-    }
-
-    fn post(&mut self) -> Vec<Post> {
+    /// Posts what was gathered. Blocks until the collector has it, or the sidecar stops.
+    pub(super) fn post(&mut self) -> Vec<Post> {
         let mut posts = Vec::new();
-        // An exporter's own error says less than the transport knows.
-        if let (Some((exporter, transport)), false) = (&self.to.traces, self.spans.is_empty()) {
-            let spans = std::mem::replace(&mut self.spans, Vec::with_capacity(BATCH_ITEMS));
-            let items = spans.len();
-            let _ = self.to.runtime.block_on(exporter.export(spans));
-            posts.push(Post { signal: "traces", items, posted: transport.posted() });
-        }
-        let stopped = posts.iter().any(|post| post.posted == Posted::Stopped);
-        if let (Some((exporter, transport)), false) = (&self.to.logs, self.records.is_empty()) {
-            if stopped {
+        if let (Some(traces), true) = (&self.to.traces, self.spans.len() > 0) {
+            let items = self.spans.len();
+            let request = self.spans.take_request(&traces.resource, &traces.scope);
+            let posted = self.to.runtime.block_on(traces.transport.post(request));
+            posts.push(Post { signal: "traces", items, posted });
+            if posted == Posted::Stopped {
                 return posts;
             }
-            let scope = &self.shape.scope;
-            let items: Vec<_> = self.records.iter().map(|record| (record, scope)).collect();
-            let _ = self.to.runtime.block_on(exporter.export(LogBatch::new(&items)));
-            posts.push(Post { signal: "logs", items: items.len(), posted: transport.posted() });
+        }
+        if let (Some(logs), false) = (&self.to.logs, self.records.is_empty()) {
+            let items: Vec<_> = self.records.iter().map(|record| (record, &logs.scope)).collect();
+            logs.transport.begin();
+            // The exporter's own error says less than the transport knows.
+            let _ = self.to.runtime.block_on(logs.exporter.export(LogBatch::new(&items)));
+            let posted = logs.transport.posted();
+            posts.push(Post { signal: "logs", items: items.len(), posted });
             self.records.clear();
         }
         posts

@@ -5,6 +5,7 @@
 //! as nothing else is in the ledger.
 
 use opentelemetry::logs::{AnyValue, LogRecord, Logger, LoggerProvider, Severity};
+use opentelemetry::trace::TraceFlags;
 use opentelemetry::{InstrumentationScope, Key};
 use opentelemetry_sdk::logs::{SdkLogRecord, SdkLogger, SdkLoggerProvider};
 use serde_json::Value;
@@ -33,9 +34,8 @@ impl Events {
     ) -> SdkLogRecord {
         let (opening, body) = (&running.opening, &entry.body);
         let mut record = self.record(names::EXCEPTION_EVENT, Severity::Warn, entry.wall_ns);
-        let context = context_of(running);
-        let flags = Some(context.trace_flags());
-        record.set_trace_context(context.trace_id(), context.span_id(), flags);
+        let (trace, span) = context_of(running);
+        record.set_trace_context(trace, span, Some(TraceFlags::SAMPLED));
         let texts = [
             (names::ERROR, Some(error)),
             (names::OUTCOME, Some(&*body.outcome)),

@@ -5,7 +5,7 @@
 //! collector or the sidecar was down. The exact amounts of money are kept beside and become floats
 //! when a post is made.
 
-use std::collections::{BTreeMap, HashMap};
+use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
@@ -15,13 +15,14 @@ use opentelemetry_otlp::MetricExporter;
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::metrics::{PeriodicReader, SdkMeterProvider};
 use serde::{Deserialize, Serialize};
+use xxhash_rust::xxh3::xxh3_128;
 
-use super::follower::{Post, Signal};
+use super::follower::Post;
 use super::names;
 use super::spans::Called;
-use super::transport::Transport;
+use super::transport::{Posted, Transport};
 use super::usage::Tokens;
-use super::wire::{Closed, Envelope, Fact, LineParser};
+use super::wire::{Closed, Envelope, Fact};
 use crate::accounting::{Money, Usage};
 use crate::config::Semconv;
 use crate::privacy::Identifier;
@@ -31,10 +32,14 @@ use crate::record::exchange::Endpoint;
 
 /// Posts are asked for, never made by the reader's own clock.
 const NEVER: Duration = Duration::from_secs(365 * 24 * 3600);
-/// Sets of attributes told apart; what more there are are counted with team and models `other`.
-/// The SDK has the same bound.
-const SERIES_MAX: usize = 2000;
+/// Sets of attributes told apart; what more there are are counted with `other` in their place. The
+/// SDK's own bound is 2,000, and one histogram has two kinds a set.
+const SERIES_MAX: usize = 900;
 const OTHER: &str = "other";
+fn key(exchange: &str) -> u128 {
+    xxh3_128(exchange.as_bytes())
+}
+
 /// Exchanges that opened and did not close, at most; what opens beyond it is not counted here.
 const RUNNING_MAX: usize = 100_000;
 
@@ -70,49 +75,65 @@ pub(super) struct Asked {
     team: String,
 }
 
-/// The attributes of one series.
-#[derive(Clone, Debug, Hash, PartialEq, Eq)]
-struct Labels {
+/// What tells one series from another.
+#[derive(Clone, Copy, Debug)]
+struct Labels<'a> {
     operation: &'static str,
     provider: &'static str,
-    requested: Option<String>,
-    served: Option<String>,
-    team: String,
-    error: Option<String>,
+    requested: Option<&'a str>,
+    served: Option<&'a str>,
+    team: &'a str,
+    error: Option<&'a str>,
 }
 
-impl Labels {
+impl Labels<'_> {
+    /// As a key: names hold no control characters, so the parts cannot run into each other.
+    fn write(&self, key: &mut Vec<u8>) {
+        key.clear();
+        let whole = [Some(self.operation), Some(self.provider), Some(self.team)];
+        for part in whole.into_iter().chain([self.requested, self.served, self.error]) {
+            key.extend_from_slice(part.map_or(&[1][..], str::as_bytes));
+            key.push(0);
+        }
+    }
+
     fn attributes(&self) -> Vec<KeyValue> {
+        let text = |name, value: &str| KeyValue::new(name, value.to_owned());
         let mut list = vec![
             KeyValue::new(names::OPERATION, self.operation),
             KeyValue::new(names::PROVIDER, self.provider),
-            KeyValue::new(names::TEAM, self.team.clone()),
+            text(names::TEAM, self.team),
         ];
         let more = [
-            (names::REQUEST_MODEL, &self.requested),
-            (names::RESPONSE_MODEL, &self.served),
-            (names::ERROR, &self.error),
+            (names::REQUEST_MODEL, self.requested),
+            (names::RESPONSE_MODEL, self.served),
+            (names::ERROR, self.error),
         ];
-        list.extend(more.into_iter().filter_map(|(k, v)| Some(KeyValue::new(k, v.clone()?))));
+        list.extend(more.into_iter().filter_map(|(name, value)| Some(text(name, value?))));
         list
+    }
+
+    /// What is counted for series beyond the bound.
+    const fn other(self) -> Labels<'static> {
+        Labels {
+            operation: self.operation,
+            provider: self.provider,
+            requested: Some(OTHER),
+            served: Some(OTHER),
+            team: OTHER,
+            error: if self.error.is_some() { Some(OTHER) } else { None },
+        }
     }
 }
 
-/// The attributes of a series, made once.
+/// A series: its attributes, made once.
 #[derive(Clone, Debug)]
-struct Attributes {
+struct Series {
     plain: Arc<[KeyValue]>,
     /// With the modality that token counters must name; the API does not split by it.
     counted: Arc<[KeyValue]>,
-}
-
-impl Attributes {
-    fn new(labels: &Labels) -> Attributes {
-        let plain = labels.attributes();
-        let modality = KeyValue::new(names::TOKEN_MODALITY, "unknown");
-        let counted = plain.iter().cloned().chain([modality]).collect();
-        Attributes { plain: plain.into(), counted }
-    }
+    /// Its place in [`Sums`].
+    money: usize,
 }
 
 /// The instruments, as far as the names are wanted.
@@ -151,17 +172,18 @@ impl Instruments {
     }
 }
 
-/// Exact sums of money by series, read when a post is made.
-type Sums = Arc<Mutex<HashMap<Labels, Money>>>;
+/// Exact sums of money, one a series; absent until there is an amount. Read when a post is made.
+type Sums = Arc<Mutex<Vec<(Arc<[KeyValue]>, Option<Money>)>>>;
 
 /// The signal.
 pub(super) struct Meters {
     provider: SdkMeterProvider,
     instruments: Instruments,
     transport: Transport,
-    parser: LineParser,
-    running: BTreeMap<String, Asked>,
-    series: HashMap<Labels, Attributes>,
+    running: HashMap<u128, Asked>,
+    series: HashMap<Vec<u8>, Series>,
+    /// Used again for each look-up.
+    key: Vec<u8>,
     money: Sums,
     /// Exchanges and results counted since the last post.
     counted: usize,
@@ -186,9 +208,11 @@ impl Meters {
         cost.with_description("Cost of calls with a known price, from exact amounts")
             .with_callback(move |observer| {
                 let sums = sums.lock().unwrap_or_else(PoisonError::into_inner);
-                for (labels, usd) in sums.iter() {
-                    let nearest = usd.to_string().parse().unwrap_or(f64::MAX);
-                    observer.observe(nearest, &labels.attributes());
+                for (attributes, usd) in sums.iter() {
+                    if let Some(usd) = usd {
+                        let nearest = usd.to_string().parse().unwrap_or(f64::MAX);
+                        observer.observe(nearest, attributes);
+                    }
                 }
             })
             .build();
@@ -196,9 +220,9 @@ impl Meters {
             instruments: Instruments::new(&meter, semconv),
             provider,
             transport,
-            parser: LineParser::default(),
-            running: BTreeMap::new(),
+            running: HashMap::new(),
             series: HashMap::new(),
+            key: Vec::new(),
             money,
             counted: 0,
             interval_ns: u64::try_from(interval.as_nanos()).unwrap_or(u64::MAX),
@@ -206,44 +230,46 @@ impl Meters {
         }
     }
 
-    fn opened(&mut self, opening: Opening) {
+    fn opened(&mut self, opening: &Opening) {
         let is_model = opening.endpoint.is_metered() || opening.endpoint == Endpoint::CountTokens;
         if is_model && self.running.len() < RUNNING_MAX {
-            let Opening { endpoint, model, team, .. } = opening;
-            let asked = Asked { endpoint, model, streamed: opening.streamed != 0, team };
-            self.running.insert(opening.exchange, asked);
+            let asked = Asked {
+                endpoint: opening.endpoint,
+                model: opening.model.clone(),
+                streamed: opening.streamed != 0,
+                team: opening.team.clone(),
+            };
+            self.running.insert(key(&opening.exchange), asked);
         }
     }
 
     fn closed(&mut self, entry: &Envelope<Closed<'_>>) {
         let body = &entry.body;
-        let Some(asked) = self.running.remove(&*body.exchange) else { return };
+        let Some(asked) = self.running.remove(&key(&body.exchange)) else { return };
         self.counted += 1;
         let requested = asked.model.as_ref().map(Identifier::as_str);
         let called = Called::new(asked.endpoint, requested, body);
-        let labels = Labels {
+        let series = self.series(Labels {
             operation: called.operation.unwrap_or("chat"),
             provider: called.provider,
-            requested: requested.map(str::to_owned),
-            served: called.served.map(str::to_owned),
-            team: asked.team,
-            error: body.error().map(str::to_owned),
-        };
-        let (labels, attributes) = self.series(labels);
-        let plain = &attributes.plain;
+            requested,
+            served: called.served,
+            team: &asked.team,
+            error: body.error(),
+        });
         let seconds = |us: u64| Duration::from_micros(us).as_secs_f64();
-        for duration in &self.instruments.durations {
-            duration.record(seconds(body.duration_us), plain);
+        // A crash leaves no duration: unknown, not zero.
+        for duration in self.instruments.durations.iter().filter(|_| body.duration_us > 0) {
+            duration.record(seconds(body.duration_us), &series.plain);
         }
         if let Some(first) = body.first_token_us.filter(|_| asked.streamed) {
             for histogram in &self.instruments.first_chunks {
-                histogram.record(seconds(first), plain);
+                histogram.record(seconds(first), &series.plain);
             }
         }
         if asked.endpoint.is_metered() {
             let charge = body.charge.as_ref().filter(|charge| charge.notional == 0);
-            let usd = charge.and_then(|charge| charge.usd);
-            self.used(labels, &attributes, (body.usage.as_ref(), usd));
+            self.used(&series, body.usage.as_ref(), charge.and_then(|charge| charge.usd));
         }
     }
 
@@ -251,106 +277,115 @@ impl Meters {
     fn batch_result(&mut self, body: &str) {
         let Ok(result) = serde_json::from_str::<BatchResult>(body) else { return };
         self.counted += 1;
-        let labels = Labels {
+        let series = self.series(Labels {
             operation: "chat",
             provider: "anthropic",
             requested: None,
-            served: result.model.as_ref().map(|model| model.as_str().to_owned()),
-            team: result.team,
+            served: result.model.as_ref().map(Identifier::as_str),
+            team: &result.team,
             error: None,
-        };
-        let (labels, attributes) = self.series(labels);
+        });
         let charge = result.charge.as_ref().filter(|charge| charge.notional == 0);
-        let usd = charge.and_then(|charge| charge.usd);
-        self.used(labels, &attributes, (result.usage.as_ref(), usd));
+        self.used(&series, result.usage.as_ref(), charge.and_then(|charge| charge.usd));
     }
 
     /// Tokens and money.
-    fn used(
-        &self,
-        labels: Labels,
-        attributes: &Attributes,
-        (usage, usd): (Option<&Usage>, Option<Money>),
-    ) {
+    fn used(&self, series: &Series, usage: Option<&Usage>, usd: Option<Money>) {
         let tokens = usage.map(Tokens::of).unwrap_or_default();
         let counts = [tokens.input, tokens.output, tokens.cache_read, tokens.cache_write];
         for (counter, count) in self.instruments.counters.iter().zip(counts) {
             if let Some(count) = count {
-                counter.add(count, &attributes.counted);
+                counter.add(count, &series.counted);
             }
         }
         if let Some(histogram) = &self.instruments.usage {
             for (kind, count) in [("input", tokens.input), ("output", tokens.output)] {
                 if let Some(count) = count {
                     let kind = KeyValue::new(names::TOKEN_TYPE, kind);
-                    let plain = attributes.plain.iter().cloned();
-                    let with_kind: Vec<_> = plain.chain([kind]).collect();
+                    let with_kind: Vec<_> = series.plain.iter().cloned().chain([kind]).collect();
                     histogram.record(count, &with_kind);
                 }
             }
         }
         if let Some(usd) = usd {
             let mut sums = self.money.lock().unwrap_or_else(PoisonError::into_inner);
-            let sum = sums.entry(labels).or_default();
-            *sum = sum.saturating_add(usd);
+            if let Some((_, sum)) = sums.get_mut(series.money) {
+                *sum = Some(sum.unwrap_or_default().saturating_add(usd));
+            }
         }
     }
 
-    /// The attributes of a series, made once.
-    fn series(&mut self, mut labels: Labels) -> (Labels, Attributes) {
-        if let Some(known) = self.series.get(&labels) {
-            return (labels, known.clone());
+    fn series(&mut self, labels: Labels<'_>) -> Series {
+        labels.write(&mut self.key);
+        if let Some(known) = self.series.get(&self.key) {
+            return known.clone();
         }
-        if self.series.len() >= SERIES_MAX {
-            let other = || Some(OTHER.to_owned());
-            (labels.requested, labels.served) = (other(), other());
-            labels.team = OTHER.to_owned();
+        if self.series.len() < SERIES_MAX {
+            return self.add(labels);
         }
-        let made = self.series.entry(labels.clone()).or_insert_with(|| Attributes::new(&labels));
-        let attributes = made.clone();
-        (labels, attributes)
+        let other = labels.other();
+        other.write(&mut self.key);
+        match self.series.get(&self.key) {
+            Some(known) => known.clone(),
+            None => self.add(other),
+        }
+    }
+
+    fn add(&mut self, labels: Labels<'_>) -> Series {
+        let plain: Arc<[KeyValue]> = labels.attributes().into();
+        let modality = KeyValue::new(names::TOKEN_MODALITY, "unknown");
+        let counted = plain.iter().cloned().chain([modality]).collect();
+        let mut sums = self.money.lock().unwrap_or_else(PoisonError::into_inner);
+        let series = Series { plain: Arc::clone(&plain), counted, money: sums.len() };
+        sums.push((plain, None));
+        self.series.insert(self.key.clone(), series.clone());
+        series
     }
 }
 
-impl Signal for Meters {
-    const NAME: &'static str = "metrics";
-    type State = BTreeMap<String, Asked>;
-
-    fn state(&self) -> &Self::State {
-        &self.running
+impl Meters {
+    /// Begins with the exchanges that were open where metrics go on.
+    pub(super) fn resume(&mut self, running: HashMap<u128, Asked>) {
+        self.running = running;
     }
 
-    fn resume(&mut self, state: Self::State) {
-        self.running = state;
+    /// The exchanges that are open here.
+    pub(super) fn running(&self) -> HashMap<u128, Asked> {
+        self.running.clone()
     }
 
-    fn take(&mut self, line: &[u8]) {
-        match self.parser.parse(line) {
-            Some(Fact::Opened(entry)) => self.opened(entry.body),
-            Some(Fact::Closed(entry)) => self.closed(&entry),
-            Some(Fact::Other("batch_result", entry)) => self.batch_result(entry.body.get()),
-            Some(Fact::Other(..)) | None => {}
+    /// Takes an entry in.
+    pub(super) fn take(&mut self, fact: &Fact<'_>) {
+        match fact {
+            Fact::Opened(entry) => self.opened(&entry.body),
+            Fact::Closed(entry) => self.closed(entry),
+            Fact::Other("batch_result", entry) => self.batch_result(entry.body.get()),
+            Fact::Other(..) => {}
         }
     }
 
-    fn is_full(&self) -> bool {
-        false
+    /// Whether anything was counted that no taken post covers.
+    pub(super) fn has_counted(&self) -> bool {
+        self.counted > 0
     }
 
-    fn is_due(&mut self, now_ns: u64, stopping: bool) -> bool {
-        let due = now_ns.saturating_sub(self.posted_at_ns) >= self.interval_ns;
-        if due {
-            self.posted_at_ns = now_ns;
-        }
-        due || (stopping && self.counted > 0)
+    /// Whether it is time for a post; at the stop, whether anything was counted since the last.
+    pub(super) fn is_due(&self, now_ns: u64, stopping: bool) -> bool {
+        let since = now_ns.saturating_sub(self.posted_at_ns);
+        since >= self.interval_ns || (stopping && self.has_counted())
     }
 
-    fn post(&mut self) -> Vec<Post> {
+    /// Posts all sums, once.
+    pub(super) fn post(&mut self, now_ns: u64) -> Post {
+        self.posted_at_ns = now_ns;
         self.transport.begin();
         // Its error says less than the transport knows.
         let _ = self.provider.force_flush();
-        let items = std::mem::take(&mut self.counted);
-        vec![Post { signal: Self::NAME, items, posted: self.transport.posted() }]
+        let (items, posted) = (self.counted, self.transport.posted());
+        if matches!(posted, Posted::Taken { .. } | Posted::Refused(_)) {
+            self.counted = 0;
+        }
+        Post { signal: "metrics", items, posted }
     }
 }
 

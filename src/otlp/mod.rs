@@ -1,11 +1,11 @@
 //! Export to an OpenTelemetry collector: traces, metrics and logs over OTLP/HTTP, read out of the
 //! ledger.
 //!
-//! Nothing here is on the path of a call. Each thread follows the ledger from a cursor that moves
+//! Nothing here is on the path of a call. One thread follows the ledger from a cursor that moves
 //! only after the collector has taken what it covers: a collector that is down costs lag, and after
 //! `kill -9` what was not acknowledged is sent again, with the same ids.
 //!
-//! The exporters of `opentelemetry-otlp` encode; [`transport`] posts; [`follower`] is the loop.
+//! [`follower`] is the loop, [`spans`] says what a span holds, [`transport`] posts.
 
 mod calls;
 mod events;
@@ -13,34 +13,34 @@ mod follower;
 mod meters;
 mod names;
 mod progress;
+mod protobuf;
 mod spans;
 mod transport;
 mod usage;
 mod wire;
 
-use std::collections::HashMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::thread::JoinHandle;
 
-use anyhow::{Context, Result};
+use anyhow::{Context, Result, anyhow};
+use hyper::header::{HeaderMap, HeaderName, HeaderValue};
 use opentelemetry::{InstrumentationScope, KeyValue};
 use opentelemetry_otlp::{
-    LogExporter, MetricExporter, Protocol, RetryPolicy, SpanExporter, WithExportConfig,
-    WithHttpConfig,
+    LogExporter, MetricExporter, Protocol, RetryPolicy, WithExportConfig, WithHttpConfig,
 };
 use opentelemetry_sdk::Resource;
 use opentelemetry_sdk::logs::LogExporter as _;
 use opentelemetry_sdk::metrics::Temporality;
-use opentelemetry_sdk::trace::SpanExporter as _;
 use tokio::runtime::Handle;
 use tokio::sync::watch;
 use tokio_util::sync::CancellationToken;
 
-use calls::{Calls, Destinations};
-use follower::{Follower, Signal, Surroundings};
+use calls::{Calls, Destinations, Logs, Traces};
+use follower::{Follower, Surroundings};
 use meters::Meters;
+use protobuf::{Attributes, Scope};
 use spans::Shape;
 use transport::{Posting, Transport};
 
@@ -48,6 +48,9 @@ use crate::clock::Clock;
 use crate::config::OtlpConfig;
 use crate::metrics::Metrics;
 use crate::outbound::Route;
+
+const SCOPE: &str = "weighbridge";
+const VERSION: &str = env!("CARGO_PKG_VERSION");
 
 /// What the export needs to know of the running sidecar.
 pub struct Setup<'a> {
@@ -77,142 +80,170 @@ pub struct Setup<'a> {
     pub stop: CancellationToken,
 }
 
-/// How far an export got, for whoever shows it.
-#[derive(Clone, Default)]
-pub struct Positions(Vec<Arc<AtomicU64>>);
-
-impl Positions {
-    /// The first entry that some signal has not exported yet; `None` where nothing is exported.
-    #[must_use]
-    pub fn first(&self) -> Option<u64> {
-        self.0.iter().map(|position| position.load(Ordering::Relaxed)).min()
-    }
-}
-
 /// A running export.
 pub struct Export {
-    threads: Vec<JoinHandle<()>>,
-    positions: Positions,
+    thread: Option<JoinHandle<()>>,
+    position: Arc<AtomicU64>,
+    doorbell: watch::Receiver<u64>,
 }
 
 impl Export {
-    /// How far it got; `None` where nothing is exported.
+    /// The first entry that is not exported yet, for others to see; `None` where nothing is
+    /// exported.
     #[must_use]
-    pub fn positions(&self) -> Option<Positions> {
-        Some(self.positions.clone()).filter(|positions| !positions.0.is_empty())
+    pub fn position(&self) -> Option<Arc<AtomicU64>> {
+        self.thread.as_ref().map(|_| Arc::clone(&self.position))
     }
 
-    /// Waits for the threads, after `stop` was set.
-    pub fn join(self) {
-        for thread in self.threads {
-            let _ = thread.join();
-        }
+    /// Waits for the thread, after `stop` was set. Gives the number of entries that wait for the
+    /// next start.
+    #[must_use]
+    pub fn join(self) -> u64 {
+        let Some(thread) = self.thread else { return 0 };
+        let _ = thread.join();
+        self.doorbell.borrow().saturating_sub(self.position.load(Ordering::Relaxed))
     }
 }
 
-/// Starts a thread for each cursor; none where nothing is configured.
+/// Starts the export's thread; none where nothing is configured.
 ///
 /// # Errors
 ///
-/// The configuration cannot be used, or the cursors cannot be read.
+/// The configuration cannot be used, or the cursor cannot be written.
 pub fn start(setup: &Setup<'_>) -> Result<Export> {
-    let mut export = Export { threads: Vec::new(), positions: Positions::default() };
-    let config = setup.config;
+    let (config, position) = (setup.config, Arc::<AtomicU64>::default());
+    let doorbell = setup.doorbell.clone();
     if !config.is_on() {
-        return Ok(export);
+        return Ok(Export { thread: None, position, doorbell });
     }
-    let build = Build::new(setup);
-    if config.traces.is_some() || config.logs.is_some() {
-        let to = Destinations {
-            traces: config.traces.as_deref().map(|to| build.traces(to)).transpose()?,
-            logs: config.logs.as_deref().map(|to| build.logs(to)).transpose()?,
-            runtime: setup.runtime.clone(),
-        };
-        let server = setup.server.clone();
-        let shape = Shape { scope: scope(), semconv: config.semconv, server };
-        follow(setup, Calls::new(to, shape), &mut export)?;
-    }
-    if let Some(to) = &config.metrics {
-        let names = (config.semconv, config.metrics_interval);
-        let meters = Meters::new(build.metrics(to)?, build.resource.clone(), scope(), names);
-        follow(setup, meters, &mut export)?;
-    }
-    Ok(export)
-}
-
-fn follow<S: Signal + Send + 'static>(
-    setup: &Setup<'_>,
-    signal: S,
-    export: &mut Export,
-) -> Result<()> {
-    let position = Arc::new(AtomicU64::new(0));
+    let build = Build::new(setup)?;
+    let to = Destinations {
+        traces: config.traces.as_deref().map(|to| build.traces(to)).transpose()?,
+        logs: config.logs.as_deref().map(|to| build.logs(to)).transpose()?,
+        runtime: setup.runtime.clone(),
+    };
+    let calls = Calls::new(to, Shape::new(config.semconv, setup.server.clone()), scope());
+    let meters = match &config.metrics {
+        None => None,
+        Some(to) => {
+            let names = (config.semconv, config.metrics_interval);
+            Some(Meters::new(build.metrics(to)?, build.resource.clone(), scope(), names))
+        }
+    };
     let around = Surroundings {
+        data_dir: setup.data_dir.to_owned(),
         doorbell: setup.doorbell.clone(),
         clock: setup.clock,
         metrics: Arc::clone(&setup.metrics),
         stop: setup.stop.clone(),
         position: Arc::clone(&position),
         first: setup.first,
-        delay: setup.config.delay,
+        delay: config.delay,
     };
-    let follower = Follower::open(setup.data_dir, signal, around)?;
-    let thread = std::thread::Builder::new().name(format!("otlp-{}", S::NAME));
-    export.threads.push(thread.spawn(move || follower.run())?);
-    export.positions.0.push(position);
-    Ok(())
+    let follower = Follower::open(calls, meters, around)?;
+    let thread = std::thread::Builder::new().name("otlp".to_owned());
+    let thread = thread.spawn(move || follower.run())?;
+    Ok(Export { thread: Some(thread), position, doorbell })
 }
 
 fn scope() -> InstrumentationScope {
-    InstrumentationScope::builder("weighbridge").with_version(env!("CARGO_PKG_VERSION")).build()
+    InstrumentationScope::builder(SCOPE).with_version(VERSION).build()
 }
 
-/// Makes exporters.
+/// `name=value` pairs with commas between; values may be percent-encoded, as in the standard
+/// variables.
+fn headers(pairs: &str) -> Result<HeaderMap> {
+    let mut headers = HeaderMap::new();
+    for (place, pair) in pairs.split(',').map(str::trim).enumerate() {
+        if pair.is_empty() {
+            continue;
+        }
+        // What it holds is not said: it may be a secret.
+        let wrong = || anyhow!("otlp.headers: pair {} is not name=value", place + 1);
+        let (name, value) = pair.split_once('=').ok_or_else(wrong)?;
+        let name: HeaderName = name.trim().parse().map_err(|_| wrong())?;
+        let value = percent_decoded(value.trim().as_bytes());
+        let mut value = HeaderValue::from_bytes(&value).map_err(|_| wrong())?;
+        value.set_sensitive(true);
+        headers.insert(name, value);
+    }
+    Ok(headers)
+}
+
+fn percent_decoded(text: &[u8]) -> Vec<u8> {
+    let mut out = Vec::with_capacity(text.len());
+    let mut rest = text;
+    while let Some((&byte, after)) = rest.split_first() {
+        let digits = after.get(..2).filter(|_| byte == b'%');
+        let decoded = digits.and_then(|two| std::str::from_utf8(two).ok());
+        match decoded.and_then(|two| u8::from_str_radix(two, 16).ok()) {
+            Some(decoded) => {
+                out.push(decoded);
+                rest = &after[2..];
+            }
+            None => {
+                out.push(byte);
+                rest = after;
+            }
+        }
+    }
+    out
+}
+
+/// Makes what posts.
 struct Build {
     posting: Posting,
-    headers: HashMap<String, String>,
     resource: Resource,
 }
 
 impl Build {
-    fn new(setup: &Setup<'_>) -> Build {
+    fn new(setup: &Setup<'_>) -> Result<Build> {
+        let config = setup.config;
+        let written = setup.headers.as_deref().unwrap_or(&config.environment_headers.0);
         let posting = Posting {
             route: setup.route.clone(),
-            timeout: setup.config.timeout,
+            timeout: config.timeout,
+            headers: headers(written)?,
+            gzip: config.gzip,
             runtime: setup.runtime.clone(),
             metrics: Arc::clone(&setup.metrics),
             stop: setup.stop.clone(),
         };
-        let pairs = setup.headers.as_deref().unwrap_or_default().split(',');
-        let headers = pairs.filter_map(|pair| pair.split_once('='));
-        let headers = headers.map(|(k, v)| (k.trim().to_owned(), v.trim().to_owned())).collect();
-        // `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read by the SDK.
+        // `OTEL_SERVICE_NAME` and `OTEL_RESOURCE_ATTRIBUTES` are read by the SDK, and win.
         let detected = Resource::builder().build();
-        let unnamed = detected.iter().any(|(key, name)| {
-            key.as_str() == "service.name" && name.as_str().starts_with("unknown_service")
-        });
-        let mut resource = Resource::builder()
-            .with_attribute(KeyValue::new("service.version", env!("CARGO_PKG_VERSION")))
-            .with_attribute(KeyValue::new("service.instance.id", setup.instance.to_owned()));
-        if unnamed {
+        let has = |name: &str, unknown: &str| {
+            let named = |(key, value): (&opentelemetry::Key, &opentelemetry::Value)| {
+                key.as_str() == name && !value.as_str().starts_with(unknown)
+            };
+            detected.iter().any(named)
+        };
+        let mut resource =
+            Resource::builder().with_attribute(KeyValue::new("service.version", VERSION));
+        if !has("service.instance.id", "unknown_") {
+            let instance = setup.instance.to_owned();
+            resource = resource.with_attribute(KeyValue::new("service.instance.id", instance));
+        }
+        if !has("service.name", "unknown_service") {
             resource = resource.with_service_name("weighbridge");
         }
-        Build { posting, headers, resource: resource.build() }
+        Ok(Build { posting, resource: resource.build() })
     }
 
-    fn traces(&self, endpoint: &str) -> Result<(SpanExporter, Transport)> {
+    fn traces(&self, endpoint: &str) -> Result<Traces> {
         let transport = Transport::new("traces", endpoint, &self.posting)?;
-        let builder = SpanExporter::builder().with_http();
-        let mut exporter = self.finish(builder, endpoint, &transport).build().context("otlp")?;
-        exporter.set_resource(&self.resource);
-        Ok((exporter, transport))
+        let mut resource = Attributes::of_resource();
+        for (key, value) in &self.resource {
+            resource.text(key.as_str(), &value.as_str());
+        }
+        Ok(Traces { transport, resource, scope: Scope::new(SCOPE, VERSION) })
     }
 
-    fn logs(&self, endpoint: &str) -> Result<(LogExporter, Transport)> {
+    fn logs(&self, endpoint: &str) -> Result<Logs> {
         let transport = Transport::new("logs", endpoint, &self.posting)?;
         let builder = LogExporter::builder().with_http();
         let mut exporter = self.finish(builder, endpoint, &transport).build().context("otlp")?;
         exporter.set_resource(&self.resource);
-        Ok((exporter, transport))
+        Ok(Logs { exporter, transport, scope: scope() })
     }
 
     fn metrics(&self, endpoint: &str) -> Result<(MetricExporter, Transport)> {
@@ -223,7 +254,7 @@ impl Build {
         Ok((exporter, transport))
     }
 
-    /// Compression and more headers come from the standard variables, which the exporter reads.
+    /// Compression comes from the standard variables, which the exporter reads.
     fn finish<B: WithExportConfig + WithHttpConfig>(
         &self,
         builder: B,
@@ -235,7 +266,6 @@ impl Build {
             .with_protocol(Protocol::HttpBinary)
             .with_timeout(self.posting.timeout)
             .with_http_client(transport.clone())
-            .with_headers(self.headers.clone())
             // The transport repeats by itself.
             .with_retry_policy(RetryPolicy::disabled())
     }

@@ -1,53 +1,70 @@
-//! How far a signal got: a small file a signal, moved only after the collector has what it covers.
+//! How far the export got: a small file, moved only after the collector has what it covers.
 
+use std::collections::HashMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::os::unix::fs::OpenOptionsExt;
 use std::path::{Path, PathBuf};
 
-use serde::de::DeserializeOwned;
 use serde::{Deserialize, Serialize};
 
+use super::calls::Unfinished;
+use super::meters::Asked;
+
 /// What the file holds.
-#[derive(Debug, Deserialize, Serialize)]
-struct Saved<S> {
-    /// The first entry that was not exported.
-    next: u64,
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Progress {
+    /// The first entry whose spans and records were not taken.
+    pub(super) next: u64,
     /// What the entries before it left unfinished.
-    state: S,
+    pub(super) calls: Unfinished,
+    /// The same for metrics.
+    pub(super) counted: Counted,
 }
 
-/// The place of one signal's cursor.
+/// How far metrics got.
+#[derive(Clone, Debug, Default, Deserialize, Serialize)]
+pub(super) struct Counted {
+    /// The first entry that no taken post of metrics covers.
+    pub(super) next: u64,
+    /// Exchanges that were open there.
+    pub(super) running: HashMap<u128, Asked>,
+}
+
+/// The file.
 #[derive(Clone, Debug)]
 pub(super) struct Cursor {
     path: PathBuf,
 }
 
 impl Cursor {
-    pub(super) fn new(data_dir: &Path, signal: &str) -> Cursor {
-        Cursor { path: data_dir.join(format!("otlp-{signal}.json")) }
+    pub(super) fn new(data_dir: &Path) -> Cursor {
+        Cursor { path: data_dir.join("otlp.json") }
     }
 
-    /// Where the signal goes on, and what it left unfinished. `None` at the first start.
-    pub(super) fn load<S: DeserializeOwned>(&self) -> io::Result<Option<(u64, S)>> {
-        let bytes = match fs::read(&self.path) {
-            Ok(bytes) => bytes,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error),
-        };
-        let saved: Saved<S> = serde_json::from_slice(&bytes)?;
-        Ok(Some((saved.next, saved.state)))
+    /// Where the export goes on. `None` at the first start.
+    pub(super) fn load(&self) -> io::Result<Option<Progress>> {
+        match fs::read(&self.path) {
+            Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
     }
 
     /// Moves the cursor: whole or not at all.
-    pub(super) fn save<S: Serialize>(&self, next: u64, state: &S) -> io::Result<()> {
-        let bytes = serde_json::to_vec(&Saved { next, state })?;
+    pub(super) fn save(&self, progress: &Progress) -> io::Result<()> {
+        let bytes = serde_json::to_vec(progress)?;
         let beside = self.path.with_extension("json.new");
         let mut options = File::options();
         let mut file = options.create(true).write(true).truncate(true).mode(0o600).open(&beside)?;
         file.write_all(&bytes)?;
         file.sync_data()?;
         fs::rename(&beside, &self.path)
+    }
+
+    /// Keeps a file that cannot be used for whoever wants to know; says whether it could.
+    pub(super) fn set_aside(&self) -> bool {
+        fs::rename(&self.path, self.path.with_extension("json.rejected")).is_ok()
     }
 }
 
@@ -58,12 +75,16 @@ mod tests {
     #[test]
     fn a_cursor_is_read_as_it_was_saved() {
         let dir = tempfile::tempdir().unwrap();
-        let cursor = Cursor::new(dir.path(), "traces");
-        assert!(cursor.load::<Vec<u8>>().unwrap().is_none());
-        cursor.save(7, &vec![1_u8, 2]).unwrap();
-        cursor.save(9, &vec![3_u8]).unwrap();
-        assert_eq!(cursor.load().unwrap(), Some((9, vec![3_u8])));
-        fs::write(dir.path().join("otlp-traces.json"), "").unwrap();
-        assert!(cursor.load::<Vec<u8>>().is_err(), "damage is not a first start");
+        let cursor = Cursor::new(dir.path());
+        assert!(cursor.load().unwrap().is_none());
+        for next in [7, 9] {
+            let counted = Counted { next: next - 1, ..Counted::default() };
+            cursor.save(&Progress { next, counted, ..Progress::default() }).unwrap();
+        }
+        let read = cursor.load().unwrap().unwrap();
+        assert_eq!((read.next, read.counted.next), (9, 8));
+        fs::write(dir.path().join("otlp.json"), "").unwrap();
+        assert!(cursor.load().is_err(), "damage is not a first start");
+        assert!(cursor.set_aside() && cursor.load().unwrap().is_none());
     }
 }

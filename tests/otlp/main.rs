@@ -145,6 +145,32 @@ async fn the_standard_variables_turn_it_on() {
 }
 
 #[tokio::test]
+async fn headers_of_the_file_are_the_ones_that_are_sent() {
+    let collector = Collector::start().await;
+    let (mut site, fake) = (Site::new(), Fake::start("basic").await);
+    site.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer other,x-other=other");
+    site.env("COLLECTOR_HEADERS", "authorization=Bearer own, x-tenant=a%20b");
+    let own = config(&collector.url, "headers = 'env:COLLECTOR_HEADERS'");
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(&own));
+    sidecar.call(&call("e529", None)).await;
+    eventually("a record comes", || {
+        let book = collector.book();
+        (!book.records.is_empty() && !book.spans.is_empty() && !book.points.is_empty())
+            .then_some(())
+    })
+    .await;
+    let book = collector.book();
+    assert_eq!(book.headers["authorization"], "Bearer own");
+    assert_eq!(book.headers["x-tenant"], "a b");
+    site.env("COLLECTOR_HEADERS", "no header");
+    drop(book);
+    drop(sidecar);
+    let refused = Sidecar::try_start(&site, &Options::to(&fake.url).config(&own));
+    let (_, said) = refused.expect_err("what is no header is refused at the start");
+    assert!(said.contains("otlp.headers: pair 1") && !said.contains("no header"), "{said}");
+}
+
+#[tokio::test]
 async fn no_content_and_no_secret_is_exported() {
     let rig = Rig::new("").await;
     let body = br#"{"model":"claude-opus-5-5","max_tokens":10,"stream":true,"messages":[{"role":

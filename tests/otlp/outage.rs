@@ -76,6 +76,91 @@ async fn metrics_count_once_over_restarts() {
     collector.assert_strict();
 }
 
+/// A collector of its own for what another program would answer.
+fn otlp(site: &Site) -> std::path::PathBuf {
+    site.data.join("otlp.json")
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn metrics_count_once_over_kills() {
+    let collector = Collector::start().await;
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url).config(&config(&collector.url, ""));
+    let metric = "gen_ai.client.inference.usage.output_tokens";
+    let (mut sums, mut calls) = (0.0, 0);
+    for round in 1..=4 {
+        let sidecar = Sidecar::start(&site, &options);
+        for _ in 0..round {
+            sidecar.call(&call("plain", None)).await;
+            calls += 1;
+        }
+        // Taken, and known to be: the file is written with each post that was taken.
+        let saved = || {
+            let text = std::fs::read_to_string(otlp(&site)).unwrap_or_default();
+            let saved: serde_json::Value = serde_json::from_str(&text).unwrap_or_default();
+            let head = site.ledger_lines().len() as u64;
+            (saved["counted"]["next"].as_u64() == Some(head)).then_some(())
+        };
+        eventually("metrics were taken", saved).await;
+        sidecar.kill();
+        sums += collector.book().sum(metric, &[]);
+        collector.book().points.clear();
+    }
+    assert_eq!(sums, f64::from(calls), "one output token each");
+    collector.assert_strict();
+}
+
+#[tokio::test]
+async fn a_ledger_that_is_shorter_than_the_cursor_is_told_and_exported() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let collector = Collector::start().await;
+    let options = Options::to(&fake.url).config(&config(&collector.url, ""));
+    let first = Sidecar::start(&site, &options);
+    first.call(&call("plain", None)).await;
+    eventually("the spans come", || (collector.spans().len() == 2).then_some(())).await;
+    first.kill();
+    let text = std::fs::read_to_string(otlp(&site)).unwrap();
+    let mut saved: serde_json::Value = serde_json::from_str(&text).unwrap();
+    saved["next"] = serde_json::json!(1_000_000);
+    std::fs::write(otlp(&site), saved.to_string()).unwrap();
+    let second = Sidecar::start(&site, &options);
+    second.call(&call("plain", None)).await;
+    eventually("the spans come", || (collector.spans().len() == 4).then_some(())).await;
+    assert!(second.said().contains("shorter than what was exported"), "{}", second.said());
+    assert!(site.data.join("otlp.json.rejected").exists());
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_stop_waits_for_no_collector() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    // It takes connections and never answers.
+    let silent = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let address = silent.local_addr().unwrap();
+    let options = Options::to(&fake.url).config(&config(&format!("http://{address}"), ""));
+    let sidecar = Sidecar::start(&site, &options);
+    let called = sidecar.call(&call("plain", None)).await.exchange();
+    // Ends within the bound of `Sidecar::stop`, and says what waits.
+    let said = sidecar.stop_and_say();
+    assert!(said.contains("the collector gets the rest after the next start"), "{said}");
+    drop(silent);
+    let collector = Collector::on(&address.to_string()).await;
+    let _again = Sidecar::start(&site, &options);
+    eventually("the rest comes", || exchanges(&collector).contains(&called).then_some(())).await;
+    collector.assert_strict();
+}
+
+#[tokio::test]
+async fn an_answer_that_is_too_long_is_an_answer() {
+    let rig = Rig::new("signals = ['traces']").await;
+    rig.collector.book().padding = 200_000;
+    rig.sidecar.call(&call("plain", None)).await;
+    rig.spans(2).await;
+    rig.collector.book().padding = 0;
+    rig.sidecar.call(&call("plain", None)).await;
+    rig.spans(4).await;
+    assert_eq!(rig.collector.book().spans.len(), 4, "nothing was sent twice");
+}
+
 #[tokio::test]
 async fn a_signal_that_is_refused_holds_up_no_other() {
     let rig = Rig::new("").await;

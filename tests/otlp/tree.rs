@@ -9,7 +9,7 @@ async fn a_query_holds_its_calls_and_its_sub_agents() {
     let rig = Rig::new("").await;
     // A tool call, a sub-agent while the tool runs, a repetition, the final answer.
     let tool = rig.sidecar.call(&call("basic", None)).await;
-    rig.sidecar.call(&call("subagent", Some("agent-7"))).await;
+    rig.sidecar.call(&call("plain", Some("agent-7"))).await;
     rig.sidecar.call(&call("e529", None)).await;
     let last = rig.sidecar.call(&call("plain", None)).await;
     let spans = rig.spans(6).await;

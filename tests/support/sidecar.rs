@@ -262,6 +262,14 @@ impl Sidecar {
         assert!(status.success(), "{status}: {}", self.said());
     }
 
+    /// The same; gives what it said until its end.
+    pub fn stop_and_say(mut self) -> String {
+        self.signal(Signal::TERM);
+        let status = self.wait();
+        assert!(status.success(), "{status}: {}", self.said());
+        self.said()
+    }
+
     /// One call through it.
     pub async fn call(&self, request: &Request) -> Response {
         client::call(self.address, request).await
