@@ -84,7 +84,7 @@ $(TOOLS)/bin/cargo-deny:
 ## Long runs: `kill -9` under load, $(CRASH_ROUNDS) times; a collector that is down for a minute at 500
 ## calls a second.
 soak:
-	@WEIGHBRIDGE_OUTAGE_SECONDS=60 WEIGHBRIDGE_OUTAGE_RATE=500 cargo test --locked --release \
+	@WEIGHBRIDGE_OUTAGE_SECONDS=60 WEIGHBRIDGE_OUTAGE_RATE=500 cargo test --locked \
 	  --test otlp a_long_outage -- --nocapture
 	@if cargo nextest --version >/dev/null 2>&1; then \
 	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo nextest run --locked --profile soak --test crash; \

@@ -31,7 +31,9 @@ const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// A program that uses less of its CPU than this between two looks has no work left over.
 const QUIET_CPU_SHARE: f64 = 0.03;
 /// The longest wait for that; what works longer is measured no further.
-const QUIET_MAX: Duration = Duration::from_secs(10);
+const QUIET_MAX: Duration = Duration::from_secs(20);
+/// So long without work: an index that commits every 5 s, an export that gathers for 1 s.
+const QUIET_FOR: Duration = Duration::from_secs(6);
 
 /// What came back, gathered from all tasks of one load.
 #[derive(Default)]
@@ -270,13 +272,16 @@ async fn peak_rss_mb(target: &Running, watch: Duration) -> f64 {
 /// load, and must not disturb the next target. Also says how long it took.
 async fn quiet(target: &Running) -> (Reading, f64) {
     let since = Instant::now();
-    let mut last = Reading::of(target.pid());
+    let (mut last, mut worked) = (Reading::of(target.pid()), Instant::now());
     loop {
         sleep(LOOK_EVERY).await;
         let now = Reading::of(target.pid());
         let share = now.cpu_s_since(&last) / LOOK_EVERY.as_secs_f64();
-        if share < QUIET_CPU_SHARE || since.elapsed() > QUIET_MAX {
-            return (now, (since.elapsed() - LOOK_EVERY).as_secs_f64());
+        if share >= QUIET_CPU_SHARE {
+            worked = Instant::now();
+        }
+        if worked.elapsed() >= QUIET_FOR || since.elapsed() > QUIET_MAX {
+            return (now, (worked - since).as_secs_f64());
         }
         last = now;
     }
