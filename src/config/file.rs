@@ -176,9 +176,12 @@ pub enum LayerError {
 
 /// Reads a configuration file's text.
 pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
-    let file = toml::from_str(text).map_err(|error| LayerError::File {
-        name: name.to_owned(),
-        detail: error.to_string().trim_end().replace('\n', " "),
+    // Where and what, not the line itself: it may hold a secret that does not belong there.
+    let file = toml::from_str(text).map_err(|error: toml::de::Error| {
+        let before = error.span().and_then(|span| text.get(..span.start)).unwrap_or_default();
+        let line = before.bytes().filter(|byte| *byte == b'\n').count() + 1;
+        let detail = format!("line {line}: {}", error.message().trim_end().replace('\n', " "));
+        LayerError::File { name: name.to_owned(), detail }
     })?;
     Ok(Layer { source: Source::File, file })
 }

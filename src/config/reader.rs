@@ -60,7 +60,7 @@ impl Reader<'_> {
         let found = self.layers.iter().rev().find_map(|l| get(&l.file).map(|v| (v, l.source)));
         let (value, source) = found.unwrap_or_else(|| (default.to_owned(), Source::Default));
         let setting = Setting { key: key.into(), value, source };
-        self.settings.push(setting.clone());
+        self.settings.push(Setting { value: setting.shown(), ..setting.clone() });
         setting
     }
 
@@ -95,19 +95,41 @@ impl Setting {
     pub(super) fn error(&self, problem: impl Into<String>) -> ConfigError {
         ConfigError {
             key: self.key.clone(),
-            value: without_user(&self.value),
+            value: self.shown_wrong(),
             source_name: self.source,
             problem: problem.into(),
         }
     }
 }
 
-/// An address without what stands before its `@`: that may be a password.
-fn without_user(value: &str) -> String {
-    match value.split_once("://").and_then(|(scheme, rest)| Some((scheme, rest.rsplit_once('@')?)))
-    {
-        Some((scheme, (_, host))) => format!("{scheme}://…@{host}"),
-        None => value.to_owned(),
+impl Setting {
+    /// The last part of its key.
+    fn last(&self) -> &str {
+        self.key.rsplit('.').next().unwrap_or_default()
+    }
+
+    /// The value as it may be shown: no password of an address, and of a channel's address, which
+    /// is a secret as a whole with many services, the host alone.
+    fn shown(&self) -> String {
+        let Some((scheme, rest)) = self.value.split_once("://") else { return self.value.clone() };
+        let rest = match rest.rsplit_once('@') {
+            Some((_, host)) => format!("…@{host}"),
+            None => rest.to_owned(),
+        };
+        let is_channel = self.key.starts_with("notify.") && self.last() == "url";
+        match rest.split_once(['/', '?']) {
+            Some((host, more)) if is_channel && !more.is_empty() => format!("{scheme}://{host}/…"),
+            _ => format!("{scheme}://{rest}"),
+        }
+    }
+
+    /// The same for a value that does not do. Where a reference belongs, anything else may be the
+    /// secret itself.
+    fn shown_wrong(&self) -> String {
+        match self.last() {
+            "key" | "token" | "headers" if !self.value.is_empty() => "…".to_owned(),
+            _ => self.shown(),
+        }
     }
 }
 

@@ -382,4 +382,31 @@ mod tests {
             assert_eq!(error.key, key);
         }
     }
+
+    #[test]
+    fn a_secret_in_the_wrong_place_is_not_repeated() {
+        for text in [
+            "[upstream]\nkey = 'PLANTED'",
+            "[upstream]\nurl = 'https://user:PLANTED@api.example/?x'",
+            "[otlp]\nendpoint = 'http://user:PLANTED@c.example'",
+            "[otlp]\nheaders = 'authorization=PLANTED'",
+            "[notify.a]\nurl = 'http://user:PLANTED@hooks.example/'",
+            "[notify.a]\nurl = 'https://hooks.example/x'\ntoken = 'PLANTED'",
+            "[upstream]\nkkey = 'PLANTED'",
+        ] {
+            let said = match parse_file("w.toml", text) {
+                Ok(layer) => merge(&[layer]).unwrap_err().to_string(),
+                Err(error) => error.to_string(),
+            };
+            assert!(!said.contains("PLANTED"), "{text}: {said}");
+        }
+        let shown = |text: &str| {
+            let config = merge(&[parse_file("w.toml", text).unwrap()]).unwrap();
+            format!("{:?}", config.settings)
+        };
+        let proxy = shown("[upstream]\nproxy = 'http://user:PLANTED@127.0.0.1:1'");
+        assert!(!proxy.contains("PLANTED") && proxy.contains("http://…@127.0.0.1:1"), "{proxy}");
+        let hook = shown("[notify.a]\nkind = 'slack'\nurl = 'https://hooks.example/PLANTED'");
+        assert!(!hook.contains("PLANTED") && hook.contains("https://hooks.example/…"), "{hook}");
+    }
 }

@@ -156,8 +156,8 @@ impl Calls {
 
     /// Counts a metered call that closed.
     pub(super) fn closed(&self, opening: &Opening, closing: &Closing) {
-        let asked = closing.model.as_ref().or(opening.model.as_ref());
-        let series = self.series(&opening.team, asked);
+        let answered = closing.model.as_ref();
+        let series = self.series(&opening.team, answered.or(opening.model.as_ref()), answered);
         let error = closing.error_class.as_ref().or(closing.error_type.as_ref());
         match (closing.status, error) {
             (Some(200), None) => series.succeeded.inc(),
@@ -182,7 +182,8 @@ impl Calls {
 
     /// Counts a result of a batch that was priced. It is no request, so it has no duration.
     pub(super) fn batch_result(&self, result: &BatchResult) {
-        let series = self.series(&result.team, result.model.as_ref());
+        let model = result.model.as_ref();
+        let series = self.series(&result.team, model, model);
         self.answered(&series, result.usage.as_ref(), result.stop_reason.as_ref());
         self.charged(&series, result.charge.as_ref(), &result.flags);
     }
@@ -243,15 +244,24 @@ impl Calls {
         child.get_or_init(|| family.with_label_values(&[&*series.model, &*series.team])).inc();
     }
 
-    /// The families' children for a team and a model, looked up once and kept.
-    fn series(&self, team: &str, model: Option<&Identifier>) -> Arc<Series> {
+    /// The families' children for a team and a model, looked up once and kept. Without an answer
+    /// the model is a claim of the client's.
+    fn series(
+        &self,
+        team: &str,
+        model: Option<&Identifier>,
+        answered: Option<&Identifier>,
+    ) -> Arc<Series> {
         let model = model.map_or("unknown", Identifier::as_str);
         let mut pairs = lock(&self.pairs);
         if let Some(known) = pairs.find(team, model) {
             return known;
         }
-        let (mut team, mut model) =
-            (self.team_names.bounded(team), self.model_names.bounded(model));
+        let mut model = match answered {
+            Some(_) => self.model_names.bounded(model),
+            None => self.model_names.claimed(model),
+        };
+        let mut team = self.team_names.bounded(team);
         if let Some(known) = pairs.find(&team, &model) {
             return known;
         }

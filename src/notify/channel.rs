@@ -6,6 +6,7 @@ use std::time::Duration;
 
 use bytes::Bytes;
 use http_body_util::{BodyExt as _, Full};
+use hyper::body::Incoming;
 use hyper::header::{AUTHORIZATION, CONTENT_TYPE, USER_AGENT};
 use hyper::{Request, Uri};
 use serde_json::Value;
@@ -23,6 +24,8 @@ use crate::record::{Notice, Noticed};
 const DELIVERY_TIMEOUT: Duration = Duration::from_secs(10);
 /// As much of an answer is read, so that its connection can be used again.
 const RESPONSE_BYTES_MAX: usize = 64 * 1024;
+/// How long the rest of an answer is waited for.
+const BODY_WAIT: Duration = Duration::from_secs(1);
 /// The wait after a first failure; it doubles with each.
 const BACKOFF_MIN: Duration = Duration::from_secs(1);
 /// The longest wait after a failure.
@@ -149,7 +152,8 @@ impl Courier {
             let mono_ns = self.context.clock.mono_ns();
             let (next, soonest) = {
                 let waiting = self.mailbox.waiting();
-                let all = waiting.pending.values();
+                // What is not for this channel may have come since it was looked for.
+                let all = waiting.pending.values().filter(|one| one.heard);
                 let due = all.clone().filter(|one| one.next_ns <= mono_ns);
                 // What was tried least goes first: one that is never taken holds up no other.
                 let next = due.min_by_key(|one| (one.attempts, one.noticed.sequence)).cloned();
@@ -316,15 +320,11 @@ impl Courier {
                 let what = if error.is_connect() { "no connection" } else { "no answer" };
                 what.to_owned()
             })?;
+            // The status is the answer. The body is read as far as it comes at once, so that the
+            // connection can be used again.
             let status = response.status();
-            let mut body = response.into_body();
-            let mut read = 0_usize;
-            while let Some(Ok(frame)) = body.frame().await {
-                read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
-                if read > RESPONSE_BYTES_MAX {
-                    break;
-                }
-            }
+            let reading = drain(response.into_body());
+            let _ = tokio::time::timeout(BODY_WAIT, reading).await;
             // A redirect is not followed: it could lead a secret anywhere.
             if status.is_success() { Ok(()) } else { Err(format!("status {}", status.as_u16())) }
         };
@@ -350,6 +350,17 @@ fn below(url: &Uri, path: &str) -> Uri {
     // Two paths that are valid make one that is.
     parts.path_and_query = whole.parse().ok();
     Uri::from_parts(parts).unwrap_or_else(|_| url.clone())
+}
+
+/// Reads an answer's body and throws it away.
+async fn drain(mut body: Incoming) {
+    let mut read = 0_usize;
+    while let Some(Ok(frame)) = body.frame().await {
+        read = read.saturating_add(frame.data_ref().map_or(0, Bytes::len));
+        if read > RESPONSE_BYTES_MAX {
+            return;
+        }
+    }
 }
 
 #[cfg(test)]
