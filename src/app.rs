@@ -1,7 +1,8 @@
 //! Configuration to running process, and back: one straight function in each direction.
 //!
-//! Start: ledger (recover) → metrics → recorder → index follower → admin → proxy listener last.
-//! Stop is the mirror: stop accepting → wait for running exchanges → followers → last sync.
+//! Start: ledger (recover) → metrics → budgets → recorder → export → index follower → admin → proxy
+//! listener last. Stop is the mirror: stop accepting → wait for running exchanges → notifications →
+//! index follower → last sync → export.
 
 mod budgets;
 mod export;

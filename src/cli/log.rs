@@ -2,19 +2,16 @@
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::time::Duration;
 
 use clap::Args;
 
+use super::handover::taken;
 use super::{CliError, Surroundings, source};
 use crate::clock::Clock;
 use crate::config::LogLevel;
 use crate::logging::{self, InForce, Wanted};
 
-/// How long the command waits for a running sidecar to take the level in: some ticks.
-const TAKEN_TIMEOUT: Duration = Duration::from_secs(4);
-/// How often it looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 /// What stands for the configured level.
 const DEFAULT: &str = "default";
 
@@ -107,17 +104,4 @@ fn described(in_force: &InForce) -> String {
         format!(", until {moment:.0}")
     });
     format!("{level} (from {from}{})\n", until.unwrap_or_default())
-}
-
-/// Whether a running sidecar takes the file in.
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn taken(path: &Path) -> bool {
-    let end = Instant::now() + TAKEN_TIMEOUT;
-    while path.exists() {
-        if Instant::now() >= end {
-            return false;
-        }
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-    true
 }

@@ -6,6 +6,7 @@ mod check;
 mod demo;
 mod error;
 pub mod exchanges;
+mod handover;
 mod keys;
 mod log;
 mod price;

@@ -1,22 +1,17 @@
 //! `weighbridge reattribute`: moves past spend to another team, visibly.
 
 use std::io::Write;
-use std::path::{Path, PathBuf};
-use std::time::{Duration, Instant};
+use std::path::PathBuf;
 
 use clap::Args;
 
+use super::handover::taken;
 use super::{CliError, Surroundings, source};
 use crate::accounting::attribution::CostCentre;
 use crate::corrections;
 use crate::privacy::Identifier;
 use crate::record::correction::{Chosen, Reattributed};
 use uuid::Uuid;
-
-/// How long the command waits for a running sidecar to take the correction in: some ticks.
-const TAKEN_TIMEOUT: Duration = Duration::from_secs(4);
-/// How often it looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(50);
 
 const EXAMPLE: &str = "Nothing is changed in the ledger: an entry is added that says who pays now, \
 and reports say how much was moved.\n\nExample:\n  \
@@ -76,7 +71,7 @@ impl ReattributeArgs {
             CliError::Failed(format!("the correction cannot be left in {dir:?}: {error}"))
         })?;
         let (id, team) = (&correction.id, &self.team);
-        let text = if taken(&path) {
+        let text = if taken(&path) && !path.with_extension("rejected").exists() {
             format!("correction {id} is recorded: what it chooses is paid for by {team}\n")
         } else if path.with_extension("rejected").exists() {
             return Err(CliError::Failed(format!("the sidecar did not take correction {id}")));
@@ -118,17 +113,4 @@ impl ReattributeArgs {
         correction.check().map_err(|error| CliError::Usage(format!("the correction: {error}")))?;
         Ok(correction)
     }
-}
-
-/// Whether a running sidecar takes the file in.
-#[expect(clippy::disallowed_methods, reason = "waits for another process")]
-fn taken(path: &Path) -> bool {
-    let end = Instant::now() + TAKEN_TIMEOUT;
-    while path.exists() {
-        if Instant::now() >= end {
-            return false;
-        }
-        std::thread::sleep(LOOK_INTERVAL);
-    }
-    !path.with_extension("rejected").exists()
 }

@@ -10,6 +10,7 @@ use super::{IndexError, indexed_upto, reading};
 use crate::accounting::attribution::CostCentre;
 use crate::ledger::reader::{Batch as Lines, Reader};
 use crate::privacy::Identifier;
+use crate::record::encoding::Text;
 
 /// The most lines of the ledger that are read at once.
 const LINES_MAX: usize = 4 * 1024;
@@ -72,7 +73,7 @@ pub fn known_batch(data_dir: &Path, batch: &str) -> Result<KnownBatch, IndexErro
             match parser.parse_batch(line) {
                 Some(BatchFact::Created(created)) if created.body.batch == batch => {
                     let body = created.body;
-                    let own = |text: Option<super::wire::Text<'_>>| text.map(|t| t.0.into_owned());
+                    let own = |text: Option<Text<'_>>| text.map(|t| t.0.into_owned());
                     known.maker.get_or_insert_with(|| Maker {
                         centre: CostCentre {
                             team: body.team.into_owned(),

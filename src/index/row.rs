@@ -3,8 +3,9 @@
 use rusqlite::{CachedStatement, Connection, ToSql};
 
 use super::IndexError;
-use super::wire::{BatchCreated, Charge, Closed, Envelope, Opened, Text};
+use super::wire::{BatchCreated, Charge, Closed, Envelope, Opened};
 use crate::accounting::Money;
+use crate::record::encoding::Text;
 
 /// Columns that the opening fills, in the order they are bound.
 const OPENED: [&str; 17] = [

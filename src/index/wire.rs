@@ -13,7 +13,7 @@ use serde_json::value::RawValue;
 use super::batches::row_id;
 use crate::accounting::{Money, TokenKind};
 use crate::record::Reattributed;
-use crate::record::encoding::KindFinder;
+use crate::record::encoding::{KindFinder, Text};
 
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
@@ -54,11 +54,6 @@ pub(super) struct Envelope<'a, B> {
     #[serde(rename = "t")]
     pub(super) wall_ns: i64,
 }
-
-/// Text that is borrowed unless it holds an escape; inside an `Option`, a bare `Cow` would not be.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// Who made a batch.
 #[derive(Debug, Deserialize)]

@@ -71,6 +71,10 @@ impl Limits {
     /// The gauges of a team that was not seen yet, or that has none of its own.
     fn made(&self, team: &str) -> Arc<Team> {
         let name = self.team_names.bounded(team);
+        // One beyond the bound of names comes here with each answer: nothing is made for it again.
+        if let Some(known) = self.teams.load().get(&name) {
+            return Arc::clone(known);
+        }
         let made = Arc::new(Team { name: name.clone(), ..Team::default() });
         self.teams.rcu(|teams| {
             let mut teams = HashMap::clone(teams);

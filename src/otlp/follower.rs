@@ -14,7 +14,7 @@ use tokio_util::sync::CancellationToken;
 
 use super::calls::Calls;
 use super::meters::Meters;
-use super::progress::{Counted, Cursor, Progress};
+use super::progress::{Counted, Cursor, Progress, Saving};
 use super::transport::Posted;
 use super::wire::LineParser;
 use crate::clock::Clock;
@@ -91,8 +91,8 @@ impl Follower {
     ) -> anyhow::Result<Follower> {
         let cursor = Cursor::new(&around.data_dir);
         let progress = progress(&cursor, &around);
-        cursor.save(&progress)?;
         let Progress { next: calls_from, calls: state, counted } = progress;
+        cursor.save(&Saving { next: calls_from, calls: &state, counted: &counted })?;
         calls.resume(state);
         let next = match &mut meters {
             Some(meters) => {
@@ -298,9 +298,8 @@ impl Follower {
         self.saved_at_ns = Some(self.around.clock.mono_ns());
         // Only what was posted is behind the cursor; what was gathered is read again.
         let Some(calls) = self.calls.state() else { return };
-        let counted = self.counted.clone();
-        let progress = Progress { next: self.calls_from, calls: calls.clone(), counted };
-        match self.cursor.save(&progress) {
+        let saving = Saving { next: self.calls_from, calls, counted: &self.counted };
+        match self.cursor.save(&saving) {
             Ok(()) => self.unsaved = false,
             Err(error) => tracing::error!(%error, "the cursor of the export was not written"),
         }

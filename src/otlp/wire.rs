@@ -7,7 +7,7 @@ use serde_json::value::RawValue;
 
 use crate::accounting::{Money, Usage};
 use crate::record::Opening;
-use crate::record::encoding::KindFinder;
+use crate::record::encoding::{KindFinder, Text};
 
 /// A line that matters to the exporter.
 #[derive(Debug)]
@@ -27,11 +27,6 @@ pub(super) struct Envelope<B> {
     #[serde(rename = "t")]
     pub(super) wall_ns: u64,
 }
-
-/// Text that is borrowed unless it holds an escape; inside an `Option`, a bare `Cow` would not be.
-#[derive(Debug, Deserialize)]
-#[serde(transparent)]
-pub(super) struct Text<'a>(#[serde(borrow)] pub(super) Cow<'a, str>);
 
 /// A closing. Outcome and flags are text, so that those of a newer version are kept.
 #[derive(Debug, Deserialize)]

@@ -5,6 +5,8 @@
 //! ledger's lock is taken, so [`Draft`] holds the line in three parts and [`Draft::line`] joins
 //! them under the lock.
 
+use std::borrow::Cow;
+
 use memchr::memmem;
 use serde::Deserialize;
 use serde::de::{Deserializer, Error as _};
@@ -137,6 +139,15 @@ impl KindFinder {
         Some(&rest[..memchr::memchr(b'"', rest)?])
     }
 }
+
+/// Text that is borrowed unless it holds an escape; inside an `Option`, a bare `Cow` would not be.
+#[derive(Debug, Deserialize)]
+#[serde(transparent)]
+pub struct Text<'a>(
+    /// The text.
+    #[serde(borrow)]
+    pub Cow<'a, str>,
+);
 
 /// A line read back. The body stays raw until somebody asks for it.
 #[derive(Debug, Deserialize)]

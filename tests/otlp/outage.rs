@@ -76,7 +76,7 @@ async fn metrics_count_once_over_restarts() {
     collector.assert_strict();
 }
 
-/// A collector of its own for what another program would answer.
+/// The file of the export's cursor.
 fn otlp(site: &Site) -> std::path::PathBuf {
     site.data.join("otlp.json")
 }
