@@ -16,7 +16,7 @@ pub use budget::BudgetConfig;
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notify::{ChannelConfig, ChannelKind, ChannelUrl, check_kept_url};
-pub use otlp::{OtelVariables, OtlpConfig, Semconv};
+pub use otlp::{OtelVariables, OtlpConfig, SIGNALS, Semconv};
 pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{
     Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,

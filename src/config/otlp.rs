@@ -43,9 +43,9 @@ pub struct OtlpConfig {
     pub logs: Option<String>,
     /// `name=value` pairs with commas between, kept elsewhere.
     pub headers: Option<SecretRef>,
-    /// Those of `OTEL_EXPORTER_OTLP_HEADERS`, where the endpoint is the environment's, too, and the
-    /// configuration has none of its own.
-    pub environment_headers: Hidden,
+    /// Those of `OTEL_EXPORTER_OTLP_HEADERS`, or of the signal's own variable, in the order of
+    /// [`SIGNALS`]: where the endpoint is the environment's, too, and the configuration has none.
+    pub environment_headers: [Hidden; 3],
     /// Whether posts are compressed.
     pub gzip: bool,
     /// Which attribute and metric names.
@@ -149,7 +149,8 @@ impl OtelVariables {
     }
 }
 
-const SIGNALS: [&str; 3] = ["traces", "metrics", "logs"];
+/// The signals, in the order of every list of them here.
+pub const SIGNALS: [&str; 3] = ["traces", "metrics", "logs"];
 
 pub(super) fn read_otlp(
     reader: &mut Reader<'_>,
@@ -189,8 +190,12 @@ pub(super) fn read_otlp(
         let own = variables.endpoint_of(signal).map(str::to_owned);
         own.or(base.filter(|_| !variables.is_grpc(signal)))
     };
-    let inherited = variables.get("OTEL_EXPORTER_OTLP_HEADERS").filter(|_| by_environment);
-    let inherited = inherited.filter(|_| headers.is_none()).unwrap_or_default();
+    let environment_headers = SIGNALS.map(|signal| {
+        let own = format!("OTEL_EXPORTER_OTLP_{}_HEADERS", signal.to_ascii_uppercase());
+        let inherited = variables.get(&own).or_else(|| variables.get("OTEL_EXPORTER_OTLP_HEADERS"));
+        let inherited = inherited.filter(|_| by_environment && headers.is_none());
+        Hidden(inherited.unwrap_or_default().to_owned())
+    });
     let compression = variables.get("OTEL_EXPORTER_OTLP_TRACES_COMPRESSION");
     let compression = compression.or_else(|| variables.get("OTEL_EXPORTER_OTLP_COMPRESSION"));
     Ok(OtlpConfig {
@@ -198,7 +203,7 @@ pub(super) fn read_otlp(
         metrics: address("metrics"),
         logs: address("logs"),
         headers,
-        environment_headers: Hidden(inherited.to_owned()),
+        environment_headers,
         gzip: compression == Some("gzip"),
         semconv,
         timeout: reader.parsed("otlp.timeout", &timeout, |f| f.otlp.timeout.clone(), duration)?,

@@ -45,7 +45,7 @@ use spans::Shape;
 use transport::{Posting, Transport};
 
 use crate::clock::Clock;
-use crate::config::OtlpConfig;
+use crate::config::{OtlpConfig, SIGNALS};
 use crate::metrics::Metrics;
 use crate::outbound::Route;
 
@@ -193,17 +193,22 @@ fn percent_decoded(text: &[u8]) -> Vec<u8> {
 /// Makes what posts.
 struct Build {
     posting: Posting,
+    /// In the order of [`SIGNALS`].
+    headers: [HeaderMap; 3],
     resource: Resource,
 }
 
 impl Build {
     fn new(setup: &Setup<'_>) -> Result<Build> {
         let config = setup.config;
-        let written = setup.headers.as_deref().unwrap_or(&config.environment_headers.0);
+        let of = |place: usize| {
+            let inherited = config.environment_headers.get(place).map_or("", |hidden| &hidden.0);
+            headers(setup.headers.as_deref().unwrap_or(inherited))
+        };
         let posting = Posting {
             route: setup.route.clone(),
             timeout: config.timeout,
-            headers: headers(written)?,
+            headers: HeaderMap::new(),
             gzip: config.gzip,
             runtime: setup.runtime.clone(),
             metrics: Arc::clone(&setup.metrics),
@@ -226,11 +231,17 @@ impl Build {
         if !has("service.name", "unknown_service") {
             resource = resource.with_service_name("weighbridge");
         }
-        Ok(Build { posting, resource: resource.build() })
+        Ok(Build { posting, headers: [of(0)?, of(1)?, of(2)?], resource: resource.build() })
+    }
+
+    fn transport(&self, signal: &'static str, endpoint: &str) -> Result<Transport> {
+        let own = SIGNALS.iter().zip(&self.headers).find(|(known, _)| **known == signal);
+        let headers = own.map(|(_, headers)| headers.clone()).unwrap_or_default();
+        Ok(Transport::new(signal, endpoint, &Posting { headers, ..self.posting.clone() })?)
     }
 
     fn traces(&self, endpoint: &str) -> Result<Traces> {
-        let transport = Transport::new("traces", endpoint, &self.posting)?;
+        let transport = self.transport("traces", endpoint)?;
         let mut resource = Attributes::of_resource();
         for (key, value) in &self.resource {
             resource.text(key.as_str(), &value.as_str());
@@ -239,7 +250,7 @@ impl Build {
     }
 
     fn logs(&self, endpoint: &str) -> Result<Logs> {
-        let transport = Transport::new("logs", endpoint, &self.posting)?;
+        let transport = self.transport("logs", endpoint)?;
         let builder = LogExporter::builder().with_http();
         let mut exporter = self.finish(builder, endpoint, &transport).build().context("otlp")?;
         exporter.set_resource(&self.resource);
@@ -247,7 +258,7 @@ impl Build {
     }
 
     fn metrics(&self, endpoint: &str) -> Result<(MetricExporter, Transport)> {
-        let transport = Transport::new("metrics", endpoint, &self.posting)?;
+        let transport = self.transport("metrics", endpoint)?;
         let builder = MetricExporter::builder().with_http();
         let builder = builder.with_temporality(Temporality::Cumulative);
         let exporter = self.finish(builder, endpoint, &transport).build().context("otlp")?;

@@ -126,6 +126,7 @@ async fn the_standard_variables_turn_it_on() {
     let (mut site, fake) = (Site::new(), Fake::start("basic").await);
     site.env("OTEL_EXPORTER_OTLP_ENDPOINT", &collector.url);
     site.env("OTEL_EXPORTER_OTLP_HEADERS", "authorization=Bearer%20abc");
+    site.env("OTEL_EXPORTER_OTLP_LOGS_HEADERS", "authorization=Bearer%20logs");
     site.env("OTEL_EXPORTER_OTLP_COMPRESSION", "gzip");
     site.env("OTEL_RESOURCE_ATTRIBUTES", "deployment.environment=ci");
     site.env("OTEL_SERVICE_NAME", "scales");
@@ -133,11 +134,17 @@ async fn the_standard_variables_turn_it_on() {
     site.env("OTEL_METRICS_EXPORTER", "none");
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
     sidecar.call(&call("plain", None)).await;
-    eventually("the spans come", || Some(()).filter(|()| collector.spans().len() == 2)).await;
+    eventually("spans and records come", || {
+        let records = collector.book().records.len();
+        (collector.spans().len() == 2 && records > 0).then_some(())
+    })
+    .await;
     collector.assert_strict();
     let book = collector.book();
-    assert_eq!(book.headers["authorization"], "Bearer abc");
-    assert_eq!(book.headers["content-encoding"], "gzip");
+    let of = |path: &str, name: &str| book.headers_of[path][name].clone();
+    assert_eq!(of("/v1/traces", "authorization"), "Bearer abc");
+    assert_eq!(of("/v1/logs", "authorization"), "Bearer logs");
+    assert_eq!(of("/v1/traces", "content-encoding"), "gzip");
     assert_eq!(attribute(&book.resource, "service.name"), "scales");
     assert_eq!(attribute(&book.resource, "deployment.environment"), "ci");
     assert!(book.points.is_empty());

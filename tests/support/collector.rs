@@ -43,6 +43,8 @@ pub struct Book {
     pub resource: Vec<KeyValue>,
     /// Headers of the last post.
     pub headers: BTreeMap<String, String>,
+    /// The same by path.
+    pub headers_of: BTreeMap<String, BTreeMap<String, String>>,
     pub posts: u64,
     /// Every byte of every post.
     pub bytes: Vec<u8>,
@@ -156,6 +158,8 @@ async fn take(
     book.headers = headers
         .map(|(name, value)| (name.to_string(), value.to_str().unwrap_or("").to_owned()))
         .collect();
+    let headers = book.headers.clone();
+    book.headers_of.insert(path.clone(), headers);
     let kind = head.headers.get("content-type").and_then(|v| v.to_str().ok());
     if head.method != Method::POST || kind != Some("application/x-protobuf") {
         book.violations.push(format!("{} {path} with {kind:?}", head.method));
