@@ -2,3 +2,4 @@
 
 pub mod attempt;
 pub mod query;
+pub mod tool_use;

@@ -78,6 +78,10 @@ impl Draft {
             Entry::BudgetCrossed(body) => serde_json::to_writer(&mut head, body)?,
             Entry::BudgetRearmed(body) => serde_json::to_writer(&mut head, body)?,
             Entry::ErrorClassSeen(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ToolsAsked(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ToolsReturned(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Hook(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::RuleApplied(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -205,6 +209,10 @@ impl<'a> Line<'a> {
             "budget_crossed" => Entry::BudgetCrossed(serde_json::from_str(body)?),
             "budget_rearmed" => Entry::BudgetRearmed(serde_json::from_str(body)?),
             "error_class_seen" => Entry::ErrorClassSeen(serde_json::from_str(body)?),
+            "tools_asked" => Entry::ToolsAsked(serde_json::from_str(body)?),
+            "tools_returned" => Entry::ToolsReturned(serde_json::from_str(body)?),
+            "hook" => Entry::Hook(serde_json::from_str(body)?),
+            "rule_applied" => Entry::RuleApplied(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

@@ -5,7 +5,9 @@ use serde::{Deserialize, Serialize};
 use super::batch::{BatchCreated, BatchResult};
 use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
+use super::hook::HookEvent;
 use super::notice::{BudgetCrossed, BudgetRearmed, ErrorClassSeen};
+use super::tool::{RuleApplied, ToolsAsked, ToolsReturned};
 
 /// One immutable fact. The kind's name stands in the line's `kind`, the rest in its `body`.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -38,6 +40,14 @@ pub enum Entry {
     BudgetRearmed(BudgetRearmed),
     /// The API answered with an error of a class that is watched.
     ErrorClassSeen(ErrorClassSeen),
+    /// An answer asked for tools.
+    ToolsAsked(Box<ToolsAsked>),
+    /// Results of tools were sent.
+    ToolsReturned(Box<ToolsReturned>),
+    /// An event of the client's hooks.
+    Hook(Box<HookEvent>),
+    /// A rule decided, or would have.
+    RuleApplied(Box<RuleApplied>),
 }
 
 /// A process took the ledger over.
@@ -122,6 +132,10 @@ impl Entry {
             Entry::BudgetCrossed(_) => "budget_crossed",
             Entry::BudgetRearmed(_) => "budget_rearmed",
             Entry::ErrorClassSeen(_) => "error_class_seen",
+            Entry::ToolsAsked(_) => "tools_asked",
+            Entry::ToolsReturned(_) => "tools_returned",
+            Entry::Hook(_) => "hook",
+            Entry::RuleApplied(_) => "rule_applied",
         }
     }
 }

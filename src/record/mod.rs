@@ -8,10 +8,16 @@ pub mod correction;
 pub mod encoding;
 pub mod entry;
 pub mod exchange;
+pub mod hook;
 pub mod notice;
+pub mod tool;
 
 pub use correction::Reattributed;
 pub use encoding::{Line, Stamp};
 pub use entry::Entry;
 pub use exchange::{ChargeRecord, Closing, LineRecord, Opening, Outcome};
+pub use hook::{BatchedTool, HookEvent};
 pub use notice::{BudgetCrossed, BudgetRearmed, ErrorClassSeen, Notice, Noticed};
+pub use tool::{
+    AskedTool, Committed, ReturnedTool, RuleAction, RuleApplied, ToolsAsked, ToolsReturned,
+};
