@@ -4,6 +4,7 @@
 //! until an answer asks for none. All these exchanges carry one session id; sub-agents' exchanges
 //! carry an agent id beside it. So a query begins with an exchange in a session that has none
 //! running, and ends when the main agent's answer is final and nothing else of the session runs.
+//! Where the client's hooks say when a prompt comes and when it is answered, that holds instead.
 //! A client that sends no session id cannot be followed from call to call: there, each logical call
 //! (with its repetitions) is a query of its own.
 //!
@@ -160,6 +161,35 @@ pub struct Query {
     /// The model whose answer asked for a tool: the conversation goes on with it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     goes_on: Option<String>,
+    /// The client's hook announced the prompt: it will say when it is answered, too.
+    #[serde(default)]
+    prompted: bool,
+    /// The client's hook said that it is over; `true` where it failed.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    stopped: Option<bool>,
+}
+
+/// How a query ended.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Ended {
+    /// With a final answer.
+    Answered,
+    /// With an error.
+    Failed,
+    /// Nothing more was seen of it.
+    Left,
+}
+
+impl Ended {
+    /// The name used in labels.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Ended::Answered => "answered",
+            Ended::Failed => "failed",
+            Ended::Left => "left",
+        }
+    }
 }
 
 impl Query {
@@ -179,6 +209,8 @@ impl Query {
             answer_bytes: 0,
             last: None,
             goes_on: None,
+            prompted: false,
+            stopped: None,
         }
     }
 
@@ -244,14 +276,28 @@ impl Query {
         }
     }
 
-    /// Whether the main agent's last exchange failed.
+    /// Whether it failed: as the client says, else the main agent's last exchange.
     #[must_use]
     pub fn has_failed(&self) -> bool {
-        matches!(self.last, Some(End::Retryable | End::Failed))
+        let last = matches!(self.last, Some(End::Retryable | End::Failed));
+        self.stopped.unwrap_or(last)
+    }
+
+    /// How it ended, once it has.
+    #[must_use]
+    pub fn ended(&self) -> Ended {
+        match self.last {
+            _ if self.has_failed() => Ended::Failed,
+            Some(End::Final) => Ended::Answered,
+            _ if self.stopped.is_some() => Ended::Answered,
+            _ => Ended::Left,
+        }
     }
 
     fn is_over(&self, followed: bool) -> bool {
         let last = match self.last {
+            _ if self.stopped.is_some() => true,
+            _ if self.prompted => false,
             None | Some(End::Retryable) => false,
             Some(End::Continues) => !followed,
             Some(End::Final | End::Failed) => true,
@@ -273,11 +319,18 @@ impl Query {
 pub struct Queries {
     /// By a hash of the session, else of the logical call.
     open: HashMap<u128, Query>,
+    /// Prompts that the client's hooks announced and that no exchange has begun yet, by session.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    prompts: HashMap<u128, u64>,
+}
+
+fn session_key(session: &str) -> u128 {
+    xxh3_128_with_seed(session.as_bytes(), SESSION_SEED)
 }
 
 fn key(begin: &Begin<'_>) -> u128 {
     match begin.session {
-        Some(session) => xxh3_128_with_seed(session.as_bytes(), SESSION_SEED),
+        Some(session) => session_key(session),
         None => xxh3_128_with_seed(begin.call.as_bytes(), CALL_SEED),
     }
 }
@@ -298,6 +351,12 @@ impl Queries {
             _ => None,
         };
         let query = self.open.entry(key).or_insert_with(|| Query::new(begin));
+        if query.exchanges == 0
+            && let Some(at_ns) = self.prompts.remove(&key)
+            && at_ns.saturating_add(RETRY_WAIT_NS) > begin.at_ns
+        {
+            (query.prompted, query.from_ns) = (true, query.from_ns.min(at_ns));
+        }
         query.begin(begin);
         let agent_known = begin.agent.is_none_or(|id| query.agents.iter().any(|a| a.id == id));
         Place { query: query.first.clone(), trace: query.trace.clone(), agent_known, ended }
@@ -317,6 +376,44 @@ impl Queries {
         query.end(begin, end, (at_ns, answer_bytes));
         let over = query.is_over(begin.session.is_some());
         if over { self.open.remove(&key) } else { None }
+    }
+
+    /// A hook says that the user gave a prompt. Gives the query that was before it, if nothing of
+    /// that runs any more.
+    pub fn prompt(&mut self, session: &str, at_ns: u64) -> Option<Query> {
+        let key = session_key(session);
+        let quiet = self.open.get(&key).is_some_and(|query| query.running == 0);
+        let before = if quiet { self.open.remove(&key) } else { None };
+        if self.prompts.len() >= QUERIES_MAX {
+            self.prompts.clear();
+        }
+        if !self.open.contains_key(&key) {
+            self.prompts.insert(key, at_ns);
+        }
+        before
+    }
+
+    /// A hook says that the prompt is answered, or failed. Gives the query if it ends with it.
+    pub fn stop(&mut self, session: &str, failed: bool, at_ns: u64) -> Option<Query> {
+        let key = session_key(session);
+        let query = self.open.get_mut(&key)?;
+        query.stopped = Some(failed);
+        query.to_ns = query.to_ns.max(at_ns);
+        if query.is_over(true) { self.open.remove(&key) } else { None }
+    }
+
+    /// A hook says that the session is over.
+    pub fn session_over(&mut self, session: &str) -> Option<Query> {
+        let key = session_key(session);
+        self.prompts.remove(&key);
+        let quiet = self.open.get(&key).is_some_and(|query| query.running == 0);
+        if quiet { self.open.remove(&key) } else { None }
+    }
+
+    /// Exchanges of the query that runs in a session.
+    #[must_use]
+    pub fn exchanges(&self, session: &str) -> Option<u64> {
+        self.open.get(&session_key(session)).map(|query| query.exchanges)
     }
 
     /// The queries that nothing more was seen of in time: at most `most`, the oldest first.
@@ -339,149 +436,4 @@ impl Queries {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::*;
-
-    const S: u64 = 1_000_000_000;
-
-    fn begin<'a>(exchange: &'a str, agent: Option<&'a str>, at_ns: u64) -> Begin<'a> {
-        let session = Some("session");
-        let (call, team) = (exchange, "search");
-        Begin {
-            exchange,
-            session,
-            call,
-            team,
-            agent,
-            model: Some("opus"),
-            parent_agent: None,
-            trace: None,
-            at_ns,
-        }
-    }
-
-    fn end(queries: &mut Queries, one: &Begin<'_>, how: End, at: (u64, u64)) -> Option<Query> {
-        let first = queries.open.get(&key(one)).map(|query| query.first.clone()).unwrap();
-        queries.end((one, &first), how, at)
-    }
-
-    #[test]
-    fn a_query_goes_from_the_prompt_to_the_final_answer() {
-        let mut queries = Queries::default();
-        let first = begin("a", None, S);
-        assert_eq!(queries.begin(&first).query, "a");
-        assert_eq!(end(&mut queries, &first, End::Continues, (2 * S, 9)), None);
-        // The tool runs a sub-agent, which answers finally: that is not the query's end.
-        let sub = begin("b", Some("agent-1"), 3 * S);
-        assert_eq!(queries.begin(&sub).query, "a");
-        assert_eq!(end(&mut queries, &sub, End::Final, (4 * S, 9)), None);
-        let last = begin("c", None, 5 * S);
-        assert_eq!(queries.begin(&last).query, "a");
-        let query = end(&mut queries, &last, End::Final, (6 * S, 9)).unwrap();
-        assert_eq!((query.from_ns, query.to_ns, query.exchanges), (S, 6 * S, 3));
-        assert_eq!((query.agents[0].from_ns, query.agents[0].to_ns), (3 * S, 4 * S));
-        assert!(queries.open.is_empty() && !query.has_failed());
-        // The next prompt of the session is another query.
-        assert_eq!(queries.begin(&begin("d", None, 7 * S)).query, "d");
-    }
-
-    #[test]
-    fn what_runs_beside_the_final_answer_belongs_to_the_query() {
-        let mut queries = Queries::default();
-        let (main, side) = (begin("a", None, S), begin("b", None, S));
-        queries.begin(&main);
-        queries.begin(&side);
-        assert_eq!(end(&mut queries, &side, End::Final, (2 * S, 9)), None);
-        assert_eq!(end(&mut queries, &main, End::Final, (3 * S, 9)).unwrap().exchanges, 2);
-    }
-
-    #[test]
-    fn what_is_left_ends_after_its_wait() {
-        let mut queries = Queries::default();
-        let one = begin("a", None, S);
-        queries.begin(&one);
-        assert!(queries.expire(u64::MAX - 1, 9).is_empty(), "it runs");
-        end(&mut queries, &one, End::Retryable, (2 * S, 9));
-        assert!(queries.expire(2 * S + RETRY_WAIT_NS - 1, 9).is_empty());
-        let left = queries.expire(2 * S + RETRY_WAIT_NS, 9);
-        assert!(left.len() == 1 && left[0].has_failed());
-    }
-
-    #[test]
-    fn without_a_session_each_call_is_one_and_its_repetitions_belong_to_it() {
-        let mut queries = Queries::default();
-        let first = Begin { session: None, ..begin("a", None, S) };
-        let again = Begin { session: None, call: "a", ..begin("b", None, 2 * S) };
-        queries.begin(&first);
-        assert_eq!(end(&mut queries, &first, End::Retryable, (S, 9)), None);
-        assert_eq!(queries.begin(&again).query, "a");
-        assert_eq!(end(&mut queries, &again, End::Continues, (3 * S, 9)).unwrap().exchanges, 2);
-    }
-
-    #[test]
-    fn the_number_of_queries_has_a_bound() {
-        let mut queries = Queries::default();
-        let names: Vec<String> = (0..=QUERIES_MAX).map(|n| format!("e{n:05}")).collect();
-        let mut evicted = None;
-        for (at, name) in names.iter().enumerate() {
-            let one = Begin { session: Some(name), ..begin(name, None, at as u64) };
-            evicted = queries.begin(&one).ended;
-        }
-        assert_eq!((queries.open.len(), evicted.unwrap().first), (QUERIES_MAX, names[0].clone()));
-    }
-
-    #[test]
-    fn endings_are_told_apart() {
-        assert_eq!(End::of(Some(200), false, Some("end_turn"), false), End::Final);
-        assert_eq!(End::of(Some(200), false, Some("tool_use"), false), End::Continues);
-        assert_eq!(End::of(Some(200), true, None, false), End::Retryable);
-        assert_eq!(End::of(Some(200), false, None, false), End::Retryable);
-        assert_eq!(End::of(Some(529), true, None, false), End::Retryable);
-        assert_eq!(End::of(Some(400), true, None, false), End::Failed);
-        assert_eq!(End::of(None, false, None, false), End::Retryable);
-    }
-    #[test]
-    fn a_call_beside_the_conversation_decides_nothing() {
-        let mut queries = Queries::default();
-        let side = |exchange, at| Begin { model: Some("haiku"), ..begin(exchange, None, at) };
-        let main = begin("a", None, S);
-        let title = side("b", S);
-        queries.begin(&main);
-        queries.begin(&title);
-        assert_eq!(end(&mut queries, &main, End::Continues, (2 * S, 9)), None);
-        assert_eq!(end(&mut queries, &title, End::Final, (3 * S, 9)), None, "a tool still runs");
-        let last = begin("c", None, 4 * S);
-        let late = side("d", 4 * S);
-        queries.begin(&last);
-        queries.begin(&late);
-        assert_eq!(end(&mut queries, &last, End::Final, (5 * S, 9)), None);
-        let query = end(&mut queries, &late, End::Retryable, (6 * S, 9)).unwrap();
-        assert_eq!((query.exchanges, query.has_failed()), (4, false));
-    }
-
-    #[test]
-    fn a_sub_agent_that_goes_on_holds_the_query() {
-        let mut queries = Queries::default();
-        let (main, sub) = (begin("a", None, S), begin("b", Some("agent-1"), S));
-        queries.begin(&main);
-        queries.begin(&sub);
-        assert_eq!(end(&mut queries, &sub, End::Continues, (2 * S, 9)), None);
-        assert_eq!(end(&mut queries, &main, End::Final, (3 * S, 9)), None);
-        let more = begin("c", Some("agent-1"), 4 * S);
-        assert_eq!(queries.begin(&more).query, "a");
-        assert_eq!(end(&mut queries, &more, End::Final, (5 * S, 9)).unwrap().exchanges, 3);
-    }
-
-    #[test]
-    fn what_comes_after_the_wait_is_another_query_whoever_looks_when() {
-        let mut queries = Queries::default();
-        let first = begin("a", None, S);
-        queries.begin(&first);
-        end(&mut queries, &first, End::Retryable, (2 * S, 9));
-        let later = begin("b", None, 2 * S + RETRY_WAIT_NS);
-        let place = queries.begin(&later);
-        assert_eq!((place.query.as_str(), place.ended.unwrap().first.as_str()), ("b", "a"));
-        // The closing of an exchange of a query that is gone ends no other.
-        assert_eq!(queries.end((&first, "a"), End::Final, (3 * S, 9)), None);
-    }
-}
+mod tests;
