@@ -45,13 +45,14 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::otlp::Export;
 use crate::outbound::Route;
+use crate::privacy::commitment::CommitmentKey;
 use crate::privacy::identifier::HashKey;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::{self, Gate};
 use crate::record::encoding::Origin;
 use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
-use crate::recorder::Recorder;
+use crate::recorder::{Recorder, Secrets};
 
 /// How long dropped tasks may take to wind up.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -124,7 +125,8 @@ pub async fn start(config: &Config) -> Result<App> {
 
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
-    let operator = Arc::new(Operator::new(&recorder, export.position()));
+    let operator =
+        Arc::new(Operator::new(&recorder, export.position(), token_file(dir, "hook.token")?));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
@@ -229,11 +231,15 @@ fn open_recorder(
     let origin = Origin { instance: instance.clone(), boot: random_hex(8) };
     logging::identify(&origin.instance, &origin.boot);
     let (ledger, recovery) = open_ledger(config, origin, clock)?;
-    let secret: [u8; 32] = secret_file(dir, "identifier.key")?;
+    let secrets = Secrets {
+        identifiers: HashKey::new(&secret_file(dir, "identifier.key")?),
+        commitments: CommitmentKey::new(&secret_file(dir, "commitment.key")?),
+        repeat_seed: random_seed(),
+    };
     let metrics = Arc::new(Metrics::new()?);
     let budgets = BudgetWatch::open(config, &instance, ledger.head(), clock)?;
     budgets.expose(&metrics, clock)?;
-    let recorder = Recorder::new(ledger, metrics, clock, prices, HashKey::new(&secret));
+    let recorder = Recorder::new(ledger, metrics, clock, prices, secrets);
     Ok((Arc::new(recorder.with_budgets(budgets.shared())), recovery, budgets))
 }
 

@@ -11,9 +11,9 @@
 //! | layer | modules | what they know |
 //! |---|---|---|
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
-//! | L4 edges | [`outbound`], [`notify`], [`proxy`], [`otlp`], [`admin`] | HTTP |
+//! | L4 edges | [`outbound`], [`notify`], [`proxy`], [`hooks`], [`otlp`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
-//! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`keys`], [`corrections`], [`logging`] | files, SQLite, Prometheus, wall time, standard error |
+//! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`live`], [`keys`], [`corrections`], [`logging`] | files, SQLite, Prometheus, wall time, standard error |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
 //! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
 //!
@@ -35,9 +35,11 @@ pub mod cli;
 pub mod clock;
 pub mod config;
 pub mod corrections;
+pub mod hooks;
 pub mod index;
 pub mod keys;
 pub mod ledger;
+pub mod live;
 pub mod logging;
 pub mod metrics;
 pub mod notify;

@@ -7,6 +7,7 @@
 //! ledger, and [`OpenExchange::close`] takes it away, so closing twice does not compile. Dropped
 //! without being closed (a panic, a forced stop), it closes itself as `interrupted`.
 
+mod agents;
 mod batches;
 mod charging;
 mod spending;
@@ -26,13 +27,15 @@ use crate::accounting::call::{Dated, Facts, Refusal};
 use crate::accounting::estimate::{Calibration, Range};
 use crate::accounting::price_book::{Platform, PriceBook};
 use crate::accounting::{Call, Flag, Usage};
-use crate::anthropic::{Metered, RateLimits};
+use crate::anthropic::{Metered, RateLimits, ToolReturned};
 use crate::budgets::Budgets;
 use crate::clock::Clock;
 use crate::ledger::{Ledger, LedgerError, Position, Purpose};
+use crate::live::{Ended, Live};
 use crate::logging;
 use crate::metrics::Metrics;
 use crate::privacy::Identifier;
+use crate::privacy::commitment::CommitmentKey;
 use crate::privacy::identifier::HashKey;
 use crate::record::entry::PricesChanged;
 use crate::record::exchange::Endpoint;
@@ -51,6 +54,11 @@ pub struct Recorder {
     clock: Clock,
     prices: ArcSwap<PriceBook>,
     identifiers: HashKey,
+    commitments: CommitmentKey,
+    /// Random at every start.
+    repeat_seed: u64,
+    /// Queries, sessions and tool calls that run.
+    live: Live,
     /// Hashes of names that may not be kept: clients send the same `metadata.user_id` in every
     /// call, and hashing it anew costs as much as parsing the request.
     hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
@@ -60,6 +68,16 @@ pub struct Recorder {
     fetched: Fetched,
     /// The first metered call of this process that closed, for whoever greets.
     first: watch::Sender<Option<Arc<Closing>>>,
+}
+
+/// What is secret to an instance or a process.
+pub struct Secrets {
+    /// For hashing names that may not be kept.
+    pub identifiers: HashKey,
+    /// For committing to contents.
+    pub commitments: CommitmentKey,
+    /// Random at every start.
+    pub repeat_seed: u64,
 }
 
 /// What the exchange task found out by the end of the response.
@@ -111,8 +129,9 @@ impl Recorder {
         metrics: Arc<Metrics>,
         clock: Clock,
         prices: PriceBook,
-        identifiers: HashKey,
+        secrets: Secrets,
     ) -> Recorder {
+        let Secrets { identifiers, commitments, repeat_seed } = secrets;
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
         let (hashed, calibration, fetched) =
@@ -124,6 +143,9 @@ impl Recorder {
             clock,
             prices,
             identifiers,
+            commitments,
+            repeat_seed,
+            live: Live::default(),
             hashed,
             calibration,
             fetched,
@@ -188,7 +210,8 @@ impl Recorder {
         identifier
     }
 
-    /// Records that an exchange opens (R1). `started_ns` is the monotonic moment of its first byte.
+    /// Records that an exchange opens (R1), then the results of tools that come with it.
+    /// `started_ns` is the monotonic moment of its first byte.
     ///
     /// # Errors
     ///
@@ -197,6 +220,7 @@ impl Recorder {
         self: &Arc<Self>,
         opening: Opening,
         started_ns: u64,
+        returned: Vec<ToolReturned>,
     ) -> Result<OpenExchange, LedgerError> {
         let entry = Entry::Opened(Box::new(opening));
         let (position, stamp) = self.append_now(&entry, Purpose::NewCall)?;
@@ -205,16 +229,25 @@ impl Recorder {
         let prices = self.prices.load_full();
         // Made before the wait: a caller that does not wait for the disk leaves a closing behind.
         let mut exchange = OpenExchange {
-            open: Some(Open { opening, started_ns, prices, recorded: true }),
+            open: Some(Open { opening, started_ns, prices, recorded: true, query: String::new() }),
             recorder: Arc::clone(self),
         };
         let durable = self.durable(position, stamp).await;
         if let (Ok(false), Some(open)) = (&durable, &mut exchange.open) {
             open.recorded = false;
         }
-        if durable.is_err() {
-            self.metrics.not_opened();
-            exchange.open = None;
+        match (&durable, &mut exchange.open) {
+            (Err(_), open) => {
+                self.metrics.not_opened();
+                *open = None;
+            }
+            (Ok(true), Some(open)) if open.opening.endpoint.is_metered() => {
+                let mut ended = Ended::default();
+                open.query = self.live.opened(&open.opening, stamp.wall_ns, &mut ended);
+                self.ended(&ended);
+                self.tools_returned(&open.opening, returned);
+            }
+            _ => {}
         }
         durable.map(|_| exchange)
     }
@@ -298,6 +331,8 @@ struct Open {
     prices: Arc<PriceBook>,
     /// Whether the opening is in the ledger; not so only in `observe` mode.
     recorded: bool,
+    /// The first exchange of its query; empty where it belongs to none.
+    query: String,
 }
 
 /// An exchange whose opening is in the ledger and whose closing is not yet.
@@ -325,7 +360,7 @@ impl OpenExchange {
         } else {
             self.recorder.metrics.health.unrecorded.inc();
         }
-        self.recorder.count(&open.opening, &entry);
+        self.recorder.count(&open, &entry);
     }
 }
 
@@ -371,7 +406,7 @@ impl Recorder {
                 Err(error) => self.lost(&entry, &error),
             }
         }
-        self.count(&open.opening, &entry);
+        self.count(open, &entry);
     }
 }
 
@@ -399,6 +434,7 @@ impl Recorder {
             }
             _ => None,
         };
+        self.tools_seen(open, &mut metered, charge.as_ref());
         let now = self.clock.mono_ns();
         let since_start = |moment: u64| moment.saturating_sub(open.started_ns).div_euclid(1000);
         flags.sort_unstable();
@@ -473,8 +509,15 @@ impl Recorder {
         None
     }
 
-    fn count(&self, opening: &Opening, entry: &Entry) {
+    fn count(&self, open: &Open, entry: &Entry) {
         let Entry::Closed(closing) = entry else { return };
+        let opening = &open.opening;
+        if !open.query.is_empty() {
+            let mut ended = Ended::default();
+            let now_ns = self.clock.stamp().wall_ns;
+            self.live.closed((opening, &open.query), closing, now_ns, &mut ended);
+            self.ended(&ended);
+        }
         self.metrics.closed(opening, closing);
         tracing::debug!(
             exchange = %closing.exchange,
@@ -504,6 +547,8 @@ impl Recorder {
             Entry::Closed(closing) => serde_json::to_string(closing),
             Entry::BatchResult(result) => serde_json::to_string(result),
             Entry::BatchCreated(created) => serde_json::to_string(created),
+            Entry::ToolsAsked(tools) => serde_json::to_string(tools),
+            Entry::ToolsReturned(tools) => serde_json::to_string(tools),
             _ => return,
         };
         let body = body.unwrap_or_default();

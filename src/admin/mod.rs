@@ -4,6 +4,7 @@
 //! | path | telemetry | admin |
 //! |---|---|---|
 //! | `/livez`, `/readyz`, `/metrics` | open | open, `Host` and `Origin` checked |
+//! | `POST /hooks` | 404 | with the hook token, `Host` and `Origin` checked |
 //! | anything else | 404 | 404 |
 
 use std::convert::Infallible;
@@ -24,19 +25,24 @@ use tokio::sync::Semaphore;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
+use crate::hooks::{Intake, Rejection};
 use crate::ledger::State;
 use crate::logging;
 use crate::metrics::Lag;
 use crate::recorder::Recorder;
 
-/// Operators and scrapers connected at the same time.
-const CONNECTIONS_MAX: usize = 64;
+/// Operators, scrapers and clients' hooks connected at the same time: a client keeps one or two
+/// connections open.
+const CONNECTIONS_MAX: usize = 1_024;
 /// How long a connection may wait for its next request.
 const HEAD_TIMEOUT: Duration = Duration::from_secs(60);
 /// Pause after a failed accept, so that the loop does not spin.
 const ACCEPT_PAUSE: Duration = Duration::from_millis(50);
 /// Without progress for this long the process counts as stuck.
 const PROGRESS_NS_MAX: u64 = 10_000_000_000;
+
+/// Where clients' hooks post.
+const HOOKS: &str = "/hooks";
 
 /// What the health answers are made of.
 pub struct Operator {
@@ -50,6 +56,8 @@ pub struct Operator {
     pub index_lag: Arc<Lag>,
     /// How far the export got, and how far it is behind; absent where nothing is exported.
     pub export: Option<(Arc<AtomicU64>, Arc<Lag>)>,
+    /// Where clients' hooks post.
+    pub hooks: Intake,
     /// Set once calls are accepted, cleared when the drain begins.
     pub accepting: AtomicBool,
 }
@@ -85,8 +93,8 @@ pub async fn serve(
         let (operator, stop) = (Arc::clone(&operator), stop.clone());
         tasks.spawn(async move {
             let service = service_fn(move |request| {
-                let response = answer(&operator, kind, &request);
-                async move { Ok::<_, Infallible>(response) }
+                let operator = Arc::clone(&operator);
+                async move { Ok::<_, Infallible>(answer(&operator, kind, request).await) }
             });
             let mut builder = http1::Builder::new();
             builder.timer(TokioTimer::new()).header_read_timeout(HEAD_TIMEOUT);
@@ -104,13 +112,20 @@ pub async fn serve(
     }
 }
 
-fn answer(
+async fn answer(
     operator: &Operator,
     kind: Listener,
-    request: &Request<Incoming>,
+    request: Request<Incoming>,
 ) -> Response<Full<Bytes>> {
+    let is_hook = kind == Listener::Admin && request.uri().path() == HOOKS;
     if kind == Listener::Admin && !is_local(request.headers()) {
+        if is_hook {
+            return operator.hooks.reject(Rejection::Origin);
+        }
         return text(StatusCode::FORBIDDEN, "this address answers to its loopback name only\n");
+    }
+    if is_hook {
+        return operator.hooks.answer(request).await;
     }
     if !matches!(*request.method(), Method::GET | Method::HEAD) {
         return text(StatusCode::METHOD_NOT_ALLOWED, "use GET\n");
@@ -169,7 +184,11 @@ fn text(status: StatusCode, body: &str) -> Response<Full<Bytes>> {
 impl Operator {
     /// What a process shows that does not accept calls yet.
     #[must_use]
-    pub fn new(recorder: &Arc<Recorder>, exported: Option<Arc<AtomicU64>>) -> Operator {
+    pub fn new(
+        recorder: &Arc<Recorder>,
+        exported: Option<Arc<AtomicU64>>,
+        hook_token: String,
+    ) -> Operator {
         let metrics = recorder.metrics();
         let (mode, durability) = recorder.ledger().terms();
         metrics.health.ledger_is(mode, durability);
@@ -179,6 +198,7 @@ impl Operator {
             indexed: AtomicU64::new(0),
             index_lag: metrics.followers.named("index"),
             export: exported.map(|position| (position, metrics.followers.named("otlp"))),
+            hooks: Intake::new(recorder, hook_token),
             accepting: AtomicBool::new(false),
         }
     }
@@ -222,6 +242,8 @@ impl Operator {
         let health = self.recorder.ledger().health();
         let now = self.recorder.clock().mono_ns();
         let indexed = self.indexed.load(Ordering::Relaxed);
+        let calls_open = self.recorder.live().calls_open();
+        self.recorder.metrics().agents.show_open(calls_open);
         self.recorder.metrics().health.show_ledger(&health, indexed, now);
         self.index_lag.is(indexed, health.entries, now);
         if let Some((position, lag)) = &self.export {

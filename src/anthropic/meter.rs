@@ -15,6 +15,7 @@ use super::decode::{Coding, Decoder};
 use super::eventstream::EventStream;
 use super::reading::{Reading, bounded};
 use super::sse::Sse;
+use super::tools::{ToolAsked, ToolReturned};
 
 /// What a meter must know before the first byte of the body.
 #[derive(Clone, Copy, Debug)]
@@ -58,6 +59,10 @@ pub struct Seen {
 /// What a response said.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Metered {
+    /// The tools that the answer asks for.
+    pub asked: Vec<ToolAsked>,
+    /// Results of tools that ran at the API, in the same answer.
+    pub returned: Vec<ToolReturned>,
     /// What a fetch of a batch's results held.
     pub batch: Option<BatchTally>,
     /// The usage is final: `message_stop`, a `message_delta` with a stop reason, or a whole JSON

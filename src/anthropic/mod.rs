@@ -19,6 +19,7 @@ pub mod meter;
 mod reading;
 pub mod request;
 mod sse;
+pub mod tools;
 
 pub use batch::{BatchItem, BatchReader};
 pub use endpoint::{BatchStep, Route, classify};
@@ -27,3 +28,4 @@ pub use limits::RateLimits;
 pub use merge::UsageMerge;
 pub use meter::{Form, Meter, Metered, ResponseHead, Seen};
 pub use request::{RequestFacts, RequestScanner};
+pub use tools::{Offered, ToolAsked, ToolReturned};

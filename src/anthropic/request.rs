@@ -5,6 +5,7 @@
 //! joined, nothing is copied but the facts, each within a bound. How the body is cut into chunks
 //! makes no difference.
 
+use super::tools::{Offered, ToolReturned};
 use memchr::memchr;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -34,6 +35,10 @@ pub struct RequestFacts {
     /// Seeded hash of both ends and the length of the raw `messages`; groups retries in memory,
     /// never written down.
     pub messages_hash: Option<u64>,
+    /// What it offers to the model that rules look at.
+    pub offered: Offered,
+    /// Results of tools that are new with this request.
+    pub returned: Vec<ToolReturned>,
     /// `model`.
     pub model: Option<String>,
     /// `session_id` inside `metadata.user_id`, where that is a JSON object in a string.

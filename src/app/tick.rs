@@ -46,6 +46,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
         operator.look();
+        operator.recorder.expire();
         if let Some(log) = logging::control() {
             log.look(data_dir, operator.recorder.clock().stamp().wall_ns);
         }

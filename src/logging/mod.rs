@@ -31,6 +31,9 @@ use crate::config::{LogConfig, LogFormat, LogLevel};
 /// The target of events that carry a record which is nowhere else: they are never left out.
 pub const LOST: &str = "weighbridge::lost";
 
+/// The target of the lines about tools: one for each call and each result, none left out.
+pub const TOOLS: &str = "weighbridge::tools";
+
 static CONTROL: OnceLock<Control> = OnceLock::new();
 /// Lines left out, by level: error, warn, info, debug, trace.
 static LEFT_OUT: [AtomicU64; 5] = [const { AtomicU64::new(0) }; 5];
@@ -120,7 +123,7 @@ impl Lines {
     }
 
     fn verdict(&self, metadata: &Metadata<'_>) -> Verdict {
-        if metadata.target() == LOST {
+        if [LOST, TOOLS].contains(&metadata.target()) {
             return Verdict::Write(0);
         }
         self.limiter().line(&metadata.callsite(), self.clock.mono_ns())

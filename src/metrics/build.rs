@@ -65,6 +65,22 @@ impl Build<'_> {
         self.add(HistogramVec::new(options, &["model"])?)
     }
 
+    /// Histograms by labels of their own.
+    pub(super) fn histograms_by(
+        &self,
+        name: &str,
+        help: &str,
+        (labels, buckets): (&[&str], &[f64]),
+    ) -> Made<HistogramVec> {
+        let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
+        self.add(HistogramVec::new(options, labels)?)
+    }
+
+    /// One histogram.
+    pub(super) fn histogram_of(&self, name: &str, help: &str, buckets: &[f64]) -> Made<Histogram> {
+        self.add(Histogram::with_opts(HistogramOpts::new(name, help).buckets(buckets.to_vec()))?)
+    }
+
     pub(super) fn histogram(&self, name: &str, help: &str) -> Made<Histogram> {
         let options = HistogramOpts::new(name, help).buckets(APPEND_BUCKETS.to_vec());
         self.add(Histogram::with_opts(options)?)

@@ -8,6 +8,7 @@
 //! count in is looked up once (`series`). Gauges of things that change by themselves are set by
 //! whoever scrapes ([`crate::admin`]).
 
+mod agents;
 mod build;
 mod calls;
 mod followers;
@@ -29,6 +30,7 @@ use labels::Label;
 use limits::Limits;
 use sessions::Sessions;
 
+pub use agents::{Agents, HOOK_EVENTS};
 pub use calls::PAIRS_MAX;
 pub use followers::{Followers, Lag};
 pub use health::Health;
@@ -46,6 +48,8 @@ pub struct Metrics {
     calls: Calls,
     sessions: Sessions,
     limits: Limits,
+    /// Queries, tool calls, hooks and rules.
+    pub agents: Agents,
     /// How the sidecar itself is.
     pub health: Health,
     /// Who follows the ledger.
@@ -69,10 +73,11 @@ impl Metrics {
         let calls = Calls::new(&build, &overflow, &team_names)?;
         let sessions = Sessions::new(&build)?;
         let limits = Limits::new(&build, &team_names)?;
+        let agents = Agents::new(&build, &overflow, &team_names)?;
         let (health, followers) = (Health::new(&build)?, Followers::new(&build)?);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Metrics { registry, calls, sessions, limits, health, followers })
+        Ok(Metrics { registry, calls, sessions, limits, agents, health, followers })
     }
 
     /// Adds families that are made elsewhere; they are collected with every scrape.
@@ -89,6 +94,14 @@ impl Metrics {
         self.health.open_exchanges.inc();
         if let Some(session) = &opening.session {
             self.sessions.seen(session.as_str(), mono_ns);
+        }
+    }
+
+    /// Counts a session that a hook speaks of.
+    pub fn session(&self, session: &str, event: &str, mono_ns: u64) {
+        match event {
+            "SessionEnd" => self.sessions.over(session),
+            _ => self.sessions.seen(session, mono_ns),
         }
     }
 

@@ -20,8 +20,10 @@ pub(super) struct Sessions {
 
 impl Sessions {
     pub(super) fn new(build: &Build<'_>) -> Result<Sessions, prometheus::Error> {
-        let active = build
-            .gauge("claude_active_sessions", "Sessions with a call in the last five minutes.")?;
+        let active = build.gauge(
+            "claude_active_sessions",
+            "Sessions with a call or hook in the last five minutes and no end.",
+        )?;
         Ok(Sessions { active, last: Mutex::default() })
     }
 
@@ -33,6 +35,11 @@ impl Sessions {
         } else if sessions.len() < SESSIONS_MAX {
             sessions.insert(session.to_owned(), mono_ns);
         }
+    }
+
+    /// A client says that it is over.
+    pub(super) fn over(&self, session: &str) {
+        lock(&self.last).remove(session);
     }
 
     /// Forgets who is idle, and shows how many are not.

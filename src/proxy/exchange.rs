@@ -52,9 +52,12 @@ pub(super) async fn run(
         Err(Some(refusal)) => return Ok(gate.refuse_unrecorded(refusal)),
         Err(None) => return Err(NoAnswer),
     };
+    let mut collected = collected;
+    let returned =
+        collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
     let opening = call.opening(&gate, caller, &collected.facts, centre);
-    let open = match gate.recorder.open(opening, started_ns).await {
+    let open = match gate.recorder.open(opening, started_ns, returned).await {
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
             tracing::error!(%error, "a call was refused because it cannot be recorded");

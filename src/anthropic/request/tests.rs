@@ -29,6 +29,7 @@ fn oracle(body: &[u8]) -> Option<RequestFacts> {
         session: user_id.as_deref().and_then(session_in),
         stream: value["stream"] == true,
         user_id,
+        ..RequestFacts::default()
     })
 }
 

@@ -1,0 +1,105 @@
+//! Tool calls as the Messages API carries them.
+
+use serde_json::Value;
+
+use super::json;
+
+/// Content of a tool call on its way to a commitment: never written down, never printed.
+#[derive(Clone, Default, PartialEq, Eq)]
+pub struct Content {
+    /// Its size on the wire.
+    pub bytes: u64,
+    /// What is committed to; absent where it is too long or no JSON.
+    pub canonical: Option<Vec<u8>>,
+}
+
+impl std::fmt::Debug for Content {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.debug_struct("Content").field("bytes", &self.bytes).finish_non_exhaustive()
+    }
+}
+
+/// A tool that an answer asks for.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolAsked {
+    /// Its id.
+    pub id: String,
+    /// The tool.
+    pub name: String,
+    /// Where it runs.
+    pub kind: ToolKind,
+    /// The MCP server.
+    pub server: Option<String>,
+    /// The skill that it starts.
+    pub skill: Option<String>,
+    /// Its input.
+    pub input: Content,
+    /// Its block was seen to its end.
+    pub complete: bool,
+}
+
+pub use crate::agent::tool_use::ToolKind;
+
+/// A result of a tool.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ToolReturned {
+    /// The call's id.
+    pub id: String,
+    /// The tool.
+    pub name: Option<String>,
+    /// The skill that it starts.
+    pub skill: Option<String>,
+    /// It says that it failed.
+    pub failed: bool,
+    /// Its output.
+    pub output: Content,
+}
+
+/// An MCP server that the API is to call.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct McpServer {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: Option<String>,
+}
+
+/// What a request offers to the model that rules look at.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Offered {
+    /// MCP servers that the API is to call.
+    pub mcp_servers: Vec<McpServer>,
+    /// Tools that run at the API.
+    pub server_tools: Vec<String>,
+    /// Where inference may run.
+    pub inference_geo: Option<String>,
+    /// There was more than is read.
+    pub truncated: bool,
+}
+
+/// JSON with sorted keys and without blanks; `None` where a key stands twice or it is no JSON.
+#[must_use]
+pub fn canonical(raw: &str) -> Option<Vec<u8>> {
+    let parsed = json::parse(raw).ok().filter(|parsed| !parsed.has_duplicate)?;
+    serde_json::to_vec(&parsed.value).ok()
+}
+
+/// An output: a text is itself, a list of texts is theirs, anything else its canonical JSON.
+#[must_use]
+pub fn canonical_output(raw: &str) -> Option<Vec<u8>> {
+    let parsed = json::parse(raw).ok().filter(|parsed| !parsed.has_duplicate)?;
+    match &parsed.value {
+        Value::String(text) => return Some(text.clone().into_bytes()),
+        Value::Array(blocks) => {
+            let text = |block: &Value| {
+                let is_text = block.get("type").and_then(Value::as_str) == Some("text");
+                block.get("text").and_then(Value::as_str).filter(|_| is_text).map(str::to_owned)
+            };
+            if let Some(texts) = blocks.iter().map(text).collect::<Option<Vec<_>>>() {
+                return Some(texts.join("\n").into_bytes());
+            }
+        }
+        _ => {}
+    }
+    serde_json::to_vec(&parsed.value).ok()
+}

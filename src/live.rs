@@ -1,0 +1,371 @@
+//! What runs now: queries, sessions and tool calls, as far as metrics and rules need them.
+//!
+//! Memory that follows the ledger's entries, after they are in the ledger. After a restart it begins
+//! empty but for what sessions have used ([`Live::resume`]): a tool call whose first sighting was
+//! before counts by what is seen of it from then on.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use crate::accounting::Money;
+use crate::agent::calls::{About, Name, Sighting, ToolCall, ToolCalls};
+use crate::agent::query::{Begin, End, Queries, Query};
+use crate::agent::session::{Payer, Sessions};
+use crate::agent::tool_use::{Content, Decider, Done, Returned};
+use crate::privacy::Identifier;
+use crate::record::{Closing, Committed, HookEvent, Opening, Outcome, ToolsAsked, ToolsReturned};
+
+/// Calls and queries ended in one look for what was left.
+const EXPIRED_MAX: usize = 1_024;
+/// The tools that start a sub-agent.
+pub const AGENT_TOOLS: [&str; 2] = ["Agent", "Task"];
+
+/// The tags that name a task.
+const TASK_TAG: &str = "task";
+
+/// What ended with an entry.
+#[derive(Debug, Default)]
+pub struct Ended {
+    /// Tool calls that settled.
+    pub calls: Vec<ToolCall>,
+    /// Queries that are over.
+    pub queries: Vec<Query>,
+}
+
+/// What rules ask of a session.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Standing {
+    /// Who pays; absent where no call of it was seen.
+    pub payer: Option<Payer>,
+    /// Queries that began.
+    pub turns: u64,
+    /// Exchanges of the query that runs; `None` where none does.
+    pub calls_in_turn: Option<u64>,
+    /// What its closed calls cost.
+    pub spent: Money,
+    /// Sub-agents that run.
+    pub agents_running: u64,
+    /// How often the tool call that is asked about came in a row before.
+    pub repeats: u64,
+}
+
+/// A tool call that is asked about.
+#[derive(Clone, Copy, Debug)]
+pub struct Asked<'a> {
+    /// The sub-agent.
+    pub agent: Option<&'a str>,
+    /// The API's id of it.
+    pub id: &'a str,
+    /// Tool and input, hashed.
+    pub repeat: u128,
+}
+
+#[derive(Default)]
+struct Inner {
+    tools: ToolCalls,
+    queries: Queries,
+    sessions: Sessions,
+    /// What all closed calls of this process cost.
+    spent: Money,
+}
+
+/// What runs now.
+#[derive(Default)]
+pub struct Live(Mutex<Inner>);
+
+fn text(name: Option<&Identifier>) -> Option<&str> {
+    name.map(Identifier::as_str)
+}
+
+fn content(committed: &Committed) -> Content {
+    Content::new(committed.bytes, committed.sha256.as_deref())
+}
+
+/// What queries depend on, of an exchange that opens.
+fn begin(opening: &Opening, at_ns: u64) -> Begin<'_> {
+    Begin {
+        exchange: &opening.exchange,
+        session: text(opening.session.as_ref()),
+        call: &opening.call,
+        team: &opening.team,
+        agent: text(opening.agent.as_ref()),
+        model: text(opening.model.as_ref()),
+        parent_agent: text(opening.parent_agent.as_ref()),
+        trace: None,
+        at_ns,
+    }
+}
+
+/// How an exchange ended, as far as queries depend on it.
+fn end(closing: &Closing) -> End {
+    let error = closing.error_type.is_some();
+    let left = closing.outcome == Outcome::ClientLeft;
+    match closing.outcome {
+        // Our own word is not repeated.
+        Outcome::Refused => End::Failed,
+        _ => End::of(closing.status, error, text(closing.stop_reason.as_ref()), left),
+    }
+}
+
+impl Live {
+    fn inner(&self) -> MutexGuard<'_, Inner> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+
+    /// What a session used before this process.
+    pub fn resume(&self, session: &str, turns: u64, spent: Money, at_ns: u64) {
+        let mut inner = self.inner();
+        let session = inner.sessions.seen(session, at_ns);
+        session.turns = session.turns.saturating_add(turns);
+        session.spent = session.spent.saturating_add(spent);
+    }
+
+    /// A metered exchange opened. Gives the first exchange of its query.
+    pub fn opened(&self, opening: &Opening, at_ns: u64, ended: &mut Ended) -> String {
+        let mut inner = self.inner();
+        let place = inner.queries.begin(&begin(opening, at_ns));
+        ended.queries.extend(place.ended);
+        if let Some(session) = &opening.session {
+            let session = inner.sessions.seen(session.as_str(), at_ns);
+            session.turns =
+                session.turns.saturating_add(u64::from(place.query == opening.exchange));
+            let same = session.payer.as_ref().is_some_and(|payer| {
+                payer.team == opening.team && payer.project == opening.project
+            });
+            let task = opening.tags.get(TASK_TAG).map(|task| task.as_str().to_owned());
+            if !same || session.payer.as_ref().is_some_and(|payer| payer.task != task) {
+                let (team, project) = (opening.team.clone(), opening.project.clone());
+                session.payer = Some(Payer { team, project, task });
+            }
+        }
+        place.query
+    }
+
+    /// A metered exchange closed that belongs to the query `first`.
+    pub fn closed(
+        &self,
+        (opening, first): (&Opening, &str),
+        closing: &Closing,
+        at_ns: u64,
+        ended: &mut Ended,
+    ) {
+        let mut inner = self.inner();
+        let at = (at_ns, closing.response_bytes);
+        let began_ns = at_ns.saturating_sub(closing.duration_us.saturating_mul(1000));
+        let begin = begin(opening, began_ns);
+        ended.queries.extend(inner.queries.end((&begin, first), end(closing), at));
+        let charge = closing.charge.as_ref().filter(|charge| charge.notional == 0);
+        let Some(usd) = charge.and_then(|charge| charge.usd) else { return };
+        inner.spent = inner.spent.saturating_add(usd);
+        if let Some(session) = &opening.session {
+            let session = inner.sessions.seen(session.as_str(), at_ns);
+            session.spent = session.spent.saturating_add(usd);
+        }
+    }
+
+    /// An answer asked for tools. `repeats`: tool and input of each, hashed.
+    pub fn asked(&self, entry: &ToolsAsked, repeats: &[u128], at_ns: u64) -> Vec<ToolCall> {
+        let mut inner = self.inner();
+        let mut settled = Vec::new();
+        for (place, tool) in entry.tools.iter().enumerate() {
+            let name = Name { session: text(entry.session.as_ref()), id: tool.id.as_str() };
+            let agent = text(entry.agent.as_ref());
+            if let Some(repeat) = repeats.get(place) {
+                inner.count(name, agent, *repeat, at_ns);
+            }
+            let about = About {
+                team: Some(&entry.team),
+                agent,
+                tool: Some(tool.name.as_str()),
+                server: text(tool.server.as_ref()),
+                at_ns,
+            };
+            let sighting = Sighting::Asked(tool.kind, content(&tool.input));
+            settled.extend(inner.tools.take(name, &about, sighting));
+        }
+        settled
+    }
+
+    /// Results were sent.
+    pub fn returned(&self, entry: &ToolsReturned, at_ns: u64) -> Vec<ToolCall> {
+        let mut inner = self.inner();
+        let mut settled = Vec::new();
+        for tool in &entry.tools {
+            let name = Name { session: text(entry.session.as_ref()), id: tool.id.as_str() };
+            let about = About {
+                team: Some(&entry.team),
+                agent: text(entry.agent.as_ref()),
+                tool: text(tool.name.as_ref()),
+                server: None,
+                at_ns,
+            };
+            let output = content(&tool.output);
+            let returned = Returned { at_ns, failed: tool.failed != 0, output };
+            settled.extend(inner.tools.take(name, &about, Sighting::Returned(returned)));
+            if let Some(session) = name.session {
+                inner.sessions.seen(session, at_ns).starting(name.id, false);
+            }
+        }
+        settled
+    }
+
+    /// Whether a result was seen before.
+    #[must_use]
+    pub fn has_returned(&self, session: Option<&str>, id: &str) -> bool {
+        self.inner().tools.is_settled(Name { session, id })
+    }
+
+    /// Whether a rule denied this call to the client, and nothing says that it ran.
+    #[must_use]
+    pub fn was_denied(&self, session: Option<&str>, id: &str) -> bool {
+        let inner = self.inner();
+        let call = inner.tools.open(Name { session, id });
+        call.is_some_and(|call| call.seen.denied == Some(Decider::Rule) && call.seen.done.is_none())
+    }
+
+    /// The name under which the model asked for a call that runs.
+    #[must_use]
+    pub fn tool_of(&self, session: Option<&str>, id: &str) -> Option<String> {
+        self.inner().tools.open(Name { session, id }).and_then(|call| call.tool.clone())
+    }
+
+    /// A hook posted. `repeat` as in [`Asked`].
+    pub fn hook(&self, event: &HookEvent, repeat: Option<u128>, at_ns: u64) -> Ended {
+        let mut inner = self.inner();
+        let mut ended = Ended::default();
+        if let Some(session) = text(event.session.as_ref()) {
+            inner.session_hook(session, event, at_ns, &mut ended);
+        }
+        let session = text(event.session.as_ref());
+        let agent = text(event.agent.as_ref());
+        let about = About {
+            team: None,
+            agent,
+            tool: text(event.tool.as_ref()),
+            server: text(event.server.as_ref()),
+            at_ns,
+        };
+        for tool in &event.tools {
+            let about = About { tool: None, server: None, ..about };
+            let sighting = Sighting::Batched(content(&tool.output));
+            let name = Name { session, id: tool.id.as_str() };
+            ended.calls.extend(inner.tools.take(name, &about, sighting));
+        }
+        let Some(id) = text(event.tool_use.as_ref()) else { return ended };
+        let name = Name { session, id };
+        if let Some(repeat) = repeat {
+            inner.count(name, agent, repeat, at_ns);
+        }
+        for sighting in sightings(event, at_ns) {
+            ended.calls.extend(inner.tools.take(name, &about, sighting));
+        }
+        ended
+    }
+
+    /// What rules ask of a session, and of a tool call in it.
+    #[must_use]
+    pub fn standing(&self, session: Option<&str>, asked: Option<Asked<'_>>) -> Standing {
+        let inner = self.inner();
+        let Some(name) = session else { return Standing::default() };
+        let mut standing =
+            Standing { calls_in_turn: inner.queries.exchanges(name), ..Standing::default() };
+        let Some(known) = inner.sessions.get(name) else { return standing };
+        standing.payer.clone_from(&known.payer);
+        (standing.turns, standing.spent) = (known.turns, known.spent);
+        standing.agents_running = known.agents_running();
+        if let Some(asked) = asked {
+            let times = known.repeats(asked.agent, asked.repeat);
+            // Where the traffic has shown it already, this time is among them.
+            let counted = inner.tools.open(Name { session, id: asked.id }).is_some();
+            standing.repeats = times.saturating_sub(u64::from(counted));
+        }
+        standing
+    }
+
+    /// How often the agent's last tool call came in a row.
+    #[must_use]
+    pub fn repeated(&self, session: Option<&str>, agent: Option<&str>) -> u64 {
+        let inner = self.inner();
+        session.and_then(|name| inner.sessions.get(name)).map_or(0, |s| s.repeated(agent))
+    }
+
+    /// What all closed calls of this process cost.
+    #[must_use]
+    pub fn spent(&self) -> Money {
+        self.inner().spent
+    }
+
+    /// Tool calls that run.
+    #[must_use]
+    pub fn calls_open(&self) -> u64 {
+        self.inner().tools.count() as u64
+    }
+
+    /// Ends what nothing more was seen of.
+    pub fn expire(&self, now_ns: u64) -> Ended {
+        let mut inner = self.inner();
+        let queries = inner.queries.expire(now_ns, EXPIRED_MAX);
+        let calls = inner.tools.expire(now_ns, EXPIRED_MAX);
+        Ended { calls, queries }
+    }
+}
+
+impl Inner {
+    /// Counts a tool call in its session, at the first sighting of it.
+    fn count(&mut self, name: Name<'_>, agent: Option<&str>, repeat: u128, at_ns: u64) {
+        let is_new = self.tools.open(name).is_none() && !self.tools.is_settled(name);
+        if let Some(session) = name.session.filter(|_| is_new) {
+            self.sessions.seen(session, at_ns).called(agent, repeat);
+        }
+    }
+
+    fn session_hook(&mut self, name: &str, event: &HookEvent, at_ns: u64, ended: &mut Ended) {
+        let is_main = event.agent.is_none();
+        match event.event.as_str() {
+            "UserPromptSubmit" if event.denied == 0 => {
+                ended.queries.extend(self.queries.prompt(name, at_ns));
+            }
+            "Stop" | "StopFailure" if is_main => {
+                let failed = event.event.as_str() == "StopFailure";
+                ended.queries.extend(self.queries.stop(name, failed, at_ns));
+            }
+            "SessionEnd" => {
+                ended.queries.extend(self.queries.session_over(name));
+                ended.calls.extend(self.tools.session_over(name));
+            }
+            _ => {}
+        }
+        let session = self.sessions.seen(name, at_ns);
+        let agent = text(event.agent.as_ref());
+        let starts = event.tool.as_ref().is_some_and(|t| AGENT_TOOLS.contains(&t.as_str()));
+        match (event.event.as_str(), agent, &event.tool_use) {
+            ("SubagentStart", Some(agent), _) => session.agent(agent, true),
+            ("SubagentStop", Some(agent), _) => session.agent(agent, false),
+            ("PreToolUse", _, Some(id)) if starts && event.denied == 0 => {
+                session.starting(id.as_str(), true);
+            }
+            ("PostToolUse" | "PostToolUseFailure" | "PermissionDenied", _, Some(id)) if starts => {
+                session.starting(id.as_str(), false);
+            }
+            _ => {}
+        }
+    }
+}
+
+/// What an event says of the tool call it names.
+fn sightings(event: &HookEvent, at_ns: u64) -> Vec<Sighting> {
+    let input = event.input.as_ref().map(content).unwrap_or_default();
+    match event.event.as_str() {
+        "PreToolUse" if event.denied != 0 => {
+            vec![Sighting::Announced(input), Sighting::Denied(Decider::Rule)]
+        }
+        "PreToolUse" => vec![Sighting::Announced(input)],
+        "PostToolUse" | "PostToolUseFailure" => vec![Sighting::Done(Done {
+            at_ns,
+            failed: event.event.as_str() == "PostToolUseFailure",
+            duration_ms: event.duration_ms,
+            input,
+        })],
+        "PermissionDenied" => vec![Sighting::Denied(Decider::Client)],
+        _ => Vec::new(),
+    }
+}
