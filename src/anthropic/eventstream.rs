@@ -13,7 +13,7 @@ use serde::Deserialize;
 
 use crate::accounting::Flag;
 
-use super::reading::{EVENT_BYTES_MAX, Kind, Reading};
+use super::reading::{Content, EVENT_BYTES_MAX, Kind, Reading};
 
 /// Total length, header length and their checksum.
 const PRELUDE_BYTES: usize = 12;
@@ -157,7 +157,11 @@ fn read_frame(frame: &[u8], reading: &mut Reading) {
     let text = text.as_bytes();
     let mut head = [0_u8; SNIFF_BYTES];
     let decoded = STANDARD.decode_slice(&text[..text.len().min(SNIFF_BYTES)], &mut head);
-    let kind = decoded.ok().and_then(|length| Kind::sniff(&head[..length]));
+    let head = decoded.ok().map(|length| &head[..length]);
+    let kind = head.and_then(Kind::sniff).map(|kind| match head.and_then(Content::sniff) {
+        Some((Content::ToolInput, _)) if kind == Kind::Content => Kind::ToolInput,
+        _ => kind,
+    });
     if let Some(kind) = kind {
         reading.announce(kind);
         if !kind.is_read() {

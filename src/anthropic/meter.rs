@@ -211,6 +211,7 @@ impl Meter {
 
 /// What was read of a response that bills.
 pub(super) fn gathered(mut reading: Reading) -> Metered {
+    let (asked, returned) = std::mem::take(&mut reading.tools).finish();
     let mut metered = Metered {
         complete: reading.complete,
         ended: reading.ended,
@@ -220,6 +221,8 @@ pub(super) fn gathered(mut reading: Reading) -> Metered {
         model: reading.model.take(),
         refusal_category: reading.refusal_category.take(),
         stop_reason: reading.stop_reason.take(),
+        asked,
+        returned,
         streamed: reading.streamed,
         ..Metered::default()
     };

@@ -19,6 +19,8 @@ pub mod meter;
 mod reading;
 pub mod request;
 mod sse;
+mod tail;
+mod tool_blocks;
 pub mod tools;
 
 pub use batch::{BatchItem, BatchReader};

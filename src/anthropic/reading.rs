@@ -14,6 +14,7 @@ use super::error_class;
 use super::json;
 use super::merge::UsageMerge;
 use super::meter::Seen;
+use super::tool_blocks::ToolBlocks;
 
 /// The longest event or frame that is kept for reading; the ones that matter have under 4 KB.
 pub(super) const EVENT_BYTES_MAX: usize = 1 << 20;
@@ -33,6 +34,12 @@ pub(super) enum Kind {
     Error,
     /// Content of the answer: only its arrival matters.
     Content,
+    /// A block of content begins: it may be a tool's.
+    BlockStart,
+    /// A piece of a tool's input.
+    ToolInput,
+    /// A block of content ends.
+    BlockStop,
     /// Everything else, known or not.
     Other,
 }
@@ -41,8 +48,10 @@ impl Kind {
     /// From an SSE event's name; `None` where the data must tell.
     pub(super) fn of_name(name: &[u8]) -> Option<Kind> {
         match name {
-            b"content_block_delta" | b"content_block_start" => Some(Kind::Content),
-            b"content_block_stop" | b"ping" => Some(Kind::Other),
+            b"content_block_delta" => Some(Kind::Content),
+            b"content_block_start" => Some(Kind::BlockStart),
+            b"content_block_stop" => Some(Kind::BlockStop),
+            b"ping" => Some(Kind::Other),
             b"message_start" => Some(Kind::Start),
             b"message_delta" => Some(Kind::Delta),
             b"message_stop" => Some(Kind::Stop),
@@ -62,7 +71,7 @@ impl Kind {
 
     /// Whether the data says more than the kind does.
     pub(super) const fn is_read(self) -> bool {
-        matches!(self, Kind::Start | Kind::Delta | Kind::Error)
+        !matches!(self, Kind::Stop | Kind::Content | Kind::Other)
     }
 }
 
@@ -150,6 +159,7 @@ pub(super) struct Reading {
     pub(super) model: Option<String>,
     pub(super) refusal_category: Option<String>,
     pub(super) stop_reason: Option<String>,
+    pub(super) tools: ToolBlocks,
     flags: BTreeSet<Flag>,
     usage: UsageMerge,
     content_seen: bool,
@@ -172,6 +182,10 @@ struct Message<'a> {
     #[serde(borrow)]
     usage: Option<&'a RawValue>,
     #[serde(borrow)]
+    content: Option<&'a RawValue>,
+    #[serde(borrow)]
+    partial_json: Option<&'a RawValue>,
+    #[serde(borrow)]
     error: Option<&'a RawValue>,
     /// The text of an error of Bedrock's.
     #[serde(borrow)]
@@ -188,6 +202,9 @@ struct Message<'a> {
 struct Event<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
+    index: Option<u64>,
+    #[serde(borrow)]
+    content_block: Option<&'a RawValue>,
     #[serde(borrow)]
     message: Option<Message<'a>>,
     #[serde(borrow)]
@@ -202,7 +219,7 @@ impl Reading {
     /// As soon as an event's kind is known, before its data is whole.
     pub(super) fn announce(&mut self, kind: Kind) {
         match kind {
-            Kind::Content if !self.content_seen => {
+            Kind::Content | Kind::BlockStart | Kind::ToolInput if !self.content_seen => {
                 self.content_seen = true;
                 self.seen.first_token = true;
             }
@@ -272,6 +289,22 @@ impl Reading {
                 self.error(event.error);
                 self.settled = true;
             }
+            Kind::BlockStart => {
+                if let (Some(index), Some(block)) = (event.index, event.content_block) {
+                    self.tools.begin(index, block.get());
+                }
+            }
+            Kind::ToolInput => {
+                let piece = event.delta.and_then(|delta| delta.partial_json);
+                if let (Some(index), Some(piece)) = (event.index, piece) {
+                    self.tools.input(index, piece.get());
+                }
+            }
+            Kind::BlockStop => {
+                if let Some(index) = event.index {
+                    self.tools.end(index);
+                }
+            }
             Kind::Stop | Kind::Content | Kind::Other => {}
         }
     }
@@ -296,6 +329,9 @@ impl Reading {
             }
         };
         self.message(&message);
+        if let Some(content) = message.content {
+            self.tools.document(content.get());
+        }
         self.whole_usage(&message);
         self.error(message.error);
         if message.error.is_none() {

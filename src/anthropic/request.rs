@@ -3,9 +3,12 @@
 //! A request holds the whole context, often megabytes, and a handful of facts. The scanner walks
 //! the top level of the object and skips every nested value at the speed of `memchr`: nothing is
 //! joined, nothing is copied but the facts, each within a bound. How the body is cut into chunks
-//! makes no difference.
+//! makes no difference. Where the last messages begin and end is noted in passing, so that results
+//! of tools, which stand in them alone, are read without a look at the context before
+//! ([`super::tail`]).
 
-use super::tools::{Offered, ToolReturned};
+use super::tail::{Places, Span};
+use super::tools::{McpServer, Offered, ToolReturned};
 use memchr::memchr;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
@@ -19,6 +22,9 @@ const MODEL_BYTES_MAX: usize = 256;
 
 /// The longest number or literal that is kept.
 const SCALAR_BYTES_MAX: usize = 32;
+
+/// The longest `mcp_servers` that is kept, in raw bytes.
+const SERVERS_BYTES_MAX: usize = 64 * 1024;
 
 /// The longest `metadata` that is kept, in raw bytes.
 const METADATA_BYTES_MAX: usize = 8 * 1024;
@@ -82,6 +88,9 @@ enum Fact {
     MaxTokens,
     Metadata,
     Messages,
+    Tools,
+    McpServers,
+    InferenceGeo,
     /// Bedrock's Converse form: holds `maxTokens`.
     InferenceConfig,
     None,
@@ -101,6 +110,9 @@ pub struct RequestScanner {
     messages: Sample,
     seed: u64,
     facts: RequestFacts,
+    places: Places,
+    /// Where the value that is read begins.
+    began: u64,
 }
 
 impl RequestScanner {
@@ -116,26 +128,45 @@ impl RequestScanner {
             messages: Sample::default(),
             seed,
             facts: RequestFacts::default(),
+            places: Places::default(),
+            began: 0,
         }
     }
 
     /// Takes the next bytes of the body.
     pub fn observe(&mut self, chunk: &[u8]) {
-        self.bytes += chunk.len() as u64;
+        let end = self.bytes + chunk.len() as u64;
         let mut rest = chunk;
         while !rest.is_empty() && self.place != Place::Lost {
+            self.bytes = end - rest.len() as u64;
             rest = match self.place {
                 Place::Key | Place::Inside => self.skip_on(rest),
                 _ => self.step(rest),
             };
         }
+        self.bytes = end;
     }
 
     /// The facts.
     #[must_use]
-    pub fn finish(mut self) -> RequestFacts {
+    pub fn finish(self) -> RequestFacts {
+        self.finish_over(std::iter::empty::<&[u8]>())
+    }
+
+    /// The facts, and what is read of the last messages: `chunks` are those that were observed.
+    #[must_use]
+    pub fn finish_over<'a>(
+        mut self,
+        chunks: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> RequestFacts {
         self.facts.bytes = self.bytes;
         self.facts.malformed = self.place != Place::End;
+        if !self.facts.malformed {
+            self.facts.returned = self.places.returned(chunks.clone());
+            let (tools, truncated) = self.places.server_tools(chunks);
+            self.facts.offered.server_tools = tools;
+            self.facts.offered.truncated |= truncated;
+        }
         self.facts
     }
 
@@ -168,36 +199,42 @@ impl RequestScanner {
     fn start_value(&mut self, byte: u8) {
         self.skip = Skip::new(byte);
         self.place = Place::Inside;
+        self.began = self.bytes;
         match self.fact {
-            Fact::Model => self.capture.restart(MODEL_BYTES_MAX),
+            Fact::Model | Fact::InferenceGeo => self.capture.restart(MODEL_BYTES_MAX),
+            Fact::McpServers => self.capture.restart(SERVERS_BYTES_MAX),
             Fact::Stream | Fact::MaxTokens => self.capture.restart(SCALAR_BYTES_MAX),
             Fact::Metadata | Fact::InferenceConfig => self.capture.restart(METADATA_BYTES_MAX),
-            Fact::Messages => self.messages.restart(),
-            Fact::None => {}
+            Fact::Messages => {
+                self.messages.restart();
+                self.places.messages.clear();
+                self.skip.elements = Some(0);
+            }
+            Fact::Tools | Fact::None => {}
         }
     }
 
     /// Goes on in a key or a value, to its end or the chunk's.
     fn skip_on<'a>(&mut self, rest: &'a [u8]) -> &'a [u8] {
-        let (length, done) = self.skip.advance(rest);
+        let (length, done) = self.skip.advance(rest, self.bytes, &mut self.places);
         let (part, tail) = rest.split_at(length);
         match (self.place, self.fact) {
             (Place::Inside, Fact::Messages) => self.messages.append(part),
-            (Place::Inside, Fact::None) => {}
+            (Place::Inside, Fact::None | Fact::Tools) => {}
             _ => self.capture.append(part),
         }
         if done && self.place == Place::Key {
             self.fact = self.capture.whole().map_or(Fact::None, fact_of);
             self.place = Place::Colon;
         } else if done {
-            self.end_value();
+            self.end_value(self.bytes + length as u64);
             self.place = Place::Comma;
         }
         tail
     }
 
     /// Of a repeated key the last value holds, as in the parsers the API is known to use.
-    fn end_value(&mut self) {
+    fn end_value(&mut self, end: u64) {
         match self.fact {
             Fact::Model => self.facts.model = self.capture.text(),
             Fact::Stream => self.facts.stream = self.capture.whole() == Some(b"true"),
@@ -218,6 +255,13 @@ impl RequestScanner {
                 self.facts.max_tokens = count.and_then(Value::as_u64);
             }
             Fact::Messages => self.facts.messages_hash = Some(self.messages.hash(self.seed)),
+            Fact::Tools => self.places.tools = Some(Span { start: self.began, end }),
+            Fact::McpServers => {
+                let servers = self.capture.whole().and_then(mcp_servers);
+                self.facts.offered.truncated |= servers.is_none();
+                self.facts.offered.mcp_servers = servers.unwrap_or_default();
+            }
+            Fact::InferenceGeo => self.facts.offered.inference_geo = self.capture.text(),
             Fact::None => {}
         }
     }
@@ -246,9 +290,22 @@ fn fact_named(key: &[u8]) -> Fact {
         b"max_tokens" => Fact::MaxTokens,
         b"metadata" => Fact::Metadata,
         b"messages" => Fact::Messages,
+        b"tools" => Fact::Tools,
+        b"mcp_servers" => Fact::McpServers,
+        b"inference_geo" => Fact::InferenceGeo,
         b"inferenceConfig" => Fact::InferenceConfig,
         _ => Fact::None,
     }
+}
+
+/// The connector's servers; `None` where the list is not one.
+fn mcp_servers(raw: &[u8]) -> Option<Vec<McpServer>> {
+    let servers: Vec<Value> = serde_json::from_slice(raw).ok()?;
+    let server = |server: &Value| McpServer {
+        name: text_in(server, "name").unwrap_or_default(),
+        url: text_in(server, "url"),
+    };
+    Some(servers.iter().map(server).collect())
 }
 
 fn text_in(object: &Value, key: &str) -> Option<String> {
@@ -335,6 +392,8 @@ struct Skip {
     escaped: bool,
     opened: bool,
     scalar: bool,
+    /// Whether the places of a list's elements are noted; where the element that is open begins.
+    elements: Option<u64>,
 }
 
 impl Skip {
@@ -344,7 +403,8 @@ impl Skip {
     }
 
     /// How many bytes of `chunk` belong to the value, and whether it ends there.
-    fn advance(&mut self, chunk: &[u8]) -> (usize, bool) {
+    /// `base`: where the chunk begins in the body.
+    fn advance(&mut self, chunk: &[u8], base: u64, places: &mut Places) -> (usize, bool) {
         if self.scalar {
             let ends =
                 |byte: &u8| matches!(byte, b',' | b'}' | b']' | b' ' | b'\t' | b'\n' | b'\r');
@@ -356,7 +416,7 @@ impl Skip {
             if self.in_text {
                 at = self.skip_text(chunk, at);
             } else {
-                at = self.skip_structure(chunk, at);
+                at = self.skip_structure(chunk, at, (base, places));
             }
             if self.opened && self.depth == 0 && !self.in_text {
                 return (at, true);
@@ -391,7 +451,12 @@ impl Skip {
     }
 
     /// Over brackets, numbers and punctuation, to the next text or the end of the value.
-    fn skip_structure(&mut self, chunk: &[u8], start: usize) -> usize {
+    fn skip_structure(
+        &mut self,
+        chunk: &[u8],
+        start: usize,
+        (base, places): (u64, &mut Places),
+    ) -> usize {
         for (at, byte) in chunk.iter().enumerate().skip(start) {
             match byte {
                 b'"' => {
@@ -400,11 +465,21 @@ impl Skip {
                     return at + 1;
                 }
                 b'{' | b'[' => {
+                    if self.depth == 1
+                        && let Some(began) = &mut self.elements
+                    {
+                        *began = base + at as u64;
+                    }
                     self.depth += 1;
                     self.opened = true;
                 }
                 b'}' | b']' => {
                     self.depth = self.depth.saturating_sub(1);
+                    if self.depth == 1
+                        && let Some(start) = self.elements
+                    {
+                        places.message(Span { start, end: base + at as u64 + 1 });
+                    }
                     if self.depth == 0 {
                         return at + 1;
                     }

@@ -118,9 +118,8 @@ impl Sse {
         }
         if self.line == Line::Data {
             self.keep(part);
-        } else {
-            self.count(part, reading);
         }
+        self.count(part, reading);
     }
 
     /// Decides what a line is from its head, and takes as much of it as is there.
@@ -147,6 +146,15 @@ impl Sse {
         }
         let first = !self.has_data;
         self.has_data = true;
+        if self.kind == Some(Kind::Content)
+            && first
+            && let Some((Content::ToolInput, before)) = Content::sniff(head)
+        {
+            // Read whole, and counted as all content is.
+            self.kind = Some(Kind::ToolInput);
+            self.content = Some(Content::ToolInput);
+            self.count(&value[before..], reading);
+        }
         if let Some(kind) = self.kind.filter(|kind| !kind.is_read()) {
             if kind == Kind::Content
                 && first

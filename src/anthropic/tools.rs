@@ -4,6 +4,15 @@ use serde_json::Value;
 
 use super::json;
 
+/// The longest output that is committed to.
+pub const OUTPUT_BYTES_MAX: usize = 8 << 20;
+/// Inputs of one answer that are kept until it is read, together: streams stay open for minutes.
+pub const INPUTS_BYTES_MAX: usize = 1 << 20;
+/// Tools that one answer asks for, at most.
+pub const ASKED_MAX: usize = 256;
+/// The tool that starts a skill.
+const SKILL_TOOL: &str = "Skill";
+
 /// Content of a tool call on its way to a commitment: never written down, never printed.
 #[derive(Clone, Default, PartialEq, Eq)]
 pub struct Content {
@@ -75,6 +84,13 @@ pub struct Offered {
     pub inference_geo: Option<String>,
     /// There was more than is read.
     pub truncated: bool,
+}
+
+/// The skill that a tool starts, from its input.
+pub(super) fn skill_of(tool: &str, input: &str) -> Option<String> {
+    let input: Value = serde_json::from_str(input).ok().filter(|_| tool == SKILL_TOOL)?;
+    let name = ["skill", "command"].into_iter().find_map(|key| input.get(key)?.as_str());
+    name.map(str::to_owned)
 }
 
 /// JSON with sorted keys and without blanks; `None` where a key stands twice or it is no JSON.

@@ -76,7 +76,7 @@ pub(super) async fn body(
     }
     let facts = scanner.map_or_else(
         || RequestFacts { bytes, malformed: true, ..RequestFacts::default() },
-        RequestScanner::finish,
+        |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref)),
     );
     Ok(Collected { body: RequestBody::Collected { chunks, left: bytes }, facts: Some(facts) })
 }

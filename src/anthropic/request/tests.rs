@@ -189,3 +189,90 @@ proptest! {
         }
     }
 }
+
+/// The facts of a body that comes in pieces of this size.
+fn in_pieces(body: &[u8], size: usize) -> RequestFacts {
+    let mut scanner = RequestScanner::new(7);
+    for piece in body.chunks(size) {
+        scanner.observe(piece);
+    }
+    scanner.finish_over(body.chunks(size))
+}
+
+#[test]
+fn the_new_results_are_those_behind_the_last_answer() {
+    let asked = |id: &str, name: &str, input: Value| json!({"type": "tool_use", "id": id, "name": name, "input": input});
+    let result = |id: &str, content: Value| json!({"type": "tool_result", "tool_use_id": id, "content": content});
+    let body = json!({"model": "m", "messages": [
+        {"role": "user", "content": "go"},
+        {"role": "assistant", "content": [asked("old", "Bash", json!({}))]},
+        {"role": "user", "content": [result("old", json!("seen before"))]},
+        {"role": "assistant", "content": [{"type": "text", "text": "\"tool_\" [{"},
+            asked("a", "Bash", json!({"command": "ls"})), asked("b", "Skill", json!({"skill": "pdf"}))]},
+        {"role": "user", "content": [result("a", json!([{"type": "text", "text": "x"}, {"type": "text", "text": "y"}]))]},
+        {"role": "system", "content": "a note"},
+        {"role": "user", "content": [
+            {"type": "tool_result", "tool_use_id": "b", "is_error": true, "content": "no"},
+            {"type": "text", "text": "and"}, {"type": "a_future_block"}]},
+    ], "tools": [{"name": "Bash", "input_schema": {}}, {"type": "custom", "name": "x"},
+        {"type": "web_search_20250305", "name": "web_search"}],
+       "mcp_servers": [{"type": "url", "name": "crm", "url": "https://crm.example/mcp"}],
+       "inference_geo": "eu"}).to_string();
+    let facts = in_pieces(body.as_bytes(), body.len());
+    let seen: Vec<_> = facts
+        .returned
+        .iter()
+        .map(|r| {
+            (
+                r.id.as_str(),
+                r.name.as_deref(),
+                r.skill.as_deref(),
+                r.failed,
+                r.output.canonical.clone().unwrap(),
+            )
+        })
+        .collect();
+    assert_eq!(
+        seen,
+        [
+            ("a", Some("Bash"), None, false, b"x\ny".to_vec()),
+            ("b", Some("Skill"), Some("pdf"), true, b"no".to_vec()),
+        ]
+    );
+    let offered = &facts.offered;
+    assert_eq!(
+        (offered.server_tools.as_slice(), offered.truncated),
+        (&["web_search".to_owned()][..], false)
+    );
+    assert_eq!(offered.mcp_servers[0].url.as_deref(), Some("https://crm.example/mcp"));
+    assert_eq!(offered.inference_geo.as_deref(), Some("eu"));
+    for size in 1..body.len() {
+        assert_eq!(in_pieces(body.as_bytes(), size), facts, "pieces of {size}");
+    }
+}
+
+#[test]
+fn the_beginning_of_an_answer_is_not_the_last_answer() {
+    let with = |last: Value| {
+        let mut messages = vec![
+            json!({"role": "assistant", "content": [{"type": "tool_use", "id": "a", "name": "Bash", "input": {}}]}),
+            json!({"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a"}]}),
+        ];
+        messages.push(last);
+        let body = json!({"messages": messages}).to_string();
+        in_pieces(body.as_bytes(), 7).returned.len()
+    };
+    assert_eq!(with(json!({"role": "assistant", "content": "{"})), 1, "a prefill");
+    assert_eq!(with(json!({"role": "user", "content": "more"})), 1);
+    let answered = json!({"messages": [
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "a", "content": "x"}]},
+        {"role": "assistant", "content": "done"}, {"role": "user", "content": "thanks"}]});
+    assert_eq!(in_pieces(answered.to_string().as_bytes(), 9).returned, []);
+    for strange in [
+        "{\"messages\":{\"a\":[{}]}}",
+        "{\"messages\":[[],1,\"x\",{\"role\":7}]}",
+        "{\"messages\":[]}",
+    ] {
+        assert_eq!(in_pieces(strange.as_bytes(), 3).returned, []);
+    }
+}
