@@ -7,12 +7,13 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::accounting::Money;
-use crate::agent::calls::{About, Name, Sighting, ToolCall, ToolCalls};
+use crate::agent::calls::{Name, Sighting, ToolCall, ToolCalls};
 use crate::agent::query::{Begin, End, Queries, Query};
 use crate::agent::session::{Payer, Sessions};
-use crate::agent::tool_use::{Content, Decider, Done, Returned};
+use crate::agent::tool_use::Decider;
 use crate::privacy::Identifier;
-use crate::record::{Closing, Committed, HookEvent, Opening, Outcome, ToolsAsked, ToolsReturned};
+use crate::record::sighting;
+use crate::record::{Closing, HookEvent, Opening, Outcome, ToolsAsked, ToolsReturned};
 
 /// Calls and queries ended in one look for what was left.
 const EXPIRED_MAX: usize = 1_024;
@@ -74,10 +75,6 @@ pub struct Live(Mutex<Inner>);
 
 fn text(name: Option<&Identifier>) -> Option<&str> {
     name.map(Identifier::as_str)
-}
-
-fn content(committed: &Committed) -> Content {
-    Content::new(committed.bytes, committed.sha256.as_deref())
 }
 
 /// What queries depend on, of an exchange that opens.
@@ -166,20 +163,12 @@ impl Live {
     pub fn asked(&self, entry: &ToolsAsked, repeats: &[u128], at_ns: u64) -> Vec<ToolCall> {
         let mut inner = self.inner();
         let mut settled = Vec::new();
-        for (place, tool) in entry.tools.iter().enumerate() {
-            let name = Name { session: text(entry.session.as_ref()), id: tool.id.as_str() };
-            let agent = text(entry.agent.as_ref());
+        for (place, (name, about, sighting)) in
+            sighting::of_asked(entry, at_ns).into_iter().enumerate()
+        {
             if let Some(repeat) = repeats.get(place) {
-                inner.count(name, agent, *repeat, at_ns);
+                inner.count(name, about.agent, *repeat, at_ns);
             }
-            let about = About {
-                team: Some(&entry.team),
-                agent,
-                tool: Some(tool.name.as_str()),
-                server: text(tool.server.as_ref()),
-                at_ns,
-            };
-            let sighting = Sighting::Asked(tool.kind, content(&tool.input));
             settled.extend(inner.tools.take(name, &about, sighting));
         }
         settled
@@ -189,18 +178,8 @@ impl Live {
     pub fn returned(&self, entry: &ToolsReturned, at_ns: u64) -> Vec<ToolCall> {
         let mut inner = self.inner();
         let mut settled = Vec::new();
-        for tool in &entry.tools {
-            let name = Name { session: text(entry.session.as_ref()), id: tool.id.as_str() };
-            let about = About {
-                team: Some(&entry.team),
-                agent: text(entry.agent.as_ref()),
-                tool: text(tool.name.as_ref()),
-                server: None,
-                at_ns,
-            };
-            let output = content(&tool.output);
-            let returned = Returned { at_ns, failed: tool.failed != 0, output };
-            settled.extend(inner.tools.take(name, &about, Sighting::Returned(returned)));
+        for (name, about, sighting) in sighting::of_returned(entry, at_ns) {
+            settled.extend(inner.tools.take(name, &about, sighting));
             if let Some(session) = name.session {
                 inner.sessions.seen(session, at_ns).starting(name.id, false);
             }
@@ -235,27 +214,10 @@ impl Live {
         if let Some(session) = text(event.session.as_ref()) {
             inner.session_hook(session, event, at_ns, &mut ended);
         }
-        let session = text(event.session.as_ref());
-        let agent = text(event.agent.as_ref());
-        let about = About {
-            team: None,
-            agent,
-            tool: text(event.tool.as_ref()),
-            server: text(event.server.as_ref()),
-            at_ns,
-        };
-        for tool in &event.tools {
-            let about = About { tool: None, server: None, ..about };
-            let sighting = Sighting::Batched(content(&tool.output));
-            let name = Name { session, id: tool.id.as_str() };
-            ended.calls.extend(inner.tools.take(name, &about, sighting));
-        }
-        let Some(id) = text(event.tool_use.as_ref()) else { return ended };
-        let name = Name { session, id };
-        if let Some(repeat) = repeat {
-            inner.count(name, agent, repeat, at_ns);
-        }
-        for sighting in sightings(event, at_ns) {
+        for (name, about, sighting) in sighting::of_hook(event, at_ns) {
+            if let (Some(repeat), Sighting::Announced(_)) = (repeat, sighting) {
+                inner.count(name, about.agent, repeat, at_ns);
+            }
             ended.calls.extend(inner.tools.take(name, &about, sighting));
         }
         ended
@@ -319,20 +281,9 @@ impl Inner {
     }
 
     fn session_hook(&mut self, name: &str, event: &HookEvent, at_ns: u64, ended: &mut Ended) {
-        let is_main = event.agent.is_none();
-        match event.event.as_str() {
-            "UserPromptSubmit" if event.denied == 0 => {
-                ended.queries.extend(self.queries.prompt(name, at_ns));
-            }
-            "Stop" | "StopFailure" if is_main => {
-                let failed = event.event.as_str() == "StopFailure";
-                ended.queries.extend(self.queries.stop(name, failed, at_ns));
-            }
-            "SessionEnd" => {
-                ended.queries.extend(self.queries.session_over(name));
-                ended.calls.extend(self.tools.session_over(name));
-            }
-            _ => {}
+        ended.queries.extend(self.queries.hook(&event.said(), at_ns));
+        if event.event.as_str() == "SessionEnd" {
+            ended.calls.extend(self.tools.session_over(name));
         }
         let session = self.sessions.seen(name, at_ns);
         let agent = text(event.agent.as_ref());
@@ -348,24 +299,5 @@ impl Inner {
             }
             _ => {}
         }
-    }
-}
-
-/// What an event says of the tool call it names.
-fn sightings(event: &HookEvent, at_ns: u64) -> Vec<Sighting> {
-    let input = event.input.as_ref().map(content).unwrap_or_default();
-    match event.event.as_str() {
-        "PreToolUse" if event.denied != 0 => {
-            vec![Sighting::Announced(input), Sighting::Denied(Decider::Rule)]
-        }
-        "PreToolUse" => vec![Sighting::Announced(input)],
-        "PostToolUse" | "PostToolUseFailure" => vec![Sighting::Done(Done {
-            at_ns,
-            failed: event.event.as_str() == "PostToolUseFailure",
-            duration_ms: event.duration_ms,
-            input,
-        })],
-        "PermissionDenied" => vec![Sighting::Denied(Decider::Client)],
-        _ => Vec::new(),
     }
 }

@@ -138,7 +138,10 @@ impl ToolCall {
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 pub struct ToolCalls {
     open: HashMap<u128, ToolCall>,
+    /// Not kept over a restart: what is resent then is told again.
+    #[serde(skip)]
     settled: HashSet<u128>,
+    #[serde(skip)]
     order: VecDeque<u128>,
 }
 

@@ -50,6 +50,21 @@ pub struct Begin<'a> {
     pub at_ns: u64,
 }
 
+/// An event of the client's hooks, as far as queries depend on it.
+#[derive(Clone, Copy, Debug)]
+pub struct Said<'a> {
+    /// The event's name.
+    pub event: &'a str,
+    /// The client's session.
+    pub session: Option<&'a str>,
+    /// The sub-agent it is about.
+    pub agent: Option<&'a str>,
+    /// What kind of sub-agent.
+    pub agent_type: Option<&'a str>,
+    /// We denied what it announced.
+    pub denied: bool,
+}
+
 /// Where an exchange belongs.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
@@ -108,6 +123,9 @@ pub struct Traced {
 pub struct AgentPart {
     /// The client's id of it.
     pub id: String,
+    /// What kind of sub-agent, as the client's hooks say.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub kind: Option<String>,
     /// The agent that started it; absent for the main one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub parent: Option<String>,
@@ -231,6 +249,7 @@ impl Query {
             Some(part) => part.exchanges += 1,
             None if has_room => self.agents.push(AgentPart {
                 id: agent.to_owned(),
+                kind: None,
                 parent: begin.parent_agent.map(str::to_owned),
                 from_ns: begin.at_ns,
                 to_ns: begin.at_ns,
@@ -322,6 +341,9 @@ pub struct Queries {
     /// Prompts that the client's hooks announced and that no exchange has begun yet, by session.
     #[serde(default, skip_serializing_if = "HashMap::is_empty")]
     prompts: HashMap<u128, u64>,
+    /// What kind of sub-agent each is that has made no exchange yet.
+    #[serde(default, skip_serializing_if = "HashMap::is_empty")]
+    kinds: HashMap<u128, String>,
 }
 
 fn session_key(session: &str) -> u128 {
@@ -358,6 +380,12 @@ impl Queries {
             (query.prompted, query.from_ns) = (true, query.from_ns.min(at_ns));
         }
         query.begin(begin);
+        if let Some(agent) = begin.agent
+            && let Some(kind) = self.kinds.remove(&session_key(agent))
+            && let Some(part) = query.agents.iter_mut().find(|part| part.id == agent)
+        {
+            part.kind = Some(kind);
+        }
         let agent_known = begin.agent.is_none_or(|id| query.agents.iter().any(|a| a.id == id));
         Place { query: query.first.clone(), trace: query.trace.clone(), agent_known, ended }
     }
@@ -376,6 +404,38 @@ impl Queries {
         query.end(begin, end, (at_ns, answer_bytes));
         let over = query.is_over(begin.session.is_some());
         if over { self.open.remove(&key) } else { None }
+    }
+
+    /// What a hook says of a query. Gives the one that ends with it.
+    pub fn hook(&mut self, said: &Said<'_>, at_ns: u64) -> Option<Query> {
+        let session = said.session?;
+        if let (Some(agent), Some(kind)) = (said.agent, said.agent_type) {
+            self.agent_is(session, agent, kind);
+        }
+        match said.event {
+            "UserPromptSubmit" if !said.denied => self.prompt(session, at_ns),
+            "Stop" if said.agent.is_none() => self.stop(session, false, at_ns),
+            "StopFailure" if said.agent.is_none() => self.stop(session, true, at_ns),
+            "SessionEnd" => self.session_over(session),
+            _ => None,
+        }
+    }
+
+    /// A hook says what kind of sub-agent one is: before its first exchange, mostly.
+    fn agent_is(&mut self, session: &str, agent: &str, kind: &str) {
+        let query = self.open.get_mut(&session_key(session));
+        let parts = query.map_or(&mut [][..], |query| &mut query.agents);
+        match parts.iter_mut().find(|part| part.id == agent) {
+            Some(part) => {
+                part.kind.get_or_insert_with(|| kind.to_owned());
+            }
+            None => {
+                if self.kinds.len() >= QUERIES_MAX {
+                    self.kinds.clear();
+                }
+                self.kinds.insert(session_key(agent), kind.to_owned());
+            }
+        }
     }
 
     /// A hook says that the user gave a prompt. Gives the query that was before it, if nothing of

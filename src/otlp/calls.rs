@@ -14,8 +14,9 @@ use super::events::Events;
 use super::follower::Post;
 use super::protobuf::{Attributes, Scope, Spans};
 use super::spans::{Running, Shape};
+use super::tools::Tools;
 use super::transport::{Posted, Transport};
-use super::wire::{Closed, Envelope, Fact};
+use super::wire::{Closed, Envelope, Fact, ToolFact};
 use crate::agent::query::{End, Place, Queries, Query};
 use crate::record::Opening;
 
@@ -30,6 +31,8 @@ pub(super) struct Unfinished {
     /// By a hash of the exchange's id.
     running: HashMap<u128, Running>,
     queries: Queries,
+    #[serde(default)]
+    tools: Tools,
 }
 
 /// Where spans go, and what all of them have in common.
@@ -90,6 +93,12 @@ impl Calls {
         match fact {
             Fact::Opened(entry) => self.opened(*entry),
             Fact::Closed(entry) => self.closed(&entry),
+            Fact::Tools(fact, entry) => {
+                self.tools(&fact, entry.wall_ns);
+                if self.to.logs.is_some() {
+                    self.records.push(self.events.entry(fact.kind(), &entry));
+                }
+            }
             Fact::Other(kind, entry) if self.to.logs.is_some() => {
                 self.records.push(self.events.entry(kind, &entry));
             }
@@ -140,6 +149,27 @@ impl Calls {
         self.over(over.as_ref());
     }
 
+    /// Tool calls that settled are spans; hooks say when queries begin and end.
+    fn tools(&mut self, fact: &ToolFact, at_ns: u64) {
+        let Unfinished { running, queries, tools } = &mut self.unfinished;
+        let of = |exchange: &str| running.get(&key(exchange));
+        let settled = match fact {
+            ToolFact::Asked(entry) => tools.asked(entry, at_ns, of(&entry.exchange)),
+            ToolFact::Returned(entry) => tools.returned(entry, at_ns, of(&entry.exchange)),
+            ToolFact::Hook(event) => tools.hook(event, at_ns),
+        };
+        let over = match fact {
+            ToolFact::Hook(event) => queries.hook(&event.said(), at_ns),
+            _ => None,
+        };
+        if self.to.traces.is_some() {
+            for tool in &settled {
+                self.shape.tool(&mut self.spans, tool);
+            }
+        }
+        self.over(over.as_ref());
+    }
+
     fn over(&mut self, query: Option<&Query>) {
         if let (Some(query), Some(_)) = (query, &self.to.traces) {
             self.shape.query(&mut self.spans, query);
@@ -155,7 +185,13 @@ impl Calls {
         // What there is beyond one post comes with the next look.
         let over = self.unfinished.queries.expire(now_ns, BATCH_ITEMS);
         over.iter().for_each(|query| self.over(Some(query)));
-        !over.is_empty()
+        let settled = self.unfinished.tools.expire(now_ns, BATCH_ITEMS);
+        if self.to.traces.is_some() {
+            for tool in &settled {
+                self.shape.tool(&mut self.spans, tool);
+            }
+        }
+        !over.is_empty() || !settled.is_empty()
     }
 
     /// Whether what was gathered is enough for a post.

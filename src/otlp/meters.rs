@@ -360,7 +360,7 @@ impl Meters {
             Fact::Opened(entry) => self.opened(&entry.body),
             Fact::Closed(entry) => self.closed(entry),
             Fact::Other("batch_result", entry) => self.batch_result(entry.body.get()),
-            Fact::Other(..) => {}
+            Fact::Tools(..) | Fact::Other(..) => {}
         }
     }
 

@@ -15,6 +15,7 @@ mod names;
 mod progress;
 mod protobuf;
 mod spans;
+mod tools;
 mod transport;
 mod usage;
 mod wire;

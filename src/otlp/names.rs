@@ -9,6 +9,10 @@ pub(super) const OPERATION: &str = "gen_ai.operation.name";
 pub(super) const PROVIDER: &str = "gen_ai.provider.name";
 pub(super) const CONVERSATION: &str = "gen_ai.conversation.id";
 pub(super) const AGENT_ID: &str = "gen_ai.agent.id";
+pub(super) const AGENT_NAME: &str = "gen_ai.agent.name";
+pub(super) const TOOL_NAME: &str = "gen_ai.tool.name";
+pub(super) const TOOL_CALL: &str = "gen_ai.tool.call.id";
+pub(super) const TOOL_TYPE: &str = "gen_ai.tool.type";
 pub(super) const REQUEST_MODEL: &str = "gen_ai.request.model";
 pub(super) const REQUEST_STREAM: &str = "gen_ai.request.stream";
 pub(super) const MAX_TOKENS: &str = "gen_ai.request.max_tokens";
@@ -54,6 +58,13 @@ pub(super) const EXCHANGE: &str = "weighbridge.exchange";
 /// The closing's place in the ledger: where an auditor looks.
 pub(super) const SEQUENCE: &str = "weighbridge.sequence";
 pub(super) const QUERY_EXCHANGES: &str = "claude.query.exchanges";
+/// Of a tool call: how it ended, who denied it, what is missing, sizes of input and output.
+pub(super) const TOOL_STATE: &str = "claude.tool.state";
+pub(super) const TOOL_DENIED_BY: &str = "claude.tool.denied_by";
+pub(super) const TOOL_GAPS: &str = "claude.tool.gaps";
+pub(super) const TOOL_SERVER: &str = "claude.tool.mcp_server";
+pub(super) const TOOL_INPUT_BYTES: &str = "claude.tool.input_bytes";
+pub(super) const TOOL_OUTPUT_BYTES: &str = "claude.tool.output_bytes";
 pub(super) const RESPONSE_LENGTH: &str = "response.length";
 
 /// Metrics: latest name, and that of 1.41 where it had one.

@@ -4,8 +4,10 @@
 //! ```text
 //! claude_query                       one prompt until its final answer
 //! ├── chat {model}                   each exchange, every attempt
+//! ├── execute_tool {tool}            each tool call
 //! └── invoke_agent                   a sub-agent's part
-//!     └── chat {model}
+//!     ├── chat {model}
+//!     └── execute_tool {tool}
 //! ```
 //!
 //! Where the client sends `traceparent`, `chat` is the child of the client's own span and
@@ -19,10 +21,12 @@ use xxhash_rust::xxh3::{xxh3_64_with_seed, xxh3_128};
 
 use super::names;
 use super::protobuf::{Attributes, Facts, Kind, Place, Spans};
+use super::tools::PlacedTool;
 use super::usage::Tokens;
 use super::wire::{Charge, Closed, Envelope};
 use crate::accounting::Money;
 use crate::agent::query::{AgentPart, Begin, Query};
+use crate::agent::tool_use::{Decider, State, ToolKind};
 use crate::config::Semconv;
 use crate::privacy::Identifier;
 use crate::record::Opening;
@@ -138,6 +142,9 @@ impl<'a> Called<'a> {
         }
     }
 }
+
+/// Parts the spans of tool calls from the others.
+const TOOL_SEED: u64 = 4;
 
 fn span_id(seed: u64, name: &str) -> SpanId {
     SpanId::from_bytes(xxh3_64_with_seed(name.as_bytes(), seed).max(1).to_be_bytes())
@@ -275,6 +282,56 @@ impl Shape {
         }
     }
 
+    /// The span of a tool call that settled: under its query, or the sub-agent that made it. By the
+    /// client's hooks where they speak, else from the answer that asked to the request that brought
+    /// the result.
+    pub(super) fn tool(&mut self, spans: &mut Spans, tool: &PlacedTool) {
+        let (call, state) = (&tool.call, tool.call.state());
+        let Some((first_ns, last_ns)) = call.seen.span_ns() else { return };
+        let (from_ns, to_ns) = match (call.seen.announced, call.seen.done) {
+            (Some((from, _)), Some(done)) => (from, done.at_ns.max(from)),
+            _ => (first_ns, last_ns),
+        };
+        let list = &mut self.list;
+        list.clear();
+        list.text(names::OPERATION, "execute_tool");
+        list.text(names::TOOL_NAME, tool.name());
+        list.text(names::TOOL_CALL, &call.id);
+        let kind = if call.seen.kind == ToolKind::Client { "function" } else { "extension" };
+        list.text(names::TOOL_TYPE, kind);
+        list.some_text(names::CONVERSATION, call.session.as_deref());
+        list.some_text(names::AGENT_ID, call.agent.as_deref());
+        list.some_text(names::TEAM, call.team.as_deref());
+        list.some_text(names::TOOL_SERVER, call.server.as_deref());
+        list.text(names::TOOL_STATE, state.name());
+        list.some_text(names::TOOL_DENIED_BY, call.seen.denied_by().map(Decider::name));
+        let gaps = call.seen.gaps(true);
+        if !gaps.is_empty() {
+            list.texts(names::TOOL_GAPS, gaps.iter().map(|gap| gap.words()));
+        }
+        list.some_count(names::TOOL_INPUT_BYTES, call.seen.asked.map(|(_, input)| input.bytes));
+        let output = call.seen.returned.map(|returned| returned.output.bytes);
+        list.some_count(names::TOOL_OUTPUT_BYTES, output);
+        let failed = matches!(state, State::Failed | State::Denied);
+        list.some_text(names::ERROR, failed.then_some(state.name()));
+        let facts = Facts {
+            name: &format!("execute_tool {}", tool.name()),
+            kind: Kind::Internal,
+            from_ns,
+            to_ns,
+            links: &[],
+            links_more: 0,
+            failed,
+        };
+        let parent = match &call.agent {
+            Some(agent) if tool.place.agent_known => agent_span_id(&tool.place.query, agent),
+            _ => span_id(QUERY_SEED, &tool.place.query),
+        };
+        let own = span_id(TOOL_SEED, &format!("{}/{}", tool.place.query, call.id));
+        let trace = trace_id(tool.place.trace.as_deref(), &tool.place.query);
+        spans.add(Place { trace, own, parent, remote: false }, &facts, list);
+    }
+
     fn agent(&mut self, spans: &mut Spans, (query, trace): (&Query, TraceId), part: &AgentPart) {
         // Only a parent that was seen before can be one: it has a span, and there is no circle.
         let before = query.agents.iter().take_while(|other| other.id != part.id);
@@ -283,15 +340,20 @@ impl Shape {
             Some(id) => agent_span_id(&query.first, id),
             None => span_id(QUERY_SEED, &query.first),
         };
+        let name = match &part.kind {
+            Some(kind) => format!("invoke_agent {kind}"),
+            None => "invoke_agent".to_owned(),
+        };
         let list = &mut self.list;
         list.clear();
         list.text(names::OPERATION, "invoke_agent");
         list.text(names::AGENT_ID, &part.id);
+        list.some_text(names::AGENT_NAME, part.kind.as_deref());
         list.some_text(names::CONVERSATION, query.session.as_deref());
         list.text(names::TEAM, &query.team);
         list.count(names::QUERY_EXCHANGES, part.exchanges);
         let facts = Facts {
-            name: "invoke_agent",
+            name: &name,
             kind: Kind::Internal,
             from_ns: part.from_ns,
             to_ns: part.to_ns,

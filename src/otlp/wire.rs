@@ -6,16 +6,47 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use crate::accounting::{Money, Usage};
-use crate::record::Opening;
 use crate::record::encoding::{KindFinder, Text};
+use crate::record::{HookEvent, Opening, ToolsAsked, ToolsReturned};
 
 /// A line that matters to the exporter.
 #[derive(Debug)]
 pub(super) enum Fact<'a> {
     Opened(Box<Envelope<Opening>>),
     Closed(Box<Envelope<Closed<'a>>>),
+    /// About tools, and what it is as a log record.
+    Tools(Box<ToolFact>, Envelope<&'a RawValue>),
     /// Anything else, with its kind: a log record.
     Other(&'a str, Envelope<&'a RawValue>),
+}
+
+/// A line about tools.
+#[derive(Debug)]
+pub(super) enum ToolFact {
+    Asked(ToolsAsked),
+    Returned(ToolsReturned),
+    Hook(HookEvent),
+}
+
+impl ToolFact {
+    fn parse(kind: &[u8], body: &RawValue) -> Option<ToolFact> {
+        let body = body.get();
+        match kind {
+            b"tools_asked" => serde_json::from_str(body).ok().map(ToolFact::Asked),
+            b"tools_returned" => serde_json::from_str(body).ok().map(ToolFact::Returned),
+            b"hook" => serde_json::from_str(body).ok().map(ToolFact::Hook),
+            _ => None,
+        }
+    }
+
+    /// The kind of the entry.
+    pub(super) const fn kind(&self) -> &'static str {
+        match self {
+            ToolFact::Asked(_) => "tools_asked",
+            ToolFact::Returned(_) => "tools_returned",
+            ToolFact::Hook(_) => "hook",
+        }
+    }
 }
 
 /// What every line has.
@@ -88,7 +119,11 @@ impl LineParser {
             b"opened" => Fact::Opened(serde_json::from_slice(line).ok()?),
             b"closed" => Fact::Closed(serde_json::from_slice(line).ok()?),
             kind => {
-                Fact::Other(std::str::from_utf8(kind).ok()?, serde_json::from_slice(line).ok()?)
+                let entry: Envelope<&RawValue> = serde_json::from_slice(line).ok()?;
+                match ToolFact::parse(kind, entry.body) {
+                    Some(fact) => Fact::Tools(Box::new(fact), entry),
+                    None => Fact::Other(std::str::from_utf8(kind).ok()?, entry),
+                }
             }
         })
     }

@@ -8,6 +8,7 @@ use serde::{Deserialize, Serialize};
 
 use super::exchange::is_zero;
 use super::tool::Committed;
+use crate::agent::query::Said;
 use crate::privacy::Identifier;
 
 /// One event.
@@ -79,6 +80,20 @@ pub struct HookEvent {
     /// How many more there were.
     #[serde(default, skip_serializing_if = "super::exchange::is_none")]
     pub tools_more: u64,
+}
+
+impl HookEvent {
+    /// What it says of queries.
+    #[must_use]
+    pub fn said(&self) -> Said<'_> {
+        Said {
+            event: self.event.as_str(),
+            session: self.session.as_ref().map(Identifier::as_str),
+            agent: self.agent.as_ref().map(Identifier::as_str),
+            agent_type: self.agent_type.as_ref().map(Identifier::as_str),
+            denied: self.denied != 0,
+        }
+    }
 }
 
 /// One call of a batch (`PostToolBatch`).

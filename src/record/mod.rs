@@ -10,6 +10,7 @@ pub mod entry;
 pub mod exchange;
 pub mod hook;
 pub mod notice;
+pub mod sighting;
 pub mod tool;
 
 pub use correction::Reattributed;

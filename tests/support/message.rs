@@ -236,6 +236,8 @@ pub fn answer(scenario: &str, head_agent: bool, request: &Value, nth: u32) -> An
         (vec![Block::Text(structured(format))], "end_turn", Figures::new(180, 0, 0, 0, 12))
     } else if scenario == "plain" || !has_tools || request["max_tokens"] == 1 {
         (vec![Block::text("ok")], "end_turn", Figures::new(9, 0, 0, 0, 1))
+    } else if scenario == "agents" {
+        several(results, head_agent)
     } else if scenario == "subagent" && !head_agent {
         delegate(results)
     } else if results == 0 {
@@ -271,6 +273,29 @@ fn web_search() -> Said {
     ];
     let figures = Figures { searches: 1, ..Figures::new(2_100, 0, 0, 9_000, 88) };
     (blocks, "end_turn", figures)
+}
+
+/// A prompt that takes two tools at once and then a sub-agent, which takes one.
+fn several(results: usize, is_sub_agent: bool) -> Said {
+    const ECHO: &str = r#"{"command":"echo hello","description":"Print hello"}"#;
+    const FETCH: &str = r#"{"url":"http://127.0.0.1:9/","prompt":"What does it say?"}"#;
+    match (is_sub_agent, results) {
+        (true, 0) => {
+            (vec![Block::ToolUse("Bash", 11, ECHO)], "tool_use", Figures::new(5, 900, 0, 40, 31))
+        }
+        (true, _) => {
+            (vec![Block::text("It printed hello.")], "end_turn", Figures::new(7, 60, 0, 940, 9))
+        }
+        (false, 0) => {
+            let blocks =
+                vec![Block::ToolUse("Bash", 1, ECHO), Block::ToolUse("WebFetch", 2, FETCH)];
+            (blocks, "tool_use", Figures::new(4, 11_000, 1_200, 0, 74))
+        }
+        (false, 2) => delegate(0),
+        (false, _) => {
+            (vec![Block::text("All done.")], "end_turn", Figures::new(6, 350, 0, 12_000, 18))
+        }
+    }
 }
 
 fn delegate(results: usize) -> Said {
