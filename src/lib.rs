@@ -15,7 +15,7 @@
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
 //! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`live`], [`keys`], [`corrections`], [`logging`] | files, SQLite, Prometheus, wall time, standard error |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
-//! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`] | hashes, identifiers, tokens, money, who pays |
+//! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`], [`policy`] | hashes, identifiers, tokens, money, who pays, what is allowed |
 //!
 //! # Two rules
 //!
@@ -45,6 +45,7 @@ pub mod metrics;
 pub mod notify;
 pub mod otlp;
 pub mod outbound;
+pub mod policy;
 pub mod privacy;
 pub mod proxy;
 pub mod record;

@@ -3,6 +3,7 @@
 
 use super::{Open, Recorder, Written};
 use crate::agent::calls::ToolCall;
+use crate::agent::session::Payer;
 use crate::agent::tool_use::Decider;
 use crate::anthropic::tools::Content;
 use crate::anthropic::{Metered, ToolAsked, ToolReturned};
@@ -118,7 +119,7 @@ impl Recorder {
             }));
             let Some(at_ns) = self.append_seen(&entry) else { continue };
             if let Entry::ToolsAsked(entry) = &entry {
-                log_asked(entry, charge);
+                self.log_asked(entry, charge);
                 let settled = self.live.asked(entry, repeats, at_ns);
                 self.ended(&Ended { calls: settled, ..Ended::default() });
             }
@@ -182,7 +183,7 @@ impl Recorder {
             self.metrics.session(session, event.event.as_str(), written.stamp.mono_ns);
         }
         if event.event.as_str() == "PreToolUse" {
-            self.log_announced(&event);
+            self.log_announced(&event, payer.as_ref());
         }
         let ended = self.live.hook(&event, repeat, written.stamp.wall_ns);
         self.ended(&ended);
@@ -221,7 +222,7 @@ impl Recorder {
     }
 
     /// A tool that the traffic has not shown yet: a client may begin before the answer is whole.
-    fn log_announced(&self, event: &HookEvent) {
+    fn log_announced(&self, event: &HookEvent, payer: Option<&Payer>) {
         let id = event.tool_use.as_ref().map_or("", Identifier::as_str);
         let session = event.session.as_ref().map(Identifier::as_str);
         if self.live.tool_of(session, id).is_some() {
@@ -233,6 +234,7 @@ impl Recorder {
             tool_name = event.tool.as_ref().map(Identifier::as_str),
             tool_use_id = id,
             session,
+            team = payer.map(|payer| payer.team.as_str()),
             agent = event.agent.as_ref().map(Identifier::as_str),
             input_bytes = input.map(|input| input.bytes),
             input_sha256 = input.and_then(|input| input.sha256.as_deref()),
@@ -259,23 +261,28 @@ impl Recorder {
             "tool_result"
         );
     }
-}
 
-fn log_asked(entry: &ToolsAsked, charge: Option<&ChargeRecord>) {
-    let usd = charge.and_then(|charge| charge.usd).map(|usd| usd.to_string());
-    for tool in &entry.tools {
-        tracing::info!(
-            target: logging::TOOLS,
-            tool_name = tool.name.as_str(),
-            tool_use_id = tool.id.as_str(),
-            session = entry.session.as_ref().map(Identifier::as_str),
-            agent = entry.agent.as_ref().map(Identifier::as_str),
-            team = entry.team.as_str(),
-            exchange = entry.exchange.as_str(),
-            exchange_usd = usd.as_deref(),
-            input_bytes = tool.input.bytes,
-            input_sha256 = tool.input.sha256.as_deref(),
-            "tool_execution"
-        );
+    /// What the client has announced already has its line.
+    fn log_asked(&self, entry: &ToolsAsked, charge: Option<&ChargeRecord>) {
+        let usd = charge.and_then(|charge| charge.usd).map(|usd| usd.to_string());
+        let session = entry.session.as_ref().map(Identifier::as_str);
+        for tool in &entry.tools {
+            if self.live.tool_of(session, tool.id.as_str()).is_some() {
+                continue;
+            }
+            tracing::info!(
+                target: logging::TOOLS,
+                tool_name = tool.name.as_str(),
+                tool_use_id = tool.id.as_str(),
+                session,
+                team = entry.team.as_str(),
+                agent = entry.agent.as_ref().map(Identifier::as_str),
+                exchange = entry.exchange.as_str(),
+                exchange_usd = usd.as_deref(),
+                input_bytes = tool.input.bytes,
+                input_sha256 = tool.input.sha256.as_deref(),
+                "tool_execution"
+            );
+        }
     }
 }
