@@ -38,6 +38,7 @@ use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityName, LedgerModeName};
+use crate::hooks::Intake;
 use crate::index;
 use crate::keys::{self, LiveKeys};
 use crate::ledger::{self, Ledger, Recovery};
@@ -53,6 +54,7 @@ use crate::record::encoding::Origin;
 use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::{Recorder, Secrets};
+use crate::rules::LiveRules;
 
 /// How long dropped tasks may take to wind up.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -125,8 +127,9 @@ pub async fn start(config: &Config) -> Result<App> {
 
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
-    let operator =
-        Arc::new(Operator::new(&recorder, export.position(), token_file(dir, "hook.token")?));
+    let rules = Arc::new(LiveRules::new(config.policy.clone(), config.upstream.url.clone()));
+    let hooks = Intake::new(&recorder, Arc::clone(&rules), token_file(dir, "hook.token")?);
+    let operator = Arc::new(Operator::new(&recorder, export.position(), hooks));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
@@ -135,7 +138,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let (stop_accepting, stop_operators) = (CancellationToken::new(), CancellationToken::new());
     let listeners = Listeners::bind(config).await?;
     let force = CancellationToken::new();
-    let gate = gate(config, &recorder, &tasks, &force)?;
+    let gate = gate(config, (&recorder, rules), &tasks, &force)?;
     let ready = Ready::new(config, &listeners)?;
     let tls = tls_acceptor(config)?;
     budgets.deliver(&operator_tasks, &stop_operators);
@@ -346,7 +349,7 @@ fn route(config: &Config) -> Result<Route> {
 
 fn gate(
     config: &Config,
-    recorder: &Arc<Recorder>,
+    (recorder, rules): (&Arc<Recorder>, Arc<LiveRules>),
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
@@ -356,6 +359,7 @@ fn gate(
     Ok(Arc::new(Gate {
         recorder: Arc::clone(recorder),
         keys: Arc::new(LiveKeys::open(&config.ledger.dir)?),
+        rules,
         upstream,
         require_key: config.listen.require_key,
         body_bytes_max: config.listen.body_bytes_max,

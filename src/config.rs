@@ -9,6 +9,7 @@ mod file;
 mod log;
 mod notify;
 mod otlp;
+mod policy;
 mod reader;
 mod settings;
 
@@ -17,6 +18,7 @@ pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
 pub use log::{LogConfig, LogFormat, LogLevel};
 pub use notify::{ChannelConfig, ChannelKind, ChannelUrl, check_kept_url};
 pub use otlp::{OtelVariables, OtlpConfig, SIGNALS, Semconv};
+pub use policy::{PolicyConfig, parse_project_file};
 pub use reader::{ConfigError, SecretRef, Setting};
 pub use settings::{
     Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,

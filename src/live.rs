@@ -201,6 +201,14 @@ impl Live {
         call.is_some_and(|call| call.seen.denied == Some(Decider::Rule) && call.seen.done.is_none())
     }
 
+    /// Whether the client announced this call, and we did not deny it.
+    #[must_use]
+    pub fn was_announced(&self, session: Option<&str>, id: &str) -> bool {
+        let inner = self.inner();
+        let call = inner.tools.open(Name { session, id });
+        call.is_some_and(|call| call.seen.announced.is_some() && call.seen.denied.is_none())
+    }
+
     /// The name under which the model asked for a call that runs.
     #[must_use]
     pub fn tool_of(&self, session: Option<&str>, id: &str) -> Option<String> {

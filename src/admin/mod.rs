@@ -187,7 +187,7 @@ impl Operator {
     pub fn new(
         recorder: &Arc<Recorder>,
         exported: Option<Arc<AtomicU64>>,
-        hook_token: String,
+        hooks: Intake,
     ) -> Operator {
         let metrics = recorder.metrics();
         let (mode, durability) = recorder.ledger().terms();
@@ -198,7 +198,7 @@ impl Operator {
             indexed: AtomicU64::new(0),
             index_lag: metrics.followers.named("index"),
             export: exported.map(|position| (position, metrics.followers.named("otlp"))),
-            hooks: Intake::new(recorder, hook_token),
+            hooks,
             accepting: AtomicBool::new(false),
         }
     }

@@ -15,7 +15,7 @@ pub const SESSIONS_MAX: usize = 20_000;
 const PARTS_MAX: usize = 1_024;
 
 /// Who pays for a session, from the credential of its last call.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
 pub struct Payer {
     /// The team.
     pub team: String,

@@ -25,6 +25,10 @@ pub enum Refusal {
     KeyRequired,
     /// A valid virtual key, and no upstream key to put in its place.
     NoUpstreamKey,
+    /// A rule does not allow the call; what is said names it.
+    NotAllowed,
+    /// A rule's limit is reached; what is said names it.
+    LimitReached,
     /// The client sent its request too slowly.
     RequestTimedOut,
     /// The ledger cannot take an entry, so nothing may be sent upstream (R1).
@@ -54,6 +58,8 @@ impl Refusal {
             Refusal::RevokedKey => "revoked_key",
             Refusal::KeyRequired => "key_required",
             Refusal::NoUpstreamKey => "no_upstream_key",
+            Refusal::NotAllowed => "not_allowed",
+            Refusal::LimitReached => "limit_reached",
             Refusal::RequestTimedOut => "request_timed_out",
             Refusal::LedgerUnavailable => "ledger_unavailable",
             Refusal::UpstreamUnreachable => "upstream_unreachable",
@@ -68,7 +74,8 @@ impl Refusal {
         match self {
             Refusal::BadRequest(_) | Refusal::MissingHost => 400,
             Refusal::UnknownKey | Refusal::RevokedKey | Refusal::KeyRequired => 401,
-            Refusal::NoUpstreamKey => 403,
+            Refusal::NoUpstreamKey | Refusal::NotAllowed => 403,
+            Refusal::LimitReached => 429,
             Refusal::MethodNotAllowed => 405,
             Refusal::RequestTimedOut => 408,
             Refusal::BodyTooLarge { .. } => 413,
@@ -91,7 +98,8 @@ impl Refusal {
             Refusal::UnknownKey | Refusal::RevokedKey | Refusal::KeyRequired => {
                 "authentication_error"
             }
-            Refusal::NoUpstreamKey => "permission_error",
+            Refusal::NoUpstreamKey | Refusal::NotAllowed => "permission_error",
+            Refusal::LimitReached => "rate_limit_error",
             Refusal::RequestTimedOut | Refusal::UpstreamTimedOut => "timeout_error",
             Refusal::LedgerUnavailable
             | Refusal::UpstreamUnreachable
@@ -133,6 +141,8 @@ impl Refusal {
                 "This Weighbridge key is valid, but no upstream key is configured to put in its \
                  place. The operator must set upstream.key."
             }
+            Refusal::NotAllowed => "A rule of Weighbridge does not allow this call.",
+            Refusal::LimitReached => "A limit that Weighbridge keeps is reached.",
             Refusal::RequestTimedOut => {
                 "The request did not arrive in time. Send it again over a faster connection."
             }
@@ -158,9 +168,15 @@ impl Refusal {
     /// The body: `{"type":"error","error":{"type":…,"message":…}}`.
     #[must_use]
     pub fn body(self) -> String {
+        self.body_saying(&self.message())
+    }
+
+    /// The body with a message of its own.
+    #[must_use]
+    pub fn body_saying(self, message: &str) -> String {
         serde_json::json!({
             "type": "error",
-            "error": { "type": self.error_type(), "message": self.message() },
+            "error": { "type": self.error_type(), "message": message },
         })
         .to_string()
     }
@@ -193,7 +209,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 14] = [
+    const ALL: [Refusal; 16] = [
         Refusal::BadRequest("the target is not a path"),
         Refusal::MissingHost,
         Refusal::MethodNotAllowed,
@@ -203,6 +219,8 @@ mod tests {
         Refusal::RevokedKey,
         Refusal::KeyRequired,
         Refusal::NoUpstreamKey,
+        Refusal::NotAllowed,
+        Refusal::LimitReached,
         Refusal::RequestTimedOut,
         Refusal::LedgerUnavailable,
         Refusal::UpstreamUnreachable,

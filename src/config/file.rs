@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{budget, notify};
+use super::{budget, notify, policy};
 use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
@@ -25,6 +25,14 @@ pub struct File {
     pub budget: budget::Tables,
     /// Where crossings are told, by name.
     pub notify: notify::Tables,
+    /// Rules for everybody.
+    pub org: Option<policy::RuleTable>,
+    /// Rules by project.
+    pub project: policy::RuleTables,
+    /// Rules by team.
+    pub team: policy::RuleTables,
+    /// Rules by task.
+    pub task: policy::RuleTables,
 }
 
 /// `[upstream]`

@@ -9,6 +9,7 @@ use super::file::{File, Layer};
 use super::log::{self, LogConfig};
 use super::notify::{self, ChannelConfig};
 use super::otlp::{OtelVariables, OtlpConfig, read_otlp};
+use super::policy::{self, PolicyConfig};
 use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
@@ -34,6 +35,8 @@ pub struct Config {
     pub budgets: Vec<BudgetConfig>,
     /// `[notify.NAME]`, by name.
     pub channels: Vec<ChannelConfig>,
+    /// `[org]`, `[project.NAME]`, `[team.NAME]`, `[task.NAME]`
+    pub policy: PolicyConfig,
     /// Every key with its effective value and source, in the order of the documentation.
     pub settings: Vec<Setting>,
 }
@@ -157,8 +160,20 @@ impl Config {
         let log = log::read(&mut reader)?;
         let channels = notify::read(&mut reader)?;
         let budgets = budget::read(&mut reader, &channels)?;
+        let policy = policy::read(&mut reader)?;
         let settings = reader.settings;
-        Ok(Config { upstream, listen, ledger, pricing, otlp, log, budgets, channels, settings })
+        Ok(Config {
+            upstream,
+            listen,
+            ledger,
+            pricing,
+            otlp,
+            log,
+            budgets,
+            channels,
+            policy,
+            settings,
+        })
     }
 }
 

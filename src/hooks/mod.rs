@@ -7,6 +7,7 @@
 
 mod event;
 mod replays;
+mod verdict;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
@@ -22,6 +23,7 @@ use replays::{Replay, Replays};
 
 use crate::privacy::Identifier;
 use crate::recorder::Recorder;
+use crate::rules::LiveRules;
 
 /// The longest event that is taken.
 pub const EVENT_BYTES_MAX: usize = 1024 * 1024;
@@ -32,7 +34,7 @@ const SEQUENCE: HeaderName = HeaderName::from_static("x-weighbridge-sequence");
 /// The event was there before.
 const REPLAYED: HeaderName = HeaderName::from_static("x-weighbridge-replay");
 /// What a client reads as: go on.
-const GO_ON: &str = "{}";
+const GO_ON: &[u8] = b"{}";
 
 type Answer = Response<Full<Bytes>>;
 
@@ -109,6 +111,7 @@ impl Rejection {
 /// Takes events.
 pub struct Intake {
     recorder: Arc<Recorder>,
+    rules: Arc<LiveRules>,
     token: String,
     replays: Mutex<Replays>,
 }
@@ -116,8 +119,8 @@ pub struct Intake {
 impl Intake {
     /// An intake for whoever has the token.
     #[must_use]
-    pub fn new(recorder: &Arc<Recorder>, token: String) -> Intake {
-        Intake { recorder: Arc::clone(recorder), token, replays: Mutex::default() }
+    pub fn new(recorder: &Arc<Recorder>, rules: Arc<LiveRules>, token: String) -> Intake {
+        Intake { recorder: Arc::clone(recorder), rules, token, replays: Mutex::default() }
     }
 
     /// Answers a post.
@@ -190,13 +193,23 @@ impl Intake {
     /// Records the event; `None` where the ledger does not take it.
     async fn record(&self, posted: &Posted, digest: Identifier) -> Option<Replay> {
         let recorder = &self.recorder;
-        let event = posted.record(recorder, digest);
+        let mut event = posted.record(recorder, digest);
         let repeat = posted.repeat(recorder);
-        match recorder.hook(event, repeat).await {
-            Ok(written) => Some(Replay {
-                sequence: written.sequence,
-                body: Bytes::from_static(GO_ON.as_bytes()),
-            }),
+        let ruling = verdict::ask(&self.rules, recorder, posted, (&event, repeat));
+        event.denied = u8::from(ruling.denies());
+        let applied = ruling.applied(&event);
+        let mut written = recorder.hook(event, repeat).await;
+        for applied in applied {
+            if written.is_ok()
+                && let Err(error) = recorder.rule_applied(applied).await
+            {
+                written = Err(error);
+            }
+        }
+        match written {
+            Ok(written) => {
+                Some(Replay { sequence: written.sequence, body: ruling.answer(posted.event()) })
+            }
             Err(error) => {
                 tracing::error!(%error, "a hook's event was refused: it cannot be recorded");
                 None

@@ -8,6 +8,6 @@ mod pattern;
 mod questions;
 mod rules;
 
-pub use pattern::{Pattern, PatternError, Server, ServerPattern};
+pub use pattern::{Pattern, PatternError, Server, ServerPattern, Url};
 pub use questions::{Call, Prompt, ToolUse, server_of};
 pub use rules::{Denial, Layer, Mode, Rule, RuleSet, Rules, Verdict, permission_mode};

@@ -131,6 +131,12 @@ impl Rules {
         })
     }
 
+    /// Whether anything may go to an API.
+    #[must_use]
+    pub fn upstream(&self, upstream: &str) -> Verdict {
+        self.judge(|rules| place(rules, upstream))
+    }
+
     /// Whether the model may be called.
     #[must_use]
     pub fn call(&self, call: &Call<'_>) -> Verdict {
@@ -158,8 +164,12 @@ fn where_and_what(rules: &RuleSet, call: &Call<'_>) -> Option<(Rule, String)> {
         let what = format!("Calls must say where inference runs: set inference_geo to {places}");
         return Some((Rule::InferenceGeo, what));
     }
+    place(rules, call.upstream)
+}
+
+fn place(rules: &RuleSet, upstream: &str) -> Option<(Rule, String)> {
     let upstreams = rules.upstreams_allowed.as_ref();
-    let goes_there = upstreams.is_none_or(|list| list.iter().any(|url| url.matches(call.upstream)));
+    let goes_there = upstreams.is_none_or(|list| list.iter().any(|url| url.matches(upstream)));
     let what = "Calls of this team may not go to this API. Use another Weighbridge";
     (!goes_there).then(|| (Rule::UpstreamsAllowed, what.to_owned()))
 }

@@ -22,6 +22,7 @@ use super::connection::Line;
 use super::headers;
 use super::refuse::refuse;
 use super::relay;
+use super::rules;
 use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
 use crate::anthropic::{RateLimits, Refusal, classify};
@@ -57,6 +58,8 @@ pub(super) async fn run(
         collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
     let opening = call.opening(&gate, caller, &collected.facts, centre);
+    let ruling = rules::ask(&gate, &opening, collected.facts.as_ref(), &returned);
+    let ruling = ruling.map(|ruling| (ruling, opening.clone()));
     let open = match gate.recorder.open(opening, started_ns, returned).await {
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
@@ -66,7 +69,13 @@ pub(super) async fn run(
     };
     let mut exchange = Exchange { gate, call, open: Some(open), line };
     if let Some(refusal) = refusal {
-        return Ok(exchange.refuse(refusal).await);
+        return Ok(exchange.refuse(refusal, None).await);
+    }
+    if let Some((ruling, opening)) = ruling {
+        rules::record(&exchange.gate, &ruling, &opening).await;
+        if let Some((refusal, message)) = ruling.refusal() {
+            return Ok(exchange.refuse(refusal, Some(&message)).await);
+        }
     }
 
     headers::strip_hop_by_hop(&mut head.headers);
@@ -84,7 +93,7 @@ pub(super) async fn run(
         }
         Err(_) => Refusal::UpstreamTimedOut,
     };
-    Ok(exchange.refuse(refusal).await)
+    Ok(exchange.refuse(refusal, None).await)
 }
 
 /// What must hold for any request, before anything else is looked at.
@@ -164,7 +173,7 @@ impl Exchange {
     }
 
     /// Answers instead of the API, on the record.
-    async fn refuse(&mut self, refusal: Refusal) -> Answer {
+    async fn refuse(&mut self, refusal: Refusal, message: Option<&str>) -> Answer {
         self.gate.count_refusal(refusal);
         let mut ending = Ending::without_response(match refusal {
             Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => Outcome::UpstreamError,
@@ -177,7 +186,7 @@ impl Exchange {
             ending.flags.extend(self.call.usage_unknown());
         }
         self.close(ending).await;
-        refuse(refusal, Some(&self.call.id))
+        refuse(refusal, Some(&self.call.id), message)
     }
 }
 
@@ -247,7 +256,7 @@ impl Gate {
     /// Answers a request that is not a call yet: malformed, or the ledger cannot take it.
     fn refuse_unrecorded(&self, refusal: Refusal) -> Answer {
         self.count_refusal(refusal);
-        refuse(refusal, None)
+        refuse(refusal, None, None)
     }
 
     fn count_refusal(&self, refusal: Refusal) {

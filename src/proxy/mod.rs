@@ -11,6 +11,7 @@ mod headers;
 mod observer;
 mod refuse;
 mod relay;
+mod rules;
 mod seldom;
 pub mod upstream;
 
@@ -30,6 +31,7 @@ use crate::accounting::attribution::{CredentialHash, Payer, VIRTUAL_KEY_PREFIX};
 use crate::agent::attempt::Attempts;
 use crate::keys::LiveKeys;
 use crate::recorder::Recorder;
+use crate::rules::LiveRules;
 
 /// How long a client may take for its TLS handshake.
 const HANDSHAKE_TIMEOUT: Duration = Duration::from_secs(10);
@@ -47,6 +49,8 @@ pub struct Gate {
     pub recorder: Arc<Recorder>,
     /// Who pays.
     pub keys: Arc<LiveKeys>,
+    /// What is allowed.
+    pub rules: Arc<LiveRules>,
     /// The API side.
     pub upstream: Upstream,
     /// Refuse callers whose credential is not mapped.

@@ -10,9 +10,14 @@ use crate::anthropic::Refusal;
 
 const SHOULD_RETRY: HeaderName = HeaderName::from_static("x-should-retry");
 
-/// Our own answer, in the API's error shape.
-pub(super) fn refuse(refusal: Refusal, exchange: Option<&str>) -> Response<ReplyBody> {
-    let mut response = Response::new(ReplyBody::Whole(Some(Bytes::from(refusal.body()))));
+/// Our own answer, in the API's error shape. `message` says more than the refusal's own.
+pub(super) fn refuse(
+    refusal: Refusal,
+    exchange: Option<&str>,
+    message: Option<&str>,
+) -> Response<ReplyBody> {
+    let body = message.map_or_else(|| refusal.body(), |message| refusal.body_saying(message));
+    let mut response = Response::new(ReplyBody::Whole(Some(Bytes::from(body))));
     *response.status_mut() =
         StatusCode::from_u16(refusal.status()).unwrap_or(StatusCode::INTERNAL_SERVER_ERROR);
     let headers = response.headers_mut();
