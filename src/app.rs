@@ -10,6 +10,7 @@ mod files;
 mod listeners;
 mod prices;
 mod secrets;
+mod sessions;
 mod tick;
 
 use std::fs;
@@ -125,6 +126,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let first = recorder.ledger().head();
     record_start(&recorder, config, &recovery).await?;
 
+    sessions::resume(config, &recorder).await?;
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
     let rules = Arc::new(LiveRules::new(config.policy.clone(), config.upstream.url.clone()));

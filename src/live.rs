@@ -108,11 +108,10 @@ impl Live {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
-    /// What a session used before this process.
-    pub fn resume(&self, session: &str, turns: u64, spent: Money, at_ns: u64) {
+    /// What a session spent before this process.
+    pub fn resume(&self, session: &str, spent: Money, at_ns: u64) {
         let mut inner = self.inner();
         let session = inner.sessions.seen(session, at_ns);
-        session.turns = session.turns.saturating_add(turns);
         session.spent = session.spent.saturating_add(spent);
     }
 

@@ -81,35 +81,149 @@ fn install(home: &Path, sidecar: &Sidecar) {
     std::fs::write(home.join(".claude/settings.json"), settings.to_string()).unwrap();
 }
 
+/// The bodies of all entries of a kind.
+fn entries(site: &Site, kind: &str) -> Vec<Value> {
+    let lines = site.ledger_lines().into_iter();
+    let values = lines.map(|line| serde_json::from_slice::<Value>(&line).unwrap());
+    values.filter(|line| line["kind"] == kind).map(|line| line["body"].clone()).collect()
+}
+
+/// How many tool calls ended in each state, by tool.
+async fn states(sidecar: &Sidecar) -> Vec<(String, String, f64)> {
+    let label = |name: &str, label: &str| {
+        let rest = name.split(&format!("{label}=\"")).nth(1).unwrap_or_default();
+        rest.split('"').next().unwrap_or_default().to_owned()
+    };
+    let metrics = sidecar.metrics().await;
+    let calls = metrics.0.iter().filter(|(name, _)| name.starts_with("claude_tool_calls_total"));
+    calls.map(|(name, n)| (label(name, "tool"), label(name, "state"), *n)).collect()
+}
+
+fn state(tool: &str, state: &str, count: f64) -> (String, String, f64) {
+    (tool.to_owned(), state.to_owned(), count)
+}
+
 #[tokio::test]
 async fn every_tool_call_is_accounted_for() {
     let fake = Fake::start("agents").await;
     let site = Site::new();
-    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let rules = "[org]\ntools_denied = ['WebFetch']\n";
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
     let home = tempfile::tempdir().unwrap();
     install(home.path(), &sidecar);
     let output = run(home.path(), &sidecar.url(), &[], &[]).await;
-    println!(
-        "{}\n{}",
-        String::from_utf8_lossy(&output.stdout),
-        String::from_utf8_lossy(&output.stderr)
-    );
-    for line in site.ledger_lines() {
-        let v: Value = serde_json::from_slice(&line).unwrap();
-        if ["hook", "tools_asked", "tools_returned"].contains(&v["kind"].as_str().unwrap()) {
-            println!("{} {}", v["kind"], v["body"]);
-        }
-    }
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success(), "{printed}");
+    let printed: Value = serde_json::from_str(printed.trim()).unwrap();
+    assert!(printed["result"].as_str().unwrap().contains("All done"), "{printed}");
+    let expected = [
+        state("Agent", "complete", 1.0),
+        state("Bash", "complete", 2.0),
+        state("WebFetch", "denied", 1.0),
+    ];
+    assert_eq!(states(&sidecar).await, expected);
+    // What the model was told of the denial is what the rule says.
+    let told = fake.seen().into_iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned());
+    assert!(told.into_iter().any(|body| body.contains("Weighbridge: This tool is not allowed")));
     let metrics = sidecar.metrics().await;
-    for (name, value) in &metrics.0 {
-        if name.contains("tool")
-            || name.contains("quer")
-            || name.contains("claude_agents")
-            || name.contains("hook")
-        {
-            println!("{name} {value}");
-        }
+    let one =
+        |family: &str, labels: &[&str]| assert_eq!(metrics.sum(family, labels), 1.0, "{family}");
+    one("claude_queries_total", &["outcome=\"answered\""]);
+    one("claude_agents_total", &["agent_type=\"general-purpose\""]);
+    one("claude_rule_decisions_total", &["rule=\"tools_denied\"", "action=\"denied\""]);
+    assert_eq!(metrics.sum("weighbridge_tool_calls_open", &[]), 0.0);
+    assert_eq!(metrics.sum("claude_active_sessions", &[]), 0.0, "the session said that it is over");
+    assert_lines(&sidecar);
+    sidecar.stop();
+    assert_eq!(entries(&site, "rule_applied").len(), 1);
+}
+
+/// One line for each call and one for each result, without content.
+fn assert_lines(sidecar: &Sidecar) {
+    let said = sidecar.said();
+    let lines: Vec<Value> =
+        said.lines().filter_map(|line| serde_json::from_str(line).ok()).collect();
+    for message in ["tool_execution", "tool_result"] {
+        let mut ids: Vec<_> = lines
+            .iter()
+            .filter(|line| line["message"] == message)
+            .map(|line| {
+                for field in ["tool_name", "tool_use_id", "session", "team", "timestamp"] {
+                    assert!(line[field].is_string(), "{field}: {line}");
+                }
+                line["tool_use_id"].as_str().unwrap().to_owned()
+            })
+            .collect();
+        ids.sort_unstable();
+        let once = ids.len();
+        ids.dedup();
+        assert_eq!((ids.len(), once), (4, 4), "{message}");
     }
-    println!("{}", sidecar.said());
-    panic!();
+    assert!(!said.contains("echo hello"), "no input is logged");
+}
+
+#[tokio::test]
+async fn without_hooks_the_same_calls_have_a_gap() {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &sidecar.url(), &[], &[]).await;
+    assert!(output.status.success());
+    let expected = [
+        state("Agent", "hook_missing", 1.0),
+        state("Bash", "hook_missing", 2.0),
+        state("WebFetch", "hook_missing", 1.0),
+    ];
+    assert_eq!(states(&sidecar).await, expected);
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_sidecar_that_is_gone_does_not_stop_the_agent() {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    // Hooks go to a sidecar that has stopped, calls to one that has not heard of them.
+    let gone = Sidecar::start(&site, &Options::to(&fake.url));
+    let home = tempfile::tempdir().unwrap();
+    install(home.path(), &gone);
+    gone.stop();
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let output = run(home.path(), &sidecar.url(), &[], &[]).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("All done"), "{printed}");
+    let all: f64 =
+        states(&sidecar).await.iter().filter(|(_, s, _)| s == "hook_missing").map(|s| s.2).sum();
+    assert_eq!(all, 4.0, "the gap is visible");
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_denied_tool_without_hooks_does_not_reach_the_model() {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    let rules = "[org]\ntools_denied = ['WebFetch']\n";
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &sidecar.url(), &[], &[]).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && printed.contains("tools_denied"), "{printed}");
+    let refused = site.exchanges().into_iter().filter(|e| e["outcome"] == "refused").count();
+    assert_eq!(refused, 1, "the client does not try again");
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_limit_stops_the_client_at_once_and_says_so() {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    let rules = "[org]\ncalls_per_turn_max = 1\n";
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
+    let home = tempfile::tempdir().unwrap();
+    let output = run(home.path(), &sidecar.url(), &[], &[]).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && printed.contains("calls_per_turn_max"), "{printed}");
+    let outcomes: Vec<_> = site.exchanges().into_iter().map(|e| e["outcome"].clone()).collect();
+    assert_eq!(outcomes, ["completed", "refused"], "no retries");
+    sidecar.stop();
 }

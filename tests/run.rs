@@ -100,12 +100,40 @@ fn a_command_that_makes_no_call_keeps_its_exit_code_and_gets_its_reports() {
     assert!(kept.is_empty(), "{kept:?}");
 }
 
+#[tokio::test]
+async fn a_budget_stops_the_run_and_its_overshoot_is_what_ran() {
+    let fake = Fake::start("plain").await;
+    let site = Site::new();
+    let script = r#"
+for i in 1 2 3; do
+  address="${ANTHROPIC_BASE_URL#http://}"
+  exec 3<>"/dev/tcp/${address%:*}/${address#*:}"
+  body='{"model":"claude-opus-5-5","max_tokens":9,"messages":[]}'
+  printf 'POST /v1/messages HTTP/1.1\r\nhost: x\r\nx-api-key: k\r\nconnection: close\r\n' >&3
+  printf 'content-type: application/json\r\ncontent-length: %s\r\n\r\n%s' "${#body}" "$body" >&3
+  read -r _ status _ <&3
+  printf '%s ' "$status"
+  exec 3>&-
+done
+"#;
+    // The first call costs 0.000056 dollars.
+    for (budget, code, told) in [("0.00005", 1, "200 429 429 "), ("5", 0, "200 200 200 ")] {
+        let mut command = site.command(&["run", "--upstream", &fake.url, "--budget", budget]);
+        command.args(["--", "bash", "-c", script]).env("PATH", "/usr/bin:/bin");
+        let output = tokio::task::spawn_blocking(move || command.output().unwrap()).await.unwrap();
+        let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+        assert_eq!(String::from_utf8_lossy(&output.stdout), told, "{errors}");
+        assert_eq!(output.status.code(), Some(code), "{errors}");
+        assert_eq!(errors.contains("was stopped at its budget"), code == 1, "{errors}");
+    }
+}
+
 #[test]
 fn what_cannot_run_leaves_nothing_behind() {
     let site = Site::new();
     for (arguments, code) in [
         (["run", "--", "no-such-command-here", ""].as_slice(), 1),
-        (&["run", "--budget", "5", "--", "true"], 2),
+        (&["run", "--budget", "none", "--", "true"], 2),
         (&["run", "--report", "cost.pdf", "--", "true"], 2),
         (&["run"], 2),
     ] {

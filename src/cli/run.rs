@@ -14,6 +14,8 @@ use super::report::ReportArgs;
 use super::serve::StandArgs;
 use super::summary::Run;
 use super::{CliError, Surroundings, failed, runtime};
+use crate::accounting::Money;
+use crate::anthropic::Refusal;
 use crate::app;
 use crate::config::Config;
 
@@ -28,8 +30,8 @@ pub(super) const RUNS: &str = "runs";
 pub struct RunArgs {
     #[command(flatten)]
     stand: StandArgs,
-    /// Stop at a cost limit (not delivered yet)
-    #[arg(long, value_name = "USD", hide = true)]
+    /// Refuse calls once the run has cost so many dollars; calls that run then go to their end
+    #[arg(long, value_name = "USD")]
     budget: Option<String>,
     /// Write the cost as .json, .md, .xml (JUnit) or .html; may be given several times
     #[arg(long, value_name = "FILE")]
@@ -41,20 +43,18 @@ pub struct RunArgs {
 
 impl RunArgs {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<ExitCode, CliError> {
-        if self.budget.is_some() {
-            let what = "--budget is not delivered yet: leave it out, and see `weighbridge report`";
-            return Err(CliError::Usage(what.to_owned()));
-        }
+        let budget = self.budget.as_deref().map(limit).transpose()?;
         for path in &self.report {
             form(path)?;
         }
         let own = surroundings.data_dir().join(RUNS).join(uuid::Uuid::now_v7().to_string());
-        let config = self.stand.config(surroundings, &StandArgs::ephemeral(own.clone()))?;
+        let mut config = self.stand.config(surroundings, &StandArgs::ephemeral(own.clone()))?;
+        config.policy.run_usd_max = budget;
         let status = runtime()?.block_on(self.around(&config)).map_err(|error| failed(&error));
         if status.is_err() && config.ledger.dir == own {
             let _ = std::fs::remove_dir_all(&own);
         }
-        let status = status?;
+        let (status, is_stopped) = status?;
         let run = summary(&config.ledger.dir)?;
         // Before a run without a call gives its directory up.
         let page = match self.report.iter().any(|path| matches!(form(path), Ok(Form::Html))) {
@@ -65,7 +65,14 @@ impl RunArgs {
             tidy_up(&own, run.1.exchanges);
         }
         let _ = std::io::stderr().write_all(run.1.text().as_bytes());
-        let code = exit_code(status);
+        let code = match (exit_code(status), budget.filter(|_| is_stopped)) {
+            (code, Some(budget)) => {
+                let said = format!("weighbridge: the run was stopped at its budget of ${budget}\n");
+                let _ = std::io::stderr().write_all(said.as_bytes());
+                code.max(1)
+            }
+            (code, None) => code,
+        };
         for path in &self.report {
             let text = match form(path)? {
                 Form::Json => run.0.clone(),
@@ -80,7 +87,8 @@ impl RunArgs {
         Ok(ExitCode::from(code))
     }
 
-    async fn around(&self, config: &Config) -> anyhow::Result<ExitStatus> {
+    /// How the command ended, and whether a call of it was refused at a limit.
+    async fn around(&self, config: &Config) -> anyhow::Result<(ExitStatus, bool)> {
         let app = app::start(config).await?;
         // Before there is a child that they could be meant for.
         let handed_on = HandedOn::listen()?;
@@ -95,6 +103,8 @@ impl RunArgs {
             Ok(child) => Ok(handed_on.wait(child).await?),
             Err(error) => Err(error),
         };
+        let refusals = &app.recorder.metrics().health.refusals;
+        let is_stopped = refusals.with_label_values(&[Refusal::LimitReached.name()]).get() > 0;
         // How the command ended is what counts; what is wrong with the record is said beside it.
         let said = match app.stop(std::future::pending()).await {
             Ok(0) => None,
@@ -107,8 +117,15 @@ impl RunArgs {
         if let Some(said) = said {
             let _ = writeln!(io::stderr(), "weighbridge: {said}");
         }
-        status
+        status.map(|status| (status, is_stopped))
     }
+}
+
+/// What a run may cost.
+fn limit(text: &str) -> Result<Money, CliError> {
+    text.parse().ok().filter(|usd| *usd > Money::ZERO).ok_or_else(|| {
+        CliError::Usage(format!("--budget {text:?}: write dollars above zero, like 5 or 0.50"))
+    })
 }
 
 /// A finished run keeps its ledger, not the space that was held for a full disk; one without a

@@ -61,6 +61,14 @@ impl PolicyConfig {
         *self == PolicyConfig::default()
     }
 
+    /// Whether any layer may limit what a session spends.
+    #[must_use]
+    pub fn limits_spend(&self) -> bool {
+        let maps = [&self.projects, &self.teams, &self.tasks];
+        let mut all = self.org.iter().chain(maps.into_iter().flat_map(BTreeMap::values));
+        self.trust_project_files || all.any(|layer| layer.rules.usd_per_session_max.is_some())
+    }
+
     /// The layers that hold for a caller. `files`: the project's own file and its team's.
     #[must_use]
     pub fn rules_for(

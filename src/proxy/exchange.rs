@@ -60,6 +60,9 @@ pub(super) async fn run(
     let opening = call.opening(&gate, caller, &collected.facts, centre);
     let ruling = rules::ask(&gate, &opening, collected.facts.as_ref(), &returned);
     let ruling = ruling.map(|ruling| (ruling, opening.clone()));
+    // What is refused is not sent: its results have not gone to the model.
+    let refuses = ruling.as_ref().is_some_and(|(ruling, _)| ruling.refusal().is_some());
+    let returned = if refuses || refusal.is_some() { Vec::new() } else { returned };
     let open = match gate.recorder.open(opening, started_ns, returned).await {
         Ok(open) => open, // R1: from here on the call is in the ledger
         Err(error) => {
