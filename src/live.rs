@@ -1,8 +1,8 @@
 //! What runs now: queries, sessions and tool calls, as far as metrics and rules need them.
 //!
-//! Memory that follows the ledger's entries, after they are in the ledger. After a restart it begins
-//! empty but for what sessions have used ([`Live::resume`]): a tool call whose first sighting was
-//! before counts by what is seen of it from then on.
+//! Memory that follows the ledger's entries, after they are in the ledger. After a restart it
+//! begins empty but for what sessions have spent ([`Live::resume`]): a tool call whose first
+//! sighting was before counts by what is seen of it from then on.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 

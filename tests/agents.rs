@@ -1,4 +1,5 @@
-//! Real Claude Code with hooks: every tool call is accounted for, every cent has its turn and agent.
+//! Real Claude Code with hooks: every tool call is accounted for, every cent has its turn and
+//! agent.
 #![cfg(test)]
 #![cfg(feature = "real-clients")]
 #![expect(clippy::disallowed_methods, reason = "the client needs the PATH of this machine")]

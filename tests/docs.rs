@@ -78,7 +78,7 @@ fn families_in_source() -> Families {
         let (kind, own): (&str, &[&str]) = match kind {
             "counter" | "counters" => ("counter", &[]),
             "gauge" | "gauges" | "time_gauge" | "time_gauges" => ("gauge", &[]),
-            "histogram" => ("histogram", &[]),
+            "histogram" | "histogram_of" | "histograms_by" => ("histogram", &[]),
             "histograms" => ("histogram", &["model"]),
             "money" => ("counter", &["model", "team"]),
             other => panic!("build.{other} is not known here"),
@@ -203,6 +203,18 @@ fn keys_in_source() -> BTreeSet<String> {
         keys.extend(groups(&key, source).iter().map(|key| key[0].to_owned()));
     }
     keys
+}
+
+#[test]
+fn every_rule_is_documented_and_no_other() {
+    let source = read("src/config/policy.rs");
+    let source = source.split("#[cfg(test)]").next().unwrap();
+    let keys = groups(r#""LAYER\.(\w+)""#, source);
+    let keys: BTreeSet<String> = keys.iter().map(|key| key[0].to_owned()).collect();
+    assert!(keys.len() > 12, "{keys:?}");
+    let page = read("docs/rules.md");
+    let rows = groups(r"(?m)^\| `([a-z_]+)` \| .+ \| .+ \|$", &page);
+    assert_eq!(rows.iter().map(|row| row[0].to_owned()).collect::<BTreeSet<_>>(), keys);
 }
 
 /// The keys of tables that have no name of their own: `check` shows these in any case.

@@ -104,8 +104,9 @@ pub fn parse_project_file(title: &str, text: &str) -> Result<Layer, String> {
         return Err("trust_project_files belongs into [org] of weighbridge.toml".to_owned());
     }
     let mut settings = Vec::new();
-    let layer = LayerReader { section: "", title, table: &table, settings: &mut settings };
-    layer.read(Source::File).map_err(|error| format!("{}: {}", error.key, error.problem))
+    let (source, settings) = (Source::File, &mut settings);
+    let layer = LayerReader { section: "", title, table: &table, source, settings };
+    layer.read().map_err(|error| format!("{}: {}", error.key, error.problem))
 }
 
 pub(super) fn read(reader: &mut Reader<'_>) -> Result<PolicyConfig, ConfigError> {
@@ -119,8 +120,9 @@ pub(super) fn read(reader: &mut Reader<'_>) -> Result<PolicyConfig, ConfigError>
             let key = Cow::Borrowed("org.trust_project_files");
             settings.push(Setting { key, value: trust.to_string(), source });
         }
-        let layer = LayerReader { section: "org.", title: "org", table: &table, settings };
-        config.org = Some(layer.read(source)?);
+        let (section, title, table) = ("org.", "org", &table);
+        let layer = LayerReader { section, title, table, source, settings };
+        config.org = Some(layer.read()?);
     }
     config.projects = named(reader, "project", |file| &file.project)?;
     config.teams = named(reader, "team", |file| &file.team)?;
@@ -155,9 +157,10 @@ fn named(
                 let key = Cow::Owned(format!("{section}trust_project_files"));
                 return Err(wrong(key, "only [org] can trust project files"));
             }
-            let settings = &mut reader.settings;
-            let one = LayerReader { section: &section, title: &title, table, settings };
-            layers.insert(name.clone(), one.read(file_layer.source)?);
+            let (section, title) = (&*section, &*title);
+            let (source, settings) = (file_layer.source, &mut reader.settings);
+            let one = LayerReader { section, title, table, source, settings };
+            layers.insert(name.clone(), one.read()?);
         }
     }
     Ok(layers)
@@ -168,98 +171,55 @@ struct LayerReader<'a> {
     section: &'a str,
     title: &'a str,
     table: &'a RuleTable,
+    source: Source,
     settings: &'a mut Vec<Setting>,
 }
 
 impl LayerReader<'_> {
-    fn read(mut self, source: Source) -> Result<Layer, ConfigError> {
+    fn read(mut self) -> Result<Layer, ConfigError> {
         let table = self.table;
-        let mode = self.value("LAYER.rules", table.rules.clone(), source, |text| match text {
+        let mode = self.value("LAYER.rules", table.rules.clone(), |text| match text {
             "enforce" => Ok(Mode::Enforce),
             "observe" => Ok(Mode::Observe),
             _ => Err("write enforce or observe".to_owned()),
         })?;
-        let pattern = |text: &str| Pattern::new(text).map_err(said);
-        let server = |text: &str| ServerPattern::new(text).map_err(said);
-        let mode_of = |text: &str| {
-            permission_mode(text).ok_or_else(|| {
-                "write default, acceptEdits, plan, dontAsk, auto or bypassPermissions".to_owned()
-            })
-        };
-        let usd = |text: &str| match text.parse::<Money>() {
-            Ok(usd) if usd > Money::ZERO => Ok(usd),
-            _ => Err("write dollars above zero as a text, like \"5.00\"".to_owned()),
-        };
-        let list = |list: &Option<Vec<String>>| list.clone();
         let rules = RuleSet {
-            tools_allowed: self.list(
-                "LAYER.tools_allowed",
-                list(&table.tools_allowed),
-                source,
-                pattern,
-            )?,
+            tools_allowed: self.list("LAYER.tools_allowed", &table.tools_allowed, pattern)?,
             tools_denied: self
-                .list("LAYER.tools_denied", list(&table.tools_denied), source, pattern)?
+                .list("LAYER.tools_denied", &table.tools_denied, pattern)?
                 .unwrap_or_default(),
             mcp_servers_allowed: self.list(
                 "LAYER.mcp_servers_allowed",
-                list(&table.mcp_servers_allowed),
-                source,
+                &table.mcp_servers_allowed,
                 server,
             )?,
             mcp_servers_denied: self
-                .list("LAYER.mcp_servers_denied", list(&table.mcp_servers_denied), source, server)?
+                .list("LAYER.mcp_servers_denied", &table.mcp_servers_denied, server)?
                 .unwrap_or_default(),
             permission_modes: self.list(
                 "LAYER.permission_modes",
-                list(&table.permission_modes),
-                source,
-                mode_of,
+                &table.permission_modes,
+                client_mode,
             )?,
-            models_allowed: self.list(
-                "LAYER.models_allowed",
-                list(&table.models_allowed),
-                source,
-                pattern,
-            )?,
-            inference_geo: self.list(
-                "LAYER.inference_geo",
-                list(&table.inference_geo),
-                source,
-                |text| Ok(text.to_owned()),
-            )?,
+            models_allowed: self.list("LAYER.models_allowed", &table.models_allowed, pattern)?,
+            inference_geo: self
+                .list("LAYER.inference_geo", &table.inference_geo, |text| Ok(text.to_owned()))?,
             upstreams_allowed: self.list(
                 "LAYER.upstreams_allowed",
-                list(&table.upstreams_allowed),
-                source,
+                &table.upstreams_allowed,
                 |text| Url::new(text).map_err(said),
             )?,
-            turns_per_session_max: self.count(
-                "LAYER.turns_per_session_max",
-                table.turns_per_session_max,
-                source,
-            )?,
-            calls_per_turn_max: self.count(
-                "LAYER.calls_per_turn_max",
-                table.calls_per_turn_max,
-                source,
-            )?,
+            turns_per_session_max: self
+                .count("LAYER.turns_per_session_max", table.turns_per_session_max)?,
+            calls_per_turn_max: self.count("LAYER.calls_per_turn_max", table.calls_per_turn_max)?,
             usd_per_session_max: self.value(
                 "LAYER.usd_per_session_max",
                 table.usd_per_session_max.clone(),
-                source,
-                usd,
+                dollars,
             )?,
-            parallel_agents_max: self.count(
-                "LAYER.parallel_agents_max",
-                table.parallel_agents_max,
-                source,
-            )?,
-            repeated_calls_max: self.count(
-                "LAYER.repeated_calls_max",
-                table.repeated_calls_max,
-                source,
-            )?,
+            parallel_agents_max: self
+                .count("LAYER.parallel_agents_max", table.parallel_agents_max)?,
+            repeated_calls_max: self.count("LAYER.repeated_calls_max", table.repeated_calls_max)?,
         };
         Ok(Layer { title: self.title.to_owned(), mode: mode.unwrap_or_default(), rules })
     }
@@ -269,23 +229,17 @@ impl LayerReader<'_> {
         &mut self,
         key: &'static str,
         value: Option<String>,
-        source: Source,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<T>, ConfigError> {
-        let Some(value) = value else { return Ok(None) };
+        let (Some(value), source) = (value, self.source) else { return Ok(None) };
         let key: Cow<'static, str> = Cow::Owned(key.replacen("LAYER.", self.section, 1));
         self.settings.push(Setting { key: key.clone(), value: value.clone(), source });
         let parsed = parse(&value);
         parsed.map(Some).map_err(|problem| ConfigError { key, value, source_name: source, problem })
     }
 
-    fn count(
-        &mut self,
-        key: &'static str,
-        count: Option<u64>,
-        source: Source,
-    ) -> Result<Option<u64>, ConfigError> {
-        self.value(key, count.map(|count| count.to_string()), source, |text| {
+    fn count(&mut self, key: &'static str, count: Option<u64>) -> Result<Option<u64>, ConfigError> {
+        self.value(key, count.map(|count| count.to_string()), |text| {
             let count = text.parse().ok().filter(|count| *count > 0);
             count.ok_or_else(|| "write a number above zero".to_owned())
         })
@@ -294,13 +248,12 @@ impl LayerReader<'_> {
     fn list<T>(
         &mut self,
         key: &'static str,
-        list: Option<Vec<String>>,
-        source: Source,
+        list: &Option<Vec<String>>,
         parse: impl Fn(&str) -> Result<T, String>,
     ) -> Result<Option<Vec<T>>, ConfigError> {
         let Some(list) = list else { return Ok(None) };
         let whole = if list.is_empty() { "(nothing)".to_owned() } else { list.join(", ") };
-        self.value(key, Some(whole), source, |_| {
+        self.value(key, Some(whole), |_| {
             if list.len() > VALUES_MAX {
                 return Err(format!("write at most {VALUES_MAX} values"));
             }
@@ -311,6 +264,25 @@ impl LayerReader<'_> {
 
 fn said(error: PatternError) -> String {
     error.to_string()
+}
+
+fn pattern(text: &str) -> Result<Pattern, String> {
+    Pattern::new(text).map_err(said)
+}
+
+fn server(text: &str) -> Result<ServerPattern, String> {
+    ServerPattern::new(text).map_err(said)
+}
+
+fn client_mode(text: &str) -> Result<&'static str, String> {
+    permission_mode(text).ok_or_else(|| {
+        "write default, acceptEdits, plan, dontAsk, auto or bypassPermissions".to_owned()
+    })
+}
+
+fn dollars(text: &str) -> Result<Money, String> {
+    let usd = text.parse().ok().filter(|usd| *usd > Money::ZERO);
+    usd.ok_or_else(|| "write dollars above zero as a text, like \"5.00\"".to_owned())
 }
 
 #[cfg(test)]

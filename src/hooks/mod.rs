@@ -1,9 +1,9 @@
 //! The intake of the client's hooks: `POST /hooks` on the admin listener.
 //!
-//! An event is answered when it is in the ledger, and not before: a client that waits for the answer
-//! has its event on record. What is not taken is refused with a reason, counted, and leaves nothing
-//! behind. The same event sent again counts once. Hooks are claims: whoever can read the token can
-//! post, so what they say is held against the traffic ([`crate::agent::tool_use`]).
+//! An event is answered when it is in the ledger, and not before: a client that waits for the
+//! answer has its event on record. What is not taken is refused with a reason, counted, and leaves
+//! nothing behind. The same event sent again counts once. Hooks are claims: whoever can read the
+//! token can post, so what they say is held against the traffic ([`crate::agent::tool_use`]).
 
 mod event;
 mod replays;

@@ -64,7 +64,6 @@ pub struct Agents {
 }
 
 impl Agents {
-    #[expect(clippy::too_many_lines, reason = "one list of families, read top to bottom")]
     pub(super) fn new(
         build: &Build<'_>,
         overflow: &IntCounter,
@@ -79,7 +78,8 @@ impl Agents {
             duration: build.histograms_by(
                 "claude_tool_duration_seconds",
                 "How long tools ran, as the client's hooks say.",
-                (&["tool"], &DURATION_BUCKETS),
+                &["tool"],
+                &DURATION_BUCKETS,
             )?,
             open: build.gauge(
                 "weighbridge_tool_calls_open",

@@ -70,7 +70,8 @@ impl Build<'_> {
         &self,
         name: &str,
         help: &str,
-        (labels, buckets): (&[&str], &[f64]),
+        labels: &[&str],
+        buckets: &[f64],
     ) -> Made<HistogramVec> {
         let options = HistogramOpts::new(name, help).buckets(buckets.to_vec());
         self.add(HistogramVec::new(options, labels)?)

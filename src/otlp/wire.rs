@@ -25,7 +25,7 @@ pub(super) enum Fact<'a> {
 pub(super) enum ToolFact {
     Asked(ToolsAsked),
     Returned(ToolsReturned),
-    Hook(HookEvent),
+    Hook(Box<HookEvent>),
 }
 
 impl ToolFact {
@@ -34,7 +34,7 @@ impl ToolFact {
         match kind {
             b"tools_asked" => serde_json::from_str(body).ok().map(ToolFact::Asked),
             b"tools_returned" => serde_json::from_str(body).ok().map(ToolFact::Returned),
-            b"hook" => serde_json::from_str(body).ok().map(ToolFact::Hook),
+            b"hook" => serde_json::from_str(body).ok().map(|event| ToolFact::Hook(Box::new(event))),
             _ => None,
         }
     }
