@@ -25,6 +25,7 @@ mod reading;
 mod row;
 mod spend;
 mod store;
+mod tools;
 mod wire;
 
 pub use batches::{KnownBatch, Maker, known_batch};
