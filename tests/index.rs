@@ -103,7 +103,7 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     five(dir.path(), "i");
     for (line, part) in [
-        ("report --by tool", "not delivered yet"),
+        ("report --by tool --format focus", "no place in FOCUS"),
         ("report --by colour", "team, user, project"),
         ("report --by team,team", "twice"),
         ("report --by team --format xml", "html, markdown or focus"),

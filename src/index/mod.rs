@@ -22,9 +22,12 @@ mod builder;
 mod correction;
 mod queries;
 mod reading;
+mod replay;
 mod row;
 mod spend;
 mod store;
+mod tally;
+mod timeline;
 mod tools;
 mod wire;
 

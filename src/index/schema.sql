@@ -158,7 +158,7 @@ CREATE TABLE hooks (
     digest     BLOB NOT NULL UNIQUE
 ) STRICT;
 
-CREATE INDEX hooks_session ON hooks (session);
+CREATE INDEX hooks_session ON hooks (session, at);
 
 -- What hooks say of agents.
 CREATE TABLE agents (

@@ -200,7 +200,8 @@ pub(super) fn hook(
     line: &Envelope<'_, Hook<'_>>,
 ) -> Result<(), IndexError> {
     let hook = &line.body;
-    let sql = "INSERT OR IGNORE INTO hooks (sequence, at, event, session, agent, agent_type, prompt,
+    let sql =
+        "INSERT OR IGNORE INTO hooks (sequence, at, event, session, agent, agent_type, prompt,
                    tool_use, mode, reason, model, denied, duration, digest)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13, ?14)";
     let bits = Identifier::hash_bits(&hook.digest).map(u128::to_be_bytes);
@@ -292,7 +293,8 @@ pub(super) fn rule(
     line: &Envelope<'_, RuleApplied<'_>>,
 ) -> Result<(), IndexError> {
     let rule = &line.body;
-    let sql = "INSERT OR IGNORE INTO rules (sequence, at, action, rule, layer, policy, team, session,
+    let sql =
+        "INSERT OR IGNORE INTO rules (sequence, at, action, rule, layer, policy, team, session,
                    agent, exchange, tool, tool_use)
                VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12)";
     connection.prepare_cached(sql)?.execute(params![
