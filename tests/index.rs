@@ -183,7 +183,9 @@ fn sessions_are_summed_and_shown_call_by_call() {
     let expected = serde_json::json!({"sessions": [{"session": "session-1", "team": "search",
         "models": ["claude-opus-5-5-20261101", "claude-opus-5-5"],
         "first": "2026-11-20T00:00:00Z", "last": "2026-11-21T01:00:00Z", "exchanges": 4,
-        "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1}]});
+        "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1,
+        "tools": {"complete": 0, "denied": 0, "failed": 0, "not_executed": 0, "hook_missing": 0,
+        "output_rewritten": 0, "unverified": 0, "running": 0}, "completeness": null}]});
     assert_eq!(sessions, expected);
     let one = json(&[dir.path()], "sessions session-1 --format json");
     assert_eq!(one["timeline"].as_array().unwrap().len(), 4);

@@ -167,7 +167,7 @@ impl<'t> Branches<'t> {
         let unknown = Agent { id: Some(id.to_owned()), ..Agent::default() };
         let agent = known.unwrap_or(&unknown);
         Some(Node {
-            left: format!("{}, {}", agent.name(self.ids), calls_words(figures.exchanges)),
+            left: agent.name(self.ids),
             right: columns(&agent.time(), &figures),
             id: printable(id).into_owned(),
             children: self.calls(Some(id)),
