@@ -103,7 +103,7 @@ fn bad_input_is_one_sentence_and_exit_code_2() {
     let dir = tempfile::tempdir().unwrap();
     five(dir.path(), "i");
     for (line, part) in [
-        ("report --by tool", "not delivered yet"),
+        ("report --by tool --format focus", "no place in FOCUS"),
         ("report --by colour", "team, user, project"),
         ("report --by team,team", "twice"),
         ("report --by team --format xml", "html, markdown or focus"),
@@ -183,7 +183,9 @@ fn sessions_are_summed_and_shown_call_by_call() {
     let expected = serde_json::json!({"sessions": [{"session": "session-1", "team": "search",
         "models": ["claude-opus-5-5-20261101", "claude-opus-5-5"],
         "first": "2026-11-20T00:00:00Z", "last": "2026-11-21T01:00:00Z", "exchanges": 4,
-        "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1}]});
+        "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1,
+        "tools": {"complete": 0, "denied": 0, "failed": 0, "not_executed": 0, "hook_missing": 0,
+        "output_rewritten": 0, "unverified": 0, "running": 0}, "completeness": null}]});
     assert_eq!(sessions, expected);
     let one = json(&[dir.path()], "sessions session-1 --format json");
     assert_eq!(one["timeline"].as_array().unwrap().len(), 4);

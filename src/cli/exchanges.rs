@@ -4,6 +4,7 @@ use std::io::{self, Write};
 use std::path::PathBuf;
 
 use super::{CliError, source};
+use crate::clock::Clock;
 use crate::index::{Filter, Index, IndexError, Selection};
 use crate::report::{exchange, render};
 
@@ -170,15 +171,16 @@ fn detail(
     output: &mut dyn Write,
 ) -> Result<(), CliError> {
     let selection = Selection::One(id.to_owned());
+    let now_ns = Clock::start().stamp().wall_ns;
     let found = source::ask(directories, |indexes| {
         let mut found = Vec::new();
         for index in indexes {
             index.exchanges(&selection, |one| {
-                let attempts = index.attempts(one.call)?;
+                let related = index.related(one, now_ns)?;
                 found.push(if lines {
-                    one.json_detail(&attempts).map(|line| line + "\n")
+                    one.json_detail(&related).map(|line| line + "\n")
                 } else {
-                    Ok(one.page(&attempts))
+                    Ok(one.page(&related))
                 });
                 Ok::<(), IndexError>(())
             })?;

@@ -19,8 +19,8 @@ const EXAMPLE: &str = "Examples:\n  weighbridge report --by team,model --from 20
 #[derive(Debug, clap::Args)]
 #[command(after_help = EXAMPLE)]
 pub struct ReportArgs {
-    /// Dimensions, comma-separated: team, user, project, session, agent, model, day, hour, key,
-    /// outcome, instance, tag:NAME
+    /// Dimensions, comma-separated: team, user, project, session, turn, agent, agent_type, tool,
+    /// mcp_server, skill, model, day, hour, key, outcome, instance, tag:NAME
     #[arg(long, default_value = "team", value_delimiter = ',', value_name = "DIM")]
     by: Vec<String>,
     /// First UTC day (or RFC 3339 instant) included
@@ -108,6 +108,12 @@ impl ReportArgs {
     }
 
     fn focus(&self, by: &[Dimension], default_dirs: Vec<PathBuf>) -> Result<Focus, CliError> {
+        if let Some(dimension) = by.iter().find(|dimension| dimension.is_joined()) {
+            return Err(CliError::Usage(format!(
+                "--by {dimension} has no place in FOCUS, whose rows are made of line items; use \
+                 --format table, json, csv, html or markdown"
+            )));
+        }
         let period = source::period(self.from.as_deref(), self.to.as_deref())?;
         let directories = source::directories(&self.data_dir, default_dirs)?;
         source::ask(&directories, |indexes| {
@@ -127,6 +133,12 @@ impl ReportArgs {
                 return Err(CliError::Usage(format!("--by names {dimension} twice; name it once")));
             }
             dimensions.push(dimension);
+        }
+        // A turn says little without its session, and sums stay the same: it has one.
+        if let Some(place) = dimensions.iter().position(|by| *by == Dimension::Turn)
+            && !dimensions.contains(&Dimension::Session)
+        {
+            dimensions.insert(place, Dimension::Session);
         }
         Ok(dimensions)
     }

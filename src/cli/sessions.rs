@@ -1,17 +1,19 @@
-//! `weighbridge sessions`: the sessions used last, or one of them call by call.
+//! `weighbridge sessions`: the sessions used last, or one of them as a timeline.
 
 use std::io::Write;
 use std::path::PathBuf;
 
-use super::{CliError, exchanges, source};
+use super::{CliError, source};
+use crate::clock::Clock;
 use crate::index::Filter;
-use crate::report::{Sessions, render, session};
+use crate::report::session::{self, Session, Sessions};
+use crate::report::{Timeline, TimelineBuilder, render};
 
 const EXAMPLE: &str = "Example: weighbridge sessions --limit 10";
 /// How many sessions are shown unless told otherwise.
 const SESSIONS: usize = 50;
-/// The most exchanges of one session that are shown: its newest.
-const TIMELINE_ROWS_MAX: u32 = 10_000;
+/// Columns where there is no terminal to ask.
+const COLUMNS: usize = 120;
 /// Columns of the table that are text.
 const TEXT_COLUMNS: usize = 5;
 
@@ -19,7 +21,7 @@ const TEXT_COLUMNS: usize = 5;
 #[derive(Debug, clap::Args)]
 #[command(override_usage = "weighbridge sessions [ID] [OPTIONS]", after_help = EXAMPLE)]
 pub struct SessionsArgs {
-    /// Show this session call by call
+    /// Show this session as a timeline: turns, calls, tools, sub-agents
     id: Option<String>,
     /// Only the N used last
     #[arg(long, value_name = "N", default_value_t = SESSIONS)]
@@ -50,50 +52,81 @@ impl SessionsArgs {
             }
         };
         let directories = source::directories(&self.data_dir, default_dirs)?;
-        let filter = Filter { session: self.id.clone(), ..Filter::default() };
-        let recent = source::ask(&directories, |indexes| {
-            let mut sessions = Sessions::default();
-            for index in indexes {
-                index.sessions(&filter, &mut sessions)?;
-            }
-            Ok(sessions.recent(self.limit))
-        })?;
+        let now_ns = Clock::start().stamp().wall_ns;
         let text = match &self.id {
             Some(id) => {
-                let Some(session) = recent.first() else {
+                let Some(timeline) = timeline(id, &directories, now_ns)? else {
                     return Err(CliError::Usage(format!(
                         "{id:?} is not a session in the ledger; `weighbridge sessions` lists them"
                     )));
                 };
-                timeline(session, &directories, &filter, json, terminal)?
+                if json { timeline.json()? + "\n" } else { timeline.text(columns(terminal)) }
             }
-            None if json => serde_json::json!({ "sessions": recent }).to_string() + "\n",
-            None => table(&recent, terminal),
+            None => {
+                let recent = self.recent(&directories, now_ns)?;
+                match json {
+                    true => serde_json::json!({ "sessions": recent }).to_string() + "\n",
+                    false => table(&recent, terminal),
+                }
+            }
         };
         CliError::written(output.write_all(text.as_bytes()))
     }
+
+    /// The sessions used last.
+    fn recent(&self, directories: &[PathBuf], now_ns: u64) -> Result<Vec<Session>, CliError> {
+        source::ask(directories, |indexes| {
+            let mut sessions = Sessions::default();
+            for index in indexes {
+                index.sessions(&Filter::default(), &mut sessions)?;
+            }
+            for index in indexes {
+                index.told(None, &mut sessions)?;
+            }
+            let mut recent = sessions.recent(self.limit);
+            for index in indexes {
+                index.tool_figures(&mut recent, now_ns)?;
+            }
+            Ok(recent)
+        })
+    }
 }
 
-fn table(sessions: &[session::Session], terminal: bool) -> String {
-    let rows: Vec<Vec<String>> = sessions.iter().map(session::Session::cells).collect();
+fn table(sessions: &[Session], terminal: bool) -> String {
+    let rows: Vec<Vec<String>> = sessions.iter().map(Session::cells).collect();
     render::table(&session::HEADER.map(str::to_owned), &rows, TEXT_COLUMNS, terminal)
 }
 
-/// One session: its sums, then its exchanges in order.
-fn timeline(
-    session: &session::Session,
+/// One session, whole; `None` where neither an exchange nor a hook names it.
+pub(super) fn timeline(
+    id: &str,
     directories: &[PathBuf],
-    filter: &Filter,
-    json: bool,
-    terminal: bool,
-) -> Result<String, CliError> {
-    if json {
-        let lines = exchanges::newest(directories, filter, TIMELINE_ROWS_MAX, |one| one.json())?;
-        let sums = serde_json::to_string(session)?;
-        let sums = sums.strip_suffix('}').unwrap_or(&sums);
-        return Ok(format!("{sums},\"timeline\":[{}]}}\n", lines.join(",")));
-    }
-    let rows = exchanges::newest(directories, filter, TIMELINE_ROWS_MAX, |one| Ok(one.cells()))?;
-    let sums = table(std::slice::from_ref(session), terminal);
-    Ok(format!("{sums}\n{}", exchanges::table(&rows, terminal)))
+    now_ns: u64,
+) -> Result<Option<Timeline>, CliError> {
+    let filter = Filter { session: Some(id.to_owned()), ..Filter::default() };
+    let builder = source::ask(directories, |indexes| {
+        let mut sessions = Sessions::default();
+        for index in indexes {
+            index.sessions(&filter, &mut sessions)?;
+        }
+        for index in indexes {
+            index.told(Some(id), &mut sessions)?;
+        }
+        let Some(session) = sessions.recent(1).pop() else { return Ok(None) };
+        let mut builder = TimelineBuilder::new(session, now_ns);
+        for index in indexes {
+            index.session_exchanges(id, now_ns, &mut builder)?;
+        }
+        for index in indexes {
+            index.session_tools(id, &mut builder)?;
+        }
+        Ok(Some(builder))
+    })?;
+    Ok(builder.map(TimelineBuilder::finish).transpose()?)
+}
+
+/// How wide the terminal is.
+fn columns(terminal: bool) -> usize {
+    let size = terminal.then(|| rustix::termios::tcgetwinsize(std::io::stdout()).ok()).flatten();
+    size.map_or(COLUMNS, |size| usize::from(size.ws_col)).max(1)
 }

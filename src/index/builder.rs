@@ -18,6 +18,7 @@ use super::correction;
 use super::row::{Row, RowWriter};
 use super::spend;
 use super::store::{self, State, Store};
+use super::tools;
 use super::wire::{BatchFact, Fact, LineParser};
 use super::{IndexError, LOCK, WANTED};
 use crate::audit::merkle::leaf_hash;
@@ -218,6 +219,10 @@ fn write_rows(
                 waiting.clear();
                 correction::apply(connection, correction.index, &correction.body)?;
             }
+            Some(Fact::Asked(line)) => tools::asked(connection, &line)?,
+            Some(Fact::Returned(line)) => tools::returned(connection, &line)?,
+            Some(Fact::Hook(line)) => tools::hook(connection, &line)?,
+            Some(Fact::Rule(line)) => tools::rule(connection, &line)?,
             Some(Fact::Notice(kind, line)) => spend::insert_notice(connection, kind, &line)?,
             Some(Fact::Other) => {}
             None => damaged += 1,

@@ -22,9 +22,13 @@ mod builder;
 mod correction;
 mod queries;
 mod reading;
+mod replay;
 mod row;
 mod spend;
 mod store;
+mod tally;
+mod timeline;
+mod tools;
 mod wire;
 
 pub use batches::{KnownBatch, Maker, known_batch};

@@ -6,38 +6,15 @@ use rusqlite::{Row, params_from_iter};
 
 use super::{Index, IndexError};
 use crate::accounting::Money;
+use crate::report::Period;
 use crate::report::exchange::{Attempt, Exchange};
 use crate::report::session::{SessionFacts, Sessions};
-use crate::report::{Dimension, Facts, Period, Tally};
 
 /// The most attempts of one call that are listed.
 const ATTEMPTS_MAX: u32 = 100;
-/// What a report reads of each exchange, before its dimensions.
-const FACTS: [&str; 22] = [
-    "opened_at",
-    "closed_seq",
-    "input",
-    "output",
-    "cache_read",
-    "write_5m",
-    "write_1h",
-    "usd_nano",
-    "usd_atto",
-    "unpriced",
-    "notional",
-    "list_nano",
-    "list_atto",
-    "max_nano",
-    "max_atto",
-    "estimated_nano",
-    "estimated_atto",
-    "estimated_max_nano",
-    "estimated_max_atto",
-    "flags",
-    "pricing",
-    "moved_seq",
-];
-const COLUMNS: &str = "sequence, closed_seq, id, instance, opened_at, closed_at, duration_us,
+/// What is read of an exchange.
+pub(super) const COLUMNS: &str =
+    "sequence, closed_seq, id, instance, opened_at, closed_at, duration_us,
     first_token_us, outcome, status, endpoint, model, model_requested, team, user, project, session,
     agent, parent_agent, key, call, attempt, streamed, input, output, cache_read, write_5m,
     write_1h, usd_nano, usd_atto, list_nano, list_atto, max_nano, max_atto, estimated_nano,
@@ -90,7 +67,7 @@ pub enum Selection {
 
 impl Filter {
     /// As the end of an SQL statement, and what is bound to it.
-    fn sql(&self) -> (String, Vec<Value>) {
+    pub(super) fn sql(&self) -> (String, Vec<Value>) {
         let moment = |moment: Option<crate::report::period::Moment>| {
             moment.map(|moment| Value::Integer(moment.0))
         };
@@ -117,39 +94,6 @@ impl Filter {
 }
 
 impl Index {
-    /// Adds every exchange opened in `period` to `tally`.
-    pub fn tally(&self, period: Period, tally: &mut Tally) -> Result<(), IndexError> {
-        let mut columns: Vec<&str> = FACTS.to_vec();
-        let mut values = Vec::new();
-        for dimension in tally.by() {
-            columns.push(match dimension {
-                Dimension::Team => "team",
-                Dimension::User => "user",
-                Dimension::Project => "project",
-                Dimension::Session => "session",
-                Dimension::Agent => "agent",
-                Dimension::Model => "model",
-                Dimension::Key => "key",
-                Dimension::Outcome => "outcome",
-                Dimension::Instance => "instance",
-                Dimension::Day | Dimension::Hour => "NULL",
-                Dimension::Tag(name) => {
-                    values.push(Value::Text(name.clone()));
-                    "tags ->> ?"
-                }
-            });
-        }
-        let (condition, bound) = Filter { period, ..Filter::default() }.sql();
-        values.extend(bound);
-        let sql = format!("SELECT {} FROM exchanges{condition}", columns.join(", "));
-        let mut statement = self.connection.prepare(&sql)?;
-        let mut rows = statement.query(params_from_iter(values))?;
-        while let Some(row) = rows.next()? {
-            tally.add(&facts(row)?, |place| text(row, FACTS.len() + place));
-        }
-        Ok(())
-    }
-
     /// When the first exchange was opened, nanoseconds since 1970 (UTC).
     pub fn first_opened(&self) -> Result<Option<i64>, IndexError> {
         let sql = "SELECT opened_at FROM exchanges ORDER BY sequence LIMIT 1";
@@ -187,11 +131,8 @@ impl Index {
         mut visit: impl FnMut(&Exchange<'_>),
     ) -> Result<(), IndexError> {
         let (condition, values) = Filter { period, ..Filter::default() }.sql();
-        let needed =
-            |column: &&str| !DETAILS.contains(column) && (served || !SERVED.contains(column));
-        let columns = COLUMNS.split(',').map(str::trim);
-        let columns = columns.map(|column| if needed(&column) { column } else { "NULL" });
-        let columns = columns.collect::<Vec<_>>().join(", ");
+        let columns =
+            columns(|name| !DETAILS.contains(&name) && (served || !SERVED.contains(&name)));
         let sql = format!("SELECT {columns} FROM exchanges{condition} ORDER BY sequence");
         self.visit(&sql, values, &mut |exchange| {
             visit(exchange);
@@ -261,27 +202,14 @@ impl Index {
     }
 }
 
-fn facts<'r>(row: &'r Row<'_>) -> Result<Facts<'r>, IndexError> {
-    let tokens = |place| count(row, place).unwrap_or(0);
-    Ok(Facts {
-        opened_at: integer(row, 0).unwrap_or(0),
-        open: integer(row, 1).is_none(),
-        tokens: [tokens(2), tokens(3), tokens(4), tokens(5), tokens(6)],
-        usd: money(row, 7),
-        unpriced: integer(row, 9) == Some(1),
-        notional: integer(row, 10) == Some(1),
-        list: money(row, 11),
-        usd_max: money(row, 13),
-        estimated: money(row, 15),
-        estimated_max: money(row, 17),
-        flags: text(row, 19),
-        pricing: text(row, 20),
-        moved: integer(row, 21).is_some(),
-    })
+/// [`COLUMNS`], with NULL for what is not needed: what stands far back in a row costs time.
+pub(super) fn columns(needed: impl Fn(&str) -> bool) -> String {
+    let columns = COLUMNS.split(',').map(str::trim);
+    columns.map(|name| if needed(name) { name } else { "NULL" }).collect::<Vec<_>>().join(", ")
 }
 
 /// Reads a row of [`COLUMNS`].
-fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
+pub(super) fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
     let id = text(row, 2).unwrap_or_default();
     Exchange {
         sequence: count(row, 0).unwrap_or(0),
@@ -337,25 +265,25 @@ fn exchange<'r>(row: &'r Row<'_>) -> Exchange<'r> {
 
 // The table is STRICT, so a value is of its column's type or NULL.
 
-fn text<'r>(row: &'r Row<'_>, place: usize) -> Option<&'r str> {
+pub(super) fn text<'r>(row: &'r Row<'_>, place: usize) -> Option<&'r str> {
     match row.get_ref(place) {
         Ok(ValueRef::Text(bytes)) => std::str::from_utf8(bytes).ok(),
         _ => None,
     }
 }
 
-fn integer(row: &Row<'_>, place: usize) -> Option<i64> {
+pub(super) fn integer(row: &Row<'_>, place: usize) -> Option<i64> {
     match row.get_ref(place) {
         Ok(ValueRef::Integer(number)) => Some(number),
         _ => None,
     }
 }
 
-fn count(row: &Row<'_>, place: usize) -> Option<u64> {
+pub(super) fn count(row: &Row<'_>, place: usize) -> Option<u64> {
     integer(row, place).and_then(|number| u64::try_from(number).ok())
 }
 
 /// The amount in two columns from `place` on.
-fn money(row: &Row<'_>, place: usize) -> Option<Money> {
+pub(super) fn money(row: &Row<'_>, place: usize) -> Option<Money> {
     Some(Money::from_nano(integer(row, place)?, integer(row, place + 1)?))
 }

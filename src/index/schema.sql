@@ -92,3 +92,97 @@ CREATE TABLE notices (
     kind     TEXT NOT NULL,
     body     TEXT NOT NULL               -- JSON, as it stands in the ledger
 ) STRICT;
+
+-- One row for each tool call, put together from all that was seen of it. The first sighting of each
+-- side stays, so entries that stand twice in the ledger, or come in another order, change nothing.
+-- A mark is the first half of the commitment to a content.
+CREATE TABLE tool_calls (
+    session           TEXT NOT NULL,     -- '' where the client names none
+    id                TEXT NOT NULL,     -- the API's: tool_use.id
+    sequence          INTEGER NOT NULL,  -- of the first sighting
+    told              INTEGER NOT NULL,  -- who names the tool: 0 a hook, 1 a request, 2 an answer
+    team              TEXT,              -- NULL where only hooks speak of it
+    agent             TEXT,              -- NULL for the main agent
+    tool              TEXT,
+    server            TEXT,              -- the MCP server, where the API or a hook names it
+    skill             TEXT,              -- the skill that it starts
+    kind              TEXT,              -- client, server, mcp; NULL where no answer asked for it
+    mode              TEXT,              -- the permission mode, as a hook says
+    denied            TEXT,              -- by whom: rule, client
+    asked_at          INTEGER,           -- nanoseconds since 1970 (UTC), as all moments
+    asked_exchange    TEXT,
+    asked_cut         INTEGER,           -- 1 where the answer was cut before the input was whole
+    asked_bytes       INTEGER,
+    asked_mark        BLOB,
+    announced_at      INTEGER,
+    announced_bytes   INTEGER,
+    announced_mark    BLOB,
+    done_at           INTEGER,
+    done_failed       INTEGER,
+    done_ms           INTEGER,           -- by the client's clock
+    done_bytes        INTEGER,           -- of the input it was given in the end
+    done_mark         BLOB,
+    batched_bytes     INTEGER,           -- of the output, as the client says
+    batched_mark      BLOB,
+    returned_at       INTEGER,
+    returned_exchange TEXT,
+    returned_failed   INTEGER,
+    returned_bytes    INTEGER,
+    returned_mark     BLOB,
+    PRIMARY KEY (session, id)
+) STRICT, WITHOUT ROWID;
+
+-- Which results an exchange carried: every attempt that carried one, not only the first.
+CREATE TABLE carried (
+    exchange TEXT NOT NULL,
+    id       TEXT NOT NULL,              -- of the tool call
+    place    INTEGER NOT NULL,           -- rises in the order of the ledger
+    PRIMARY KEY (exchange, id)
+) STRICT, WITHOUT ROWID;
+
+-- Events of the client's hooks, each once however often it was sent.
+CREATE TABLE hooks (
+    sequence   INTEGER PRIMARY KEY,
+    at         INTEGER NOT NULL,
+    event      TEXT NOT NULL,
+    session    TEXT,
+    agent      TEXT,
+    agent_type TEXT,
+    prompt     TEXT,
+    tool_use   TEXT,
+    mode       TEXT,
+    reason     TEXT,
+    model      TEXT,
+    denied     INTEGER,                  -- 1 where we denied what it announced
+    duration   INTEGER,                  -- of the tool, in milliseconds
+    digest     BLOB NOT NULL UNIQUE
+) STRICT;
+
+CREATE INDEX hooks_session ON hooks (session, at);
+
+-- What hooks say of agents.
+CREATE TABLE agents (
+    session    TEXT NOT NULL,
+    agent      TEXT NOT NULL,            -- '' for the main agent
+    agent_type TEXT,
+    started_at INTEGER,
+    PRIMARY KEY (session, agent)
+) STRICT, WITHOUT ROWID;
+
+-- What came of rules.
+CREATE TABLE rules (
+    sequence INTEGER PRIMARY KEY,
+    at       INTEGER NOT NULL,
+    action   TEXT NOT NULL,
+    rule     TEXT NOT NULL,
+    layer    TEXT NOT NULL,
+    policy   TEXT NOT NULL,
+    team     TEXT NOT NULL,
+    session  TEXT,
+    agent    TEXT,
+    exchange TEXT,
+    tool     TEXT,
+    tool_use TEXT
+) STRICT;
+
+CREATE INDEX rules_session ON rules (session);

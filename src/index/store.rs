@@ -12,13 +12,15 @@ use crate::audit::merkle::Hash;
 
 const SCHEMA: &str = include_str!("schema.sql");
 /// Goes up with every change of `schema.sql` or of what is put into it.
-const SCHEMA_VERSION: &str = "8";
+const SCHEMA_VERSION: &str = "9";
 /// How long one statement waits for somebody else's lock.
 const BUSY_TIMEOUT: Duration = Duration::from_secs(5);
 /// Rows are about 750 bytes: larger pages waste less of each.
 const PAGE_BYTES: u32 = 8192;
 /// The writer's page cache, in KiB.
 const CACHE_KIB: i64 = 2 * 1024;
+/// Statements of the writer that are kept prepared.
+const STATEMENTS: usize = 32;
 /// The write-ahead log is copied into the file from this size on, in pages.
 const CHECKPOINT_PAGES: i64 = 1024;
 /// Beyond this the log is not added to until readers let it be emptied.
@@ -74,6 +76,7 @@ impl Store {
         connection.pragma_update(None, "journal_mode", "OFF")?;
         connection.pragma_update(None, "synchronous", "OFF")?;
         connection.execute_batch(SCHEMA)?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let store = Store { connection, state: State::default(), file: None };
         store.save()?;
         Ok(store)
@@ -118,6 +121,7 @@ impl Store {
             "journal_size_limit",
             CHECKPOINT_PAGES * i64::from(PAGE_BYTES),
         )?;
+        connection.set_prepared_statement_cache_capacity(STATEMENTS);
         let metadata = fs::metadata(&path)
             .map_err(|source| IndexError::File { path: path.clone(), source })?;
         Ok(Store { connection, state: State::default(), file: Some((path, metadata.ino())) })

@@ -15,6 +15,10 @@ use crate::accounting::{Money, TokenKind};
 use crate::record::Reattributed;
 use crate::record::encoding::{KindFinder, Text};
 
+mod tools;
+
+pub(super) use tools::{Committed, Hook, RuleApplied, ToolsAsked, ToolsReturned};
+
 /// What the kinds of entry about batches begin with.
 const BATCH_MARK: &[u8] = b"batch_";
 /// The kinds of entry that tell somebody something.
@@ -30,6 +34,10 @@ pub(super) enum Fact<'a> {
     Closed(Envelope<'a, Closed<'a>>),
     Batch(BatchFact<'a>),
     Reattributed(Box<Envelope<'a, Reattributed>>),
+    Asked(Box<Envelope<'a, ToolsAsked<'a>>>),
+    Returned(Box<Envelope<'a, ToolsReturned<'a>>>),
+    Hook(Box<Envelope<'a, Hook<'a>>>),
+    Rule(Box<Envelope<'a, RuleApplied<'a>>>),
     /// A notice of this kind.
     Notice(&'static str, Box<Envelope<'a, &'a RawValue>>),
     /// Some other kind of entry.
@@ -324,6 +332,10 @@ impl LineParser {
         match self.0.kind(line)? {
             b"opened" => serde_json::from_slice(line).ok().map(Fact::Opened),
             b"closed" => serde_json::from_slice(line).ok().map(Fact::Closed),
+            b"hook" => serde_json::from_slice(line).ok().map(Fact::Hook),
+            b"tools_asked" => serde_json::from_slice(line).ok().map(Fact::Asked),
+            b"tools_returned" => serde_json::from_slice(line).ok().map(Fact::Returned),
+            b"rule_applied" => serde_json::from_slice(line).ok().map(Fact::Rule),
             b"reattributed" => serde_json::from_slice(line).ok().map(Fact::Reattributed),
             kind if kind.starts_with(BATCH_MARK) => self.parse_batch(line).map(Fact::Batch),
             kind => match NOTICES.into_iter().find(|known| known.as_bytes() == kind) {

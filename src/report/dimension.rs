@@ -6,8 +6,8 @@ use std::str::FromStr;
 /// The longest tag name that can be asked for: no longer one is ever kept.
 const TAG_NAME_BYTES_MAX: usize = 128;
 /// The names, for messages.
-const NAMES: &str =
-    "team, user, project, session, agent, model, day, hour, key, outcome, instance, tag:NAME";
+const NAMES: &str = "team, user, project, session, turn, agent, agent_type, tool, mcp_server, \
+                     skill, model, day, hour, key, outcome, instance, tag:NAME";
 
 /// One way to group exchanges.
 #[derive(Clone, Debug, PartialEq, Eq, Hash)]
@@ -20,8 +20,18 @@ pub enum Dimension {
     Project,
     /// The client's session.
     Session,
+    /// The prompt that it helps to answer: the id of the first exchange that did.
+    Turn,
     /// The client's agent; nothing for the main one.
     Agent,
+    /// What kind of agent, as its hooks say.
+    AgentType,
+    /// The tools whose results it carries.
+    Tool,
+    /// The MCP servers of those tools.
+    McpServer,
+    /// The skill that is at work.
+    Skill,
     /// The model that answered, else the one asked for.
     Model,
     /// The day it was opened (UTC).
@@ -41,9 +51,6 @@ pub enum Dimension {
 /// A name that is not a dimension.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
 pub enum DimensionError {
-    /// Named in the interface, but not there yet.
-    #[error("--by {0} is not delivered yet; use one of {NAMES}")]
-    NotDelivered(String),
     /// No such thing.
     #[error("--by {0:?} is not a dimension; use one of {NAMES}")]
     Unknown(String),
@@ -55,6 +62,47 @@ impl Dimension {
     pub const fn is_time(&self) -> bool {
         matches!(self, Dimension::Day | Dimension::Hour)
     }
+
+    /// Whether an exchange can have several values of it: then it is divided among them.
+    #[must_use]
+    pub const fn divides(&self) -> bool {
+        matches!(self, Dimension::Tool | Dimension::McpServer)
+    }
+
+    /// Whether its values stand in other entries than the exchange's own.
+    #[must_use]
+    pub const fn is_joined(&self) -> bool {
+        self.divides() || self.is_replayed() || matches!(self, Dimension::AgentType)
+    }
+
+    /// Whether a value follows from what came before in the ledger, not from the exchange alone.
+    #[must_use]
+    pub const fn is_replayed(&self) -> bool {
+        matches!(self, Dimension::Turn | Dimension::Skill)
+    }
+
+    /// What a reader must know of it.
+    #[must_use]
+    pub const fn note(&self) -> Option<&'static str> {
+        Some(match self {
+            Dimension::Tool => {
+                "an exchange counts for the tools whose results it carries, in equal parts (as a \
+                 call for the first of them); without a result for none (–)"
+            }
+            Dimension::McpServer => {
+                "an exchange counts for the MCP servers of the tools whose results it carries, in \
+                 equal parts (as a call for the first of them)"
+            }
+            Dimension::Skill => {
+                "a skill counts from the exchange that carries the result of its call to the end of \
+                 the turn, or to the next skill, for the same agent"
+            }
+            Dimension::Turn => {
+                "a turn is one prompt until its final answer, named by its first call"
+            }
+            _ => return None,
+        })
+    }
 }
 
 /// The name used on the command line and in reports.
@@ -65,7 +113,12 @@ impl fmt::Display for Dimension {
             Dimension::User => "user",
             Dimension::Project => "project",
             Dimension::Session => "session",
+            Dimension::Turn => "turn",
             Dimension::Agent => "agent",
+            Dimension::AgentType => "agent_type",
+            Dimension::Tool => "tool",
+            Dimension::McpServer => "mcp_server",
+            Dimension::Skill => "skill",
             Dimension::Model => "model",
             Dimension::Day => "day",
             Dimension::Hour => "hour",
@@ -87,14 +140,18 @@ impl FromStr for Dimension {
             "user" => Dimension::User,
             "project" => Dimension::Project,
             "session" => Dimension::Session,
+            "turn" => Dimension::Turn,
             "agent" => Dimension::Agent,
+            "agent_type" => Dimension::AgentType,
+            "tool" => Dimension::Tool,
+            "mcp_server" => Dimension::McpServer,
+            "skill" => Dimension::Skill,
             "model" => Dimension::Model,
             "day" => Dimension::Day,
             "hour" => Dimension::Hour,
             "key" => Dimension::Key,
             "outcome" => Dimension::Outcome,
             "instance" => Dimension::Instance,
-            "tool" => return Err(DimensionError::NotDelivered(shown())),
             _ => match name.strip_prefix("tag:") {
                 Some(tag) if is_tag_name(tag) => Dimension::Tag(tag.to_owned()),
                 _ => return Err(DimensionError::Unknown(shown())),
@@ -123,7 +180,6 @@ mod tests {
     fn says_what_there_is() {
         let message = "colour".parse::<Dimension>().unwrap_err().to_string();
         assert!(message.contains("\"colour\"") && message.contains(NAMES), "{message}");
-        assert!("tool".parse::<Dimension>().unwrap_err().to_string().contains("not delivered yet"));
         for name in ["tag:", "tag:a b", "tag:$.x", "tag:\"", "Team", ""] {
             assert!(name.parse::<Dimension>().is_err(), "{name}");
         }

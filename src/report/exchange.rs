@@ -11,6 +11,7 @@ use super::period::{instant, readable};
 use super::render::usd_readable;
 use super::sums::Facts;
 use super::text::{NOTHING, printable, thousands};
+use super::tool::Judged;
 use crate::accounting::Money;
 
 /// Everything the index knows of an exchange, borrowed from it. `None` is unknown or absent.
@@ -92,6 +93,32 @@ pub struct Attempt {
     pub usd: Option<Money>,
 }
 
+/// What other entries say about an exchange.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Related {
+    /// All attempts of its call.
+    pub attempts: Vec<Attempt>,
+    /// The tools that its answer asked for.
+    pub asked: Vec<Judged>,
+    /// The tools whose results its request carried.
+    pub carried: Vec<Judged>,
+    /// What rules said of it.
+    pub rules: Vec<RuleSaid>,
+}
+
+/// What a rule said of an exchange.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct RuleSaid {
+    /// What came of it: `refused`, `observed`.
+    pub action: String,
+    /// The rule.
+    pub rule: String,
+    /// Whose rule.
+    pub layer: String,
+    /// The version of the rules.
+    pub policy: String,
+}
+
 /// A line item as the ledger holds it.
 #[derive(Debug, Deserialize)]
 pub struct Item<'a> {
@@ -143,6 +170,7 @@ impl Exchange<'_> {
             moved: self.moved_sequence.is_some(),
             flags: self.flags,
             pricing: self.pricing,
+            further: false,
         }
     }
 
@@ -171,13 +199,13 @@ impl Exchange<'_> {
     }
 
     /// One line with everything: the keys of [`Exchange::json`] and more.
-    pub fn json_detail(&self, attempts: &[Attempt]) -> Result<String, serde_json::Error> {
-        serde_json::to_string(&Detail { exchange: self, attempts })
+    pub fn json_detail(&self, related: &Related) -> Result<String, serde_json::Error> {
+        serde_json::to_string(&Detail { exchange: self, related })
     }
 
     /// Everything, for people.
     #[must_use]
-    pub fn page(&self, attempts: &[Attempt]) -> String {
+    pub fn page(&self, related: &Related) -> String {
         let mut page = format!("exchange {}\n", printable(self.id));
         let mut line = |name: &str, value: Option<String>| {
             if let Some(value) = value {
@@ -225,8 +253,14 @@ impl Exchange<'_> {
         line("estimated max", exact(self.estimated_max));
         line("cache savings", exact(self.savings));
         line("paid by", self.notional.then(|| "a subscription: usd is notional".to_owned()));
+        for said in &related.rules {
+            let RuleSaid { action, rule, layer, policy } = said;
+            line("rule", Some(format!("{action} by {rule} ({layer}), rules {policy}")));
+        }
         self.write_items(&mut page);
-        self.write_attempts(&mut page, attempts);
+        write_attempts(&mut page, &related.attempts);
+        write_tools(&mut page, "asked for", &related.asked);
+        write_tools(&mut page, "carried the results of", &related.carried);
         page
     }
 
@@ -237,22 +271,6 @@ impl Exchange<'_> {
             let list = list_usd.map(|list| format!("  list {list}"));
             let model = model.map(|model| format!("  ({})", printable(&model.0)));
             let _ = writeln!(page, "{}{}", list.unwrap_or_default(), model.unwrap_or_default());
-        }
-    }
-
-    fn write_attempts(&self, page: &mut String, attempts: &[Attempt]) {
-        if attempts.len() < 2 {
-            return;
-        }
-        page.push_str("  attempts of this call\n");
-        for attempt in attempts {
-            let number = attempt.attempt.map_or_else(|| NOTHING.to_owned(), |n| n.to_string());
-            let outcome = attempt.outcome.as_deref().unwrap_or("open");
-            let status = attempt.status.map_or_else(|| NOTHING.to_owned(), |s| s.to_string());
-            let usd = attempt.usd.map_or_else(|| NOTHING.to_owned(), |usd| usd.to_string());
-            let id = printable(&attempt.id);
-            let _ =
-                writeln!(page, "    {number:>2}  {id}  {}  {status}  {usd}", printable(outcome));
         }
     }
 
@@ -306,7 +324,7 @@ impl Serialize for Exchange<'_> {
 
 struct Detail<'e> {
     exchange: &'e Exchange<'e>,
-    attempts: &'e [Attempt],
+    related: &'e Related,
 }
 
 impl Serialize for Detail<'_> {
@@ -339,8 +357,38 @@ impl Serialize for Detail<'_> {
         map.serialize_entry("batch", &raw(exchange.batch))?;
         map.serialize_entry("call", exchange.call)?;
         map.serialize_entry("attempt", &exchange.attempt)?;
-        map.serialize_entry("attempts", self.attempts)?;
+        map.serialize_entry("attempts", &self.related.attempts)?;
+        map.serialize_entry("tools_asked", &self.related.asked)?;
+        map.serialize_entry("tools_carried", &self.related.carried)?;
+        map.serialize_entry("rules", &self.related.rules)?;
         map.end()
+    }
+}
+
+fn write_attempts(page: &mut String, attempts: &[Attempt]) {
+    if attempts.len() < 2 {
+        return;
+    }
+    page.push_str("  attempts of this call\n");
+    for attempt in attempts {
+        let number = attempt.attempt.map_or_else(|| NOTHING.to_owned(), |n| n.to_string());
+        let outcome = attempt.outcome.as_deref().unwrap_or("open");
+        let status = attempt.status.map_or_else(|| NOTHING.to_owned(), |s| s.to_string());
+        let usd = attempt.usd.map_or_else(|| NOTHING.to_owned(), |usd| usd.to_string());
+        let id = printable(&attempt.id);
+        let _ = writeln!(page, "    {number:>2}  {id}  {}  {status}  {usd}", printable(outcome));
+    }
+}
+
+fn write_tools(page: &mut String, what: &str, tools: &[Judged]) {
+    if tools.is_empty() {
+        return;
+    }
+    let _ = writeln!(page, "  {what}");
+    for judged in tools {
+        let tool = judged.call.tool.as_deref().unwrap_or("unnamed tool");
+        let (id, tool, words) = (printable(&judged.call.id), printable(tool), judged.words());
+        let _ = writeln!(page, "    {id}  {tool}  {}", printable(&words));
     }
 }
 
@@ -399,7 +447,7 @@ mod tests {
             tags: Some("{\"a\":\"\u{202e}\"}"),
             ..Exchange::default()
         };
-        let page = exchange.page(&[]);
+        let page = exchange.page(&Related::default());
         assert!(page.contains("\\u{1b}[2J") && page.contains("\\u{202e}"), "{page}");
         assert!(!page.contains('\u{1b}'));
         assert!(!exchange.cells().concat().contains('\u{1b}'));

@@ -281,7 +281,17 @@ impl Focus {
                 Dimension::Tag(name) => {
                     asserted.as_ref().and_then(|tags| tags.get(name)).and_then(|tag| tag.as_str())
                 }
-                Dimension::Team | Dimension::Model | Dimension::Day | Dimension::Hour => None,
+                // The first four have columns; the rest does not stand in an exchange, and whoever
+                // asks for it is told so.
+                Dimension::Team
+                | Dimension::Model
+                | Dimension::Day
+                | Dimension::Hour
+                | Dimension::Turn
+                | Dimension::AgentType
+                | Dimension::Tool
+                | Dimension::McpServer
+                | Dimension::Skill => None,
             };
             // Keys that we define carry our prefix, those that callers assert do not.
             let key = match dimension {

@@ -2,9 +2,10 @@
 
 use std::fmt::Write as _;
 
+use super::dimension::Dimension;
 use super::period;
 use super::statement::{SessionShare, Share, Statement, kind_name};
-use super::text::{NOTHING, code_span, thousands};
+use super::text::{NOTHING, code_span, sentence, thousands};
 use super::words::{calls, share};
 use crate::accounting::Money;
 
@@ -126,6 +127,9 @@ impl Statement {
             };
             let rows: Vec<Vec<String>> = report.rows.iter().map(row).collect();
             table(&["", "calls", "USD"], &rows, text);
+            for note in report.by.iter().filter_map(Dimension::note) {
+                let _ = writeln!(text, "{}\n", sentence(note));
+            }
         }
     }
 

@@ -124,6 +124,9 @@ impl Report {
                  with --data-dir\n",
             );
         }
+        for note in self.by.iter().filter_map(Dimension::note) {
+            let _ = writeln!(text, "note: {note}");
+        }
         let mut note = |count: u64, what: &str| {
             if count > 0 {
                 let noun = if count == 1 { "exchange" } else { "exchanges" };

@@ -31,6 +31,36 @@ pub struct Facts<'a> {
     pub flags: Option<&'a str>,
     /// The pricing table that gave the rates.
     pub pricing: Option<&'a str>,
+    /// A further part of an exchange that is divided: its first part counts it.
+    pub further: bool,
+}
+
+impl<'a> Facts<'a> {
+    /// The exchange in so many equal parts. What a division leaves over is the first one's, so that
+    /// the parts add up to the whole.
+    pub fn parts(&self, parts: usize) -> impl Iterator<Item = Facts<'a>> + use<'a> {
+        let (whole, parts) = (*self, parts.max(1));
+        (0..parts).map(move |place| whole.part(parts, place == 0))
+    }
+
+    fn part(&self, parts: usize, is_first: bool) -> Facts<'a> {
+        let (by, by_money) = (parts as u64, parts as i128);
+        let tokens = |count: u64| count / by + if is_first { count % by } else { 0 };
+        let money = |amount: Option<Money>| {
+            let atto = amount?.atto();
+            Some(Money::from_atto(atto / by_money + if is_first { atto % by_money } else { 0 }))
+        };
+        Facts {
+            tokens: self.tokens.map(tokens),
+            usd: money(self.usd),
+            usd_max: money(self.usd_max),
+            list: money(self.list),
+            estimated: money(self.estimated),
+            estimated_max: money(self.estimated_max),
+            further: self.further || !is_first,
+            ..*self
+        }
+    }
 }
 
 /// Sums over a group of exchanges. No amount is in two of them.
@@ -75,21 +105,22 @@ pub struct Sums {
 impl Sums {
     /// Counts one exchange.
     pub fn add(&mut self, facts: &Facts<'_>) {
-        self.exchanges += 1;
+        let counted = !facts.further;
+        self.exchanges += u64::from(counted);
         for (sum, tokens) in self.tokens.iter_mut().zip(facts.tokens) {
             *sum = sum.saturating_add(tokens);
         }
-        self.unpriced += u64::from(facts.unpriced);
-        self.open += u64::from(facts.open);
-        self.moved += u64::from(facts.moved);
+        self.unpriced += u64::from(counted && facts.unpriced);
+        self.open += u64::from(counted && facts.open);
+        self.moved += u64::from(counted && facts.moved);
         if let Some(flags) = facts.flags {
-            let flagged = |name: &str| u64::from(has_flag(flags, name));
+            let flagged = |name: &str| u64::from(counted && has_flag(flags, name));
             self.unknown += flagged("usage_unknown");
             self.partial += flagged("partial");
         }
         let usd = facts.usd.unwrap_or(Money::ZERO);
         if facts.notional {
-            self.subscribed += 1;
+            self.subscribed += u64::from(counted);
             self.notional = self.notional.saturating_add(usd);
             return;
         }
@@ -101,10 +132,10 @@ impl Sums {
         let most = facts.usd_max.filter(|_| facts.usd.is_some());
         self.usd_max = self.usd_max.saturating_add(most.unwrap_or(usd));
         self.list = self.list.saturating_add(facts.list.unwrap_or(usd));
-        self.ranges += u64::from(most.is_some());
+        self.ranges += u64::from(counted && most.is_some());
         if let Some(estimated) = facts.estimated {
             let upper = facts.estimated_max.unwrap_or(estimated);
-            self.guessed += 1;
+            self.guessed += u64::from(counted);
             self.estimated = self.estimated.saturating_add(estimated);
             self.estimated_max = self.estimated_max.saturating_add(upper);
         }
@@ -159,6 +190,34 @@ mod tests {
         sums.add(&Facts { flags, ..Facts::default() });
         sums.add(&Facts { flags: Some(r#"["not_partial"]"#), ..Facts::default() });
         assert_eq!((sums.partial, sums.unknown, sums.exchanges), (1, 1, 2));
+    }
+
+    #[test]
+    fn parts_add_up_to_the_whole() {
+        let usd = |text: &str| Some(text.parse::<Money>().unwrap());
+        let plain = Facts {
+            tokens: [10, 1, 0, 7, 3],
+            usd: usd("1.000000000000000001"),
+            usd_max: usd("2"),
+            estimated: usd("0.1"),
+            unpriced: true,
+            moved: true,
+            flags: Some(r#"["partial"]"#),
+            ..Facts::default()
+        };
+        let subscribed = Facts { notional: true, open: true, ..plain };
+        for facts in [plain, subscribed, Facts::default()] {
+            let mut whole = Sums::default();
+            whole.add(&facts);
+            for parts in 0..9 {
+                let mut sums = Sums::default();
+                facts.parts(parts).for_each(|part| sums.add(&part));
+                assert_eq!(sums, whole, "{parts}");
+            }
+        }
+        let shares: Vec<_> = plain.parts(3).map(|part| (part.tokens[0], part.usd)).collect();
+        let (first, other) = (usd("0.333333333333333335"), usd("0.333333333333333333"));
+        assert_eq!(shares, [(4, first), (3, other), (3, other)]);
     }
 
     #[test]

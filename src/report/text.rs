@@ -70,6 +70,40 @@ pub fn code_span(name: &str) -> String {
     if safe.trim().is_empty() { "(empty)".to_owned() } else { format!("`{safe}`") }
 }
 
+/// A note as a sentence of its own.
+#[must_use]
+pub fn sentence(note: &str) -> String {
+    let mut characters = note.chars();
+    let first = characters.next().map(|first| first.to_uppercase().collect::<String>());
+    format!("{}{}.", first.unwrap_or_default(), characters.as_str())
+}
+
+/// A size for people, in powers of a thousand.
+#[must_use]
+pub fn size(bytes: u64) -> String {
+    const UNITS: [&str; 4] = ["kB", "MB", "GB", "TB"];
+    if bytes < 1000 {
+        return format!("{bytes} B");
+    }
+    let (mut unit, mut step) = (0, 1000_u64);
+    while unit + 1 < UNITS.len() && bytes / step >= 1000 {
+        (unit, step) = (unit + 1, step.saturating_mul(1000));
+    }
+    format!("{}.{} {}", bytes / step, bytes % step / (step / 10), UNITS[unit])
+}
+
+/// How long something took, for people.
+#[must_use]
+pub fn lasted(us: u64) -> String {
+    let seconds = us / 1_000_000;
+    match seconds {
+        0 => format!("{} ms", us / 1000),
+        1..60 => format!("{seconds}.{} s", us % 1_000_000 / 100_000),
+        60..3600 => format!("{} min {:02} s", seconds / 60, seconds % 60),
+        _ => format!("{} h {:02} min", thousands(seconds / 3600), seconds % 3600 / 60),
+    }
+}
+
 /// A whole number with its thousands apart.
 #[must_use]
 pub fn thousands(number: u64) -> String {
@@ -130,6 +164,15 @@ mod tests {
         );
         assert_eq!(code_span("a`|@b"), "`a'\\|@b`");
         assert_eq!(code_span(" "), "(empty)");
+    }
+
+    #[test]
+    fn sizes_and_times_are_short() {
+        let sizes = [0, 999, 1000, 1_234_567, 9_990_000_000, u64::MAX].map(size);
+        assert_eq!(sizes, ["0 B", "999 B", "1.0 kB", "1.2 MB", "9.9 GB", "18446744.0 TB"]);
+        let times = [900, 318_200, 1_570_000, 385_000_000, 7_500_000_000].map(lasted);
+        assert_eq!(times, ["0 ms", "318 ms", "1.5 s", "6 min 25 s", "2 h 05 min"]);
+        assert_eq!(sentence("one thing"), "One thing.");
     }
 
     #[test]

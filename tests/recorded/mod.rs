@@ -20,6 +20,7 @@ use weighbridge::record::encoding::{Draft, Origin};
 use weighbridge::record::exchange::Endpoint;
 use weighbridge::record::{ChargeRecord, Closing, Entry, LineRecord, Opening, Outcome, Stamp};
 
+pub mod agents;
 pub mod csv;
 pub mod month;
 

@@ -4,10 +4,11 @@ use std::fmt::Write as _;
 
 use super::{chart, count_cell};
 use crate::accounting::Money;
+use crate::report::Dimension;
 use crate::report::period;
 use crate::report::statement::{SessionShare, Share, Statement, kind_name};
 use crate::report::sums::Sums;
-use crate::report::text::{NOTHING, html as escaped, thousands};
+use crate::report::text::{NOTHING, html as escaped, sentence, thousands};
 use crate::report::words::share;
 
 /// The most rows of the breakdown that is asked for by `--by`.
@@ -186,6 +187,9 @@ impl Statement {
                 thousands(rest.len() as u64),
                 self.amount(usd)
             );
+        }
+        for note in report.by.iter().filter_map(Dimension::note) {
+            let _ = writeln!(page, "<p class=\"muted small\">{}</p>", escaped(&sentence(note)));
         }
         page.push_str("</section>\n");
     }
