@@ -7,6 +7,7 @@
 
 mod event;
 mod replays;
+pub mod settings;
 
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
