@@ -7,6 +7,7 @@
 
 mod event;
 mod replays;
+pub mod settings;
 mod verdict;
 
 use std::sync::{Arc, Mutex, PoisonError};
