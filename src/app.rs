@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use budgets::BudgetWatch;
+pub use files::{hook_token, random_hex, write_private};
 use files::{instance_id, secret_file, token_file};
-pub use files::{random_hex, write_private};
 use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
 pub use prices::price_book;
@@ -82,7 +82,7 @@ impl Ready {
             api: listeners.api_url(config),
             admin: listeners.admin_url(),
             telemetry: listeners.telemetry_url(),
-            hook_token: token_file(dir, "hook.token")?,
+            hook_token: hook_token(dir)?,
             admin_token: token_file(dir, "admin.token")?,
         })
     }
@@ -130,7 +130,7 @@ pub async fn start(config: &Config) -> Result<App> {
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
     let rules = Arc::new(LiveRules::new(config.policy.clone(), config.upstream.url.clone()));
-    let hooks = Intake::new(&recorder, Arc::clone(&rules), token_file(dir, "hook.token")?);
+    let hooks = Intake::new(&recorder, Arc::clone(&rules), hook_token(dir)?);
     let operator = Arc::new(Operator::new(&recorder, export.position(), hooks));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;

@@ -20,6 +20,15 @@ pub(super) fn token_file(dir: &Path, name: &str) -> Result<String> {
     keep(dir, name, || random_hex(32))
 }
 
+/// The token for hook posts.
+///
+/// # Errors
+///
+/// It cannot be read or made.
+pub fn hook_token(dir: &Path) -> Result<String> {
+    token_file(dir, "hook.token")
+}
+
 /// 32 random bytes, made at the first start.
 pub(super) fn secret_file(dir: &Path, name: &str) -> Result<[u8; 32]> {
     let hex = keep(dir, name, || random_hex(32))?;

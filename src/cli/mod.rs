@@ -7,8 +7,11 @@ mod demo;
 mod error;
 pub mod exchanges;
 mod handover;
+mod hook;
+mod hooks;
 mod keys;
 mod log;
+mod post;
 mod price;
 mod pricing;
 mod reattribute;
@@ -64,6 +67,10 @@ enum Command {
     Budgets(budgets::BudgetsArgs),
     /// Virtual keys and known key fingerprints: who pays
     Keys(keys::KeysArgs),
+    /// Claude Code's hooks: install, remove, try them
+    Hooks(hooks::HooksArgs),
+    /// Forward one hook event from standard input
+    Hook(hook::HookArgs),
     /// Move past spend to another team, visibly
     Reattribute(reattribute::ReattributeArgs),
     /// Price one usage object, or JSON Lines of them
@@ -164,14 +171,21 @@ impl Surroundings {
 
 /// Runs the program with its arguments.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    let arguments: Vec<OsString> = arguments.into_iter().collect();
+    let is_hook = arguments.get(1).is_some_and(|word| word == "hook");
     let cli = match Cli::try_parse_from(arguments) {
         Ok(cli) => cli,
+        Err(error) if is_hook => return hook::misused(&error),
         Err(error) => {
             let _ = error.print();
             return ExitCode::from(u8::try_from(error.exit_code()).unwrap_or(2));
         }
     };
     let surroundings = Surroundings::read();
+    if let Command::Hook(args) = &cli.command {
+        // In somebody's way until it ends: nothing is read that it does not need.
+        return args.run(&surroundings);
+    }
     match dispatch(&cli.command, &surroundings) {
         Ok(code) => code,
         Err(error) => {
@@ -199,6 +213,8 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Sessions(args) => args.run(&mut output, terminal, dirs)?,
         Command::Budgets(args) => args.run(&mut output, surroundings)?,
         Command::Keys(args) => args.run(&mut output, surroundings)?,
+        Command::Hooks(args) => args.run(&mut output, surroundings)?,
+        Command::Hook(args) => return Ok(args.run(surroundings)),
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,

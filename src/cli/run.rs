@@ -10,6 +10,7 @@ use clap::Args;
 use tokio::process::{Child, Command};
 use tokio::signal::unix::{Signal, SignalKind, signal};
 
+use super::hooks::handed::Handed;
 use super::report::ReportArgs;
 use super::serve::StandArgs;
 use super::summary::Run;
@@ -92,11 +93,18 @@ impl RunArgs {
         let app = app::start(config).await?;
         // Before there is a child that they could be meant for.
         let handed_on = HandedOn::listen()?;
+        let hooks = (format!("{}/hooks", app.ready.admin), app.ready.hook_token.as_str());
+        let handed = Handed::to(&self.command, hooks, &config.ledger.dir);
+        if let Some(said) = &handed.said {
+            let _ = writeln!(io::stderr(), "weighbridge: {said}");
+        }
         let mut words = self.command.iter();
         let program = words.next().map_or("", String::as_str);
         let child = Command::new(program)
+            .args(&handed.arguments)
             .args(words)
             .env("ANTHROPIC_BASE_URL", &app.ready.api)
+            .envs(handed.variables.iter().map(|(name, value)| (name, value)))
             .spawn()
             .with_context(|| format!("{program} cannot be started"));
         let status = match child {
@@ -105,6 +113,7 @@ impl RunArgs {
         };
         let refusals = &app.recorder.metrics().health.refusals;
         let is_stopped = refusals.with_label_values(&[Refusal::LimitReached.name()]).get() > 0;
+        handed.take_back();
         // How the command ended is what counts; what is wrong with the record is said beside it.
         let said = match app.stop(std::future::pending()).await {
             Ok(0) => None,
