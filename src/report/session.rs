@@ -100,6 +100,9 @@ impl Figures {
     /// of it is not known.
     #[must_use]
     pub fn amount(&self, decimals: u32) -> String {
+        if self.exchanges > 0 && self.unpriced == self.exchanges {
+            return "unpriced".to_owned();
+        }
         let unpriced = if self.unpriced > 0 { " + ?" } else { "" };
         if self.usd == Money::ZERO && self.notional != Money::ZERO {
             return format!("({}){unpriced}", usd_readable(self.notional, decimals));
