@@ -6,12 +6,13 @@ mod recorded;
 
 use std::fs;
 
-use recorded::agents::{SESSION, Scene, session};
-use recorded::{Log, json, run};
+use recorded::agents::{SESSION, Scene, applied, session};
+use recorded::{Log, closed, closing, json, name, run};
 use serde_json::Value;
 use weighbridge::accounting::Money;
 use weighbridge::index::{Filter, Index};
 use weighbridge::record::hook::HookEvent;
+use weighbridge::record::{Closing, Outcome, RuleApplied};
 use weighbridge::report::{Sessions, TimelineBuilder};
 
 fn usd(value: &Value) -> Money {
@@ -47,30 +48,30 @@ session 1130e4cf-8ca6-4058-ab4c-45485ae45be7
   completeness  80 %: 4 of 5 tool calls accounted for
   gaps          1 × no PreToolUse, 1 × no PostToolUse
 
-agents                                              time     tokens          usd
-main agent, 5 calls                                              96     0.100001
-general-purpose a771f66c248d33781, 2 calls         4.0 s         48     0.002000
+agents                                             time     tokens           usd
+main agent, 5 calls                                             96      0.100001
+general-purpose a771f66c248d33781, 2 calls        4.0 s         48      0.002000
 
-turns                                               time     tokens          usd
-turn 1  2026-11-20 18:02:47  answered             10.1 s         96     0.072001
-├─ 18:02:47  claude-opus-5-5                       1.4 s         24     0.030001
-│  ├─ Bash   complete                             412 ms           48 B → 1.2 kB
+turns                                              time     tokens           usd
+turn 1  2026-11-20 18:02:47  answered            10.1 s         96      0.072001
+├─ 18:02:47  claude-opus-5-5                      1.4 s         24      0.030001
+│  ├─ Bash   complete                            412 ms            48 B → 1.2 kB
 │  ├─ Write  denied by rule tools_denied (org)                     48 B → 1.2 kB
-│  └─ Agent  complete                              4.1 s           48 B → 1.2 kB
-│     └─ general-purpose a771f66c248d33781         4.0 s         48     0.002000
-│        ├─ 18:02:50  claude-haiku-5-5             1.4 s         24     0.001100
-│        │  └─ Grep  complete                      95 ms           48 B → 1.2 kB
-│        └─ 18:02:52  claude-haiku-5-5             1.4 s         24     0.000900
-└─ 18:02:54  claude-opus-5-5                       1.4 s         24     0.040000
+│  └─ Agent  complete                             4.1 s            48 B → 1.2 kB
+│     └─ general-purpose a771f66c248d33781        4.0 s         48      0.002000
+│        ├─ 18:02:50  claude-haiku-5-5            1.4 s         24      0.001100
+│        │  └─ Grep  complete                     95 ms            48 B → 1.2 kB
+│        └─ 18:02:52  claude-haiku-5-5            1.4 s         24      0.000900
+└─ 18:02:54  claude-opus-5-5                      1.4 s         24      0.040000
 
-turn 2  2026-11-20 18:03:43  answered              4.2 s         48     0.030000
-├─ 18:03:43  claude-opus-5-5                       1.4 s         24     0.010000
+turn 2  2026-11-20 18:03:43  answered             4.2 s         48      0.030000
+├─ 18:03:43  claude-opus-5-5                      1.4 s         24      0.010000
 │  └─ mcp__github__create_issue  hook missing: no PreToolUse, no   48 B → 1.2 kB
 │        PostToolUse
-└─ 18:03:45  claude-opus-5-5                       1.4 s         24     0.020000
+└─ 18:03:45  claude-opus-5-5                      1.4 s         24      0.020000
 
-beside the turns                                                  0     0.000000
-└─ 18:03:42  claude-opus-5-5-20261101              1.5 s          0     0.000000
+beside the turns                                                 0      0.000000
+└─ 18:03:42  claude-opus-5-5-20261101             1.5 s          0      0.000000
 
 unverified: hooks speak of these tool calls, the traffic does not
   18:03:47  Bash  done
@@ -256,7 +257,7 @@ fn a_session_that_only_hooks_speak_of_is_shown() {
     let mut scene = Scene::new(&mut log, Some(SESSION));
     scene.told("UserPromptSubmit").run(None, ("toolu_1", "Bash"), 5);
     let denied = HookEvent {
-        event: recorded::name("PermissionDenied"),
+        event: name("PermissionDenied"),
         ..scene.tool("PermissionDenied", None, ("toolu_2", "Write"))
     };
     scene.hook(denied).told("Stop").told("SessionEnd");
@@ -268,6 +269,33 @@ fn a_session_that_only_hooks_speak_of_is_shown() {
     assert!(text.contains("Write  denied") && text.contains("completeness  –"), "{text}");
     let list = run(&[dir.path()], "sessions").unwrap();
     assert!(list.contains(SESSION), "{list}");
+}
+
+#[test]
+fn what_fails_says_why() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let mut scene = Scene::new(&mut log, Some(SESSION));
+    scene.open("a", None, "m");
+    let closing = |id: &str, outcome, status| Closing {
+        charge: None,
+        model: None,
+        outcome,
+        status: Some(status),
+        error_type: Some(name("overloaded_error")),
+        ..closing(id, Some("0"))
+    };
+    let refused = Closing { error_type: None, ..closing("b", Outcome::Refused, 403) };
+    scene.put(&closed(closing("a", Outcome::Completed, 529))).open("b", None, "m");
+    scene.put_rule(RuleApplied { exchange: Some("b".to_owned()), ..applied() });
+    scene.put(&closed(refused)).open("c", None, "m").log.flush();
+    let text = run(&[dir.path()], &format!("sessions {SESSION}")).unwrap();
+    let calls: Vec<&str> = text.lines().filter(|line| line.contains("─ 18:")).collect();
+    assert!(calls[0].contains("  529 overloaded_error"), "{text}");
+    assert!(calls[1].contains("  refused 403: tools_denied (org)"), "{text}");
+    assert!(calls[2].contains("  open"), "{text}");
+    let page = run(&[dir.path()], "exchanges b").unwrap();
+    assert!(page.contains("refused by tools_denied (org), rules abc"), "{page}");
 }
 
 #[test]

@@ -15,7 +15,7 @@ const SESSIONS: usize = 50;
 /// Columns where there is no terminal to ask.
 const COLUMNS: usize = 120;
 /// Columns of the table that are text.
-const TEXT_COLUMNS: usize = 5;
+const TEXT_COLUMNS: usize = 4;
 
 /// Recent sessions; with an id the exchanges of one.
 #[derive(Debug, clap::Args)]

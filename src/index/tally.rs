@@ -93,9 +93,7 @@ impl Index {
                 Some(turn) => skills.at(turn, exchange.agent, started),
                 None => started,
             };
-            let at = exchange.opened_at;
-            if period.from.is_some_and(|from| at < from.0) || period.to.is_some_and(|to| at >= to.0)
-            {
+            if !period.contains(exchange.opened_at) {
                 return Ok(());
             }
             let replayed = |place: usize| match by.get(place) {
@@ -110,8 +108,8 @@ impl Index {
     }
 }
 
-/// Adds an exchange, in as many parts as it carries results where that is asked for. The dimensions' columns stand from
-/// `first` on; `replayed` gives the values that stand in no column.
+/// Adds an exchange, in as many parts as it carries results where that is asked for. The
+/// dimensions' columns stand from `first` on; `replayed` gives the values that stand in no column.
 fn add_parts<'r>(
     tally: &mut Tally,
     facts: &Facts<'_>,
@@ -141,8 +139,8 @@ fn server(value: &str) -> Option<&str> {
     value.strip_prefix(SERVER).or_else(|| server_of(value.strip_prefix(TOOL)?))
 }
 
-/// A list of what stands in the tool calls whose results an exchange carries: its own, else those of
-/// its call's first attempt, which sent the same request.
+/// A list of what stands in the tool calls whose results an exchange carries: its own, else those
+/// of its call's first attempt, which sent the same request.
 fn carried(value: &str) -> String {
     let of = |exchange: &str| {
         format!(

@@ -62,11 +62,11 @@ impl Index {
             let id = text(row, 0).filter(|id| !id.is_empty());
             builder.agent_told(id, text(row, 1), integer(row, 2));
         })?;
-        let sql = "SELECT tool_use, rule, layer FROM rules
-                   WHERE session = ? AND action = 'denied' AND tool_use IS NOT NULL ORDER BY sequence";
+        let sql = "SELECT coalesce(tool_use, exchange), rule, layer FROM rules
+                   WHERE session = ? AND action IN ('denied', 'refused') ORDER BY sequence";
         self.each(sql, [session], |row| {
-            let [tool, rule, layer] = [0, 1, 2].map(|place| text(row, place).unwrap_or_default());
-            builder.rule(tool, rule, layer);
+            let [id, rule, layer] = [0, 1, 2].map(|place| text(row, place).unwrap_or_default());
+            builder.rule(id, rule, layer);
         })?;
         let sql = format!("SELECT {TOOL} FROM tool_calls WHERE session = ?");
         self.each(&sql, [session], |row| builder.tool(tool_call(row)))

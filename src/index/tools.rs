@@ -1,9 +1,9 @@
 //! Tool calls, hooks and rules on their way into the index.
 //!
 //! Invariant: the first sighting of each side of a tool call stays. So a line that stands twice in
-//! the ledger, a result that is sent again and an index that is built again give the same rows. Whose
-//! call it is and what its tool is called, the traffic knows better than a hook, and the answer that
-//! asks better than the request that brings the result.
+//! the ledger, a result that is sent again and an index that is built again give the same rows.
+//! Whose call it is and what its tool is called, the traffic knows better than a hook, and the
+//! answer that asks better than the request that brings the result.
 
 use rusqlite::{Connection, params};
 

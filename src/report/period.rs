@@ -58,6 +58,14 @@ pub struct Period {
     pub to: Option<Moment>,
 }
 
+impl Period {
+    /// Whether a moment lies in it.
+    #[must_use]
+    pub fn contains(&self, at: i64) -> bool {
+        self.from.is_none_or(|from| at >= from.0) && self.to.is_none_or(|to| at < to.0)
+    }
+}
+
 /// RFC 3339 in UTC, with as many decimals as it has.
 #[must_use]
 pub fn instant(ns: i64) -> String {

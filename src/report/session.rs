@@ -7,7 +7,7 @@ use serde::ser::{Serialize, SerializeMap, Serializer};
 use super::exchange::Exchange;
 use super::period::{instant, readable};
 use super::render::usd_readable;
-use super::text::{NOTHING, printable, thousands};
+use super::text::{NOTHING, lasted, printable, thousands};
 use crate::accounting::Money;
 use crate::agent::tool_use::State;
 
@@ -100,6 +100,9 @@ impl Figures {
     /// of it is not known.
     #[must_use]
     pub fn amount(&self, decimals: u32) -> String {
+        if self.exchanges > 0 && self.unpriced == self.exchanges {
+            return "unpriced".to_owned();
+        }
         let unpriced = if self.unpriced > 0 { " + ?" } else { "" };
         if self.usd == Money::ZERO && self.notional != Money::ZERO {
             return format!("({}){unpriced}", usd_readable(self.notional, decimals));
@@ -190,8 +193,8 @@ pub const HEADER: [&str; 10] = [
     "session",
     "team",
     "models",
-    "first (UTC)",
     "last (UTC)",
+    "time",
     "calls",
     "tokens",
     "usd",
@@ -234,8 +237,8 @@ impl Session {
             printable(&self.id).into_owned(),
             printable(self.team.as_deref().unwrap_or(NOTHING)).into_owned(),
             printable(&self.model_words()).into_owned(),
-            readable(self.first),
             readable(self.last),
+            lasted(u64::try_from(self.last.saturating_sub(self.first) / 1000).unwrap_or(0)),
             thousands(self.figures.exchanges),
             thousands(self.figures.tokens),
             self.figures.amount(4),

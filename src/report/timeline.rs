@@ -47,6 +47,8 @@ pub struct Call {
     pub model: Option<String>,
     /// The sub-agent; `None` for the main agent.
     pub agent: Option<String>,
+    /// It has not closed yet.
+    pub is_open: bool,
     /// What went wrong, or that it is still open.
     pub problem: Option<String>,
     /// Its tokens and amount.
@@ -141,7 +143,7 @@ pub struct TimelineBuilder {
     tools: HashMap<String, Vec<Judged>>,
     unasked: Vec<Judged>,
     listed: usize,
-    /// The rules that denied, by tool call.
+    /// The rules that denied or refused, by tool call or exchange.
     rules: HashMap<String, String>,
     /// Nothing more comes of a tool call that was last seen before this.
     quiet_ns: u64,
@@ -192,6 +194,7 @@ impl TimelineBuilder {
             duration_us: exchange.duration_us,
             model: exchange.model.map(str::to_owned),
             agent: exchange.agent.map(str::to_owned),
+            is_open: exchange.closed_sequence.is_none(),
             problem: problem(exchange),
             figures,
             tools: Vec::new(),
@@ -271,10 +274,10 @@ impl TimelineBuilder {
         }
     }
 
-    /// A rule denied a tool call.
-    pub fn rule(&mut self, tool_use: &str, rule: &str, layer: &str) {
+    /// A rule denied a tool call, or refused an exchange.
+    pub fn rule(&mut self, id: &str, rule: &str, layer: &str) {
         if self.rules.len() < TOOLS_MAX {
-            self.rules.insert(tool_use.to_owned(), format!("{rule} ({layer})"));
+            self.rules.insert(id.to_owned(), format!("{rule} ({layer})"));
         }
     }
 
@@ -316,6 +319,10 @@ impl TimelineBuilder {
                 continue;
             };
             call.tools = self.tools.remove(&call.id).unwrap_or_default();
+            if let (Some(problem), Some(rule)) = (&mut call.problem, self.rules.get(&call.id)) {
+                problem.push_str(": ");
+                problem.push_str(rule);
+            }
             by_place(&mut call.tools);
             places.insert(call.id.clone(), call.turn);
             turn.calls.push(call);

@@ -11,9 +11,9 @@ use crate::report::text::{NOTHING, lasted, printable, size, thousands};
 use crate::report::tool::Judged;
 
 /// Widths of the figures: time, tokens, amount.
-const TIME: usize = 12;
+const TIME: usize = 11;
 const TOKENS: usize = 11;
-const USD: usize = 13;
+const USD: usize = 14;
 /// Decimals of amounts.
 const DECIMALS: u32 = 6;
 /// The longest name of a tool that others are lined up with.
@@ -123,9 +123,13 @@ impl<'t> Branches<'t> {
         let problem = call.problem.as_deref().map(|problem| format!("  {}", printable(problem)));
         let lasted = call.duration_us.map_or_else(|| NOTHING.to_owned(), lasted);
         let named = name_columns(&call.tools);
+        let right = match call.is_open {
+            true => columns_of(NOTHING, NOTHING, NOTHING),
+            false => columns(&lasted, &call.figures),
+        };
         Node {
             left: format!("{time}  {model}{}", problem.unwrap_or_default()),
-            right: columns(&lasted, &call.figures),
+            right,
             id: printable(&call.id).into_owned(),
             children: call.tools.iter().map(|tool| self.tool(tool, named)).collect(),
         }

@@ -1,6 +1,6 @@
 //! Which tool call started which sub-agent. Nothing says so in so many words: an agent runs while
-//! the tool call that started it does, and was started by the agent that called the tool. Where more
-//! than one call fits, the ones that fit nothing else are taken first; what stays open is left open.
+//! the tool call that started it does, and was started by the agent that called the tool. Where
+//! more than one call fits, agents that only one fits are taken first; what stays open is left so.
 
 use std::collections::HashMap;
 
