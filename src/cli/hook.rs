@@ -1,8 +1,8 @@
 //! `weighbridge hook`: one event from standard input to the sidecar.
 //!
-//! It runs inside somebody's agent, so it must never be in the way: whatever goes wrong is one line on
-//! standard error and exit code 0. The one exception is an answer that denies. Claude Code takes exit
-//! code 2 as a denial, and its reason from the JSON on standard output; older ones and other
+//! It runs inside somebody's agent, so it must never be in the way: whatever goes wrong is one line
+//! on standard error and exit code 0. The one exception is an answer that denies. Claude Code takes
+//! exit code 2 as a denial, and its reason from the JSON on standard output; older ones and other
 //! clients take it from standard error. Its environment holds API keys and is never shown.
 
 use std::io::{self, Read, Write};
