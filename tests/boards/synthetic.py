@@ -58,6 +58,14 @@ ERRORS = (
 )
 STOPS = (("end_turn", 0.42), ("tool_use", 0.55), ("max_tokens", 0.02), ("refusal", 0.006),
          ("pause_turn", 0.004))
+# tool: (share of tool calls, seconds it takes, share that fails)
+TOOLS = {"Bash": (0.36, 1.1, 0.07), "Read": (0.30, 0.04, 0.02), "Edit": (0.16, 0.06, 0.05),
+         "WebFetch": (0.06, 1.8, 0.11), "Agent": (0.04, 38.0, 0.01), "mcp__github__get_pr": (0.05, 0.5, 0.03),
+         "other": (0.03, 0.4, 0.04)}
+AGENT_TYPES = {"general-purpose": 0.7, "code-reviewer": 0.3}
+EVENTS = {"PreToolUse": 1.0, "PostToolUse": 0.94, "PostToolUseFailure": 0.05, "PostToolBatch": 0.8,
+          "UserPromptSubmit": 0.16, "Stop": 0.15, "SessionStart": 0.05, "SessionEnd": 0.05,
+          "SubagentStart": 0.04, "SubagentStop": 0.04, "PermissionRequest": 0.02, "Notification": 0.02}
 KIND_LIMITS = {"requests": 4000, "tokens": 2_400_000, "input_tokens": 2_000_000,
                "output_tokens": 400_000}
 
@@ -274,9 +282,44 @@ class Fleet:
                 used = min(0.97, load * self.wobble((team, kind), 0.15, seconds))
                 out.set("claude_ratelimit_limit", limit, team=team, kind=kind, **at)
                 out.set("claude_ratelimit_remaining", limit * (1 - used), team=team, kind=kind, **at)
+        self.agents(instance, teams, calls, now, seconds)
         self.ledger(instance, calls, now, seconds)
         self.exports(instance, calls)
         self.process(instance, rate, now, seconds)
+
+    def agents(self, instance, teams, calls, now, seconds):
+        """Tool calls, hooks, rules and queries. For a while the hooks of one team are off."""
+        out, at = self.out, {"instance": instance}
+        off = self.end - 2.2 * HOUR < now < self.end - 1.8 * HOUR
+        for team in teams:
+            count = calls / len(teams) * 0.8 * self.wobble((team, "tools"), 0.15, seconds)
+            for tool, (share, takes, fails) in TOOLS.items():
+                many, labels = count * share, {"team": team, "tool": tool, **at}
+                missing = many * (0.9 if off and team == "research" else 0.006)
+                rest = many - missing
+                for state, part in (("complete", 0.985 - fails), ("failed", fails), ("denied", 0.008),
+                                    ("not_executed", 0.005), ("output_rewritten", 0.002)):
+                    out.add("claude_tool_calls_total", rest * part, state=state, **labels)
+                out.add("claude_tool_calls_total", missing, state="hook_missing", **labels)
+                out.add("claude_tool_calls_total", many * 2e-4, state="unverified", **labels)
+                out.observe("claude_tool_duration_seconds", CALL_BOUNDS, takes, rest, tool=tool, **at)
+            for rule, action, part in (("tools_denied", "denied", 0.007), ("permission_modes", "denied", 0.001),
+                                       ("models_allowed", "refused", 0.001),
+                                       ("usd_per_session_max", "refused", 0.002),
+                                       ("repeated_calls_max", "refused", 0.0006),
+                                       ("mcp_servers_allowed", "observed", 0.01)):
+                out.add("claude_rule_decisions_total", count * part, team=team, rule=rule, action=action, **at)
+            for outcome, part in (("answered", 0.15), ("failed", 0.006), ("left", 0.008)):
+                out.add("claude_queries_total", count * part, team=team, outcome=outcome, **at)
+            for kind, part in AGENT_TYPES.items():
+                out.add("claude_agents_total", count * 0.04 * part, team=team, agent_type=kind, **at)
+        for event, part in EVENTS.items():
+            out.add("claude_hook_events_total", calls * 0.8 * part, event=event, result="recorded", **at)
+            out.add("claude_hook_events_total", calls * 1e-3 * part, event=event, result="replayed", **at)
+        for reason, part in (("token", 0.001), ("malformed", 1e-4)):
+            out.add("weighbridge_hook_posts_rejected_total", calls * part, reason=reason, **at)
+        out.observe("claude_query_duration_seconds", CALL_BOUNDS, 45, calls * 0.13, spread=1.0, **at)
+        out.set("weighbridge_tool_calls_open", round(calls / seconds * 4), **at)
 
     def ledger(self, instance, calls, now, seconds):
         out, at = self.out, {"instance": instance}
