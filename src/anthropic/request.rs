@@ -147,27 +147,36 @@ impl RequestScanner {
         self.bytes = end;
     }
 
-    /// The facts.
+    /// The facts, without a second look at the body.
     #[must_use]
-    pub fn finish(self) -> RequestFacts {
-        self.finish_over(std::iter::empty::<&[u8]>())
+    pub fn finish(mut self) -> RequestFacts {
+        self.facts.bytes = self.bytes;
+        self.facts.malformed = self.place != Place::End;
+        self.facts
     }
 
     /// The facts, and what is read of the last messages: `chunks` are those that were observed.
+    /// `offers`: whether somebody asks what the request offers; real clients' lists have 90 KB.
     #[must_use]
     pub fn finish_over<'a>(
         mut self,
         chunks: impl Iterator<Item = &'a [u8]> + Clone,
+        offers: bool,
     ) -> RequestFacts {
-        self.facts.bytes = self.bytes;
-        self.facts.malformed = self.place != Place::End;
-        if !self.facts.malformed {
-            self.facts.returned = self.places.returned(chunks.clone());
-            let (tools, truncated) = self.places.server_tools(chunks);
-            self.facts.offered.server_tools = tools;
-            self.facts.offered.truncated |= truncated;
+        let places = std::mem::take(&mut self.places);
+        let mut facts = self.finish();
+        if facts.malformed {
+            return facts;
         }
-        self.facts
+        let (returned, unread) = places.returned(chunks.clone());
+        facts.returned = returned;
+        facts.offered.unread |= unread;
+        if offers {
+            let (tools, unread) = places.server_tools(chunks);
+            facts.offered.server_tools = tools;
+            facts.offered.unread |= unread;
+        }
+        facts
     }
 
     /// Takes one byte between keys and values.
@@ -258,7 +267,7 @@ impl RequestScanner {
             Fact::Tools => self.places.tools = Some(Span { start: self.began, end }),
             Fact::McpServers => {
                 let servers = self.capture.whole().and_then(mcp_servers);
-                self.facts.offered.truncated |= servers.is_none();
+                self.facts.offered.unread |= servers.is_none();
                 self.facts.offered.mcp_servers = servers.unwrap_or_default();
             }
             Fact::InferenceGeo => self.facts.offered.inference_geo = self.capture.text(),

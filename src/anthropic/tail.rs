@@ -10,7 +10,7 @@ use memchr::memmem;
 use serde::Deserialize;
 use serde_json::value::RawValue;
 
-use super::tools::{Content, OUTPUT_BYTES_MAX, ToolReturned, canonical_output, skill_of};
+use super::tools::{Block, ToolReturned, skill_of, text};
 
 /// Messages whose places are noted: the last ones.
 const MESSAGES_MAX: usize = 64;
@@ -44,33 +44,11 @@ struct Message<'a> {
 }
 
 #[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-}
-
-#[derive(Deserialize)]
 struct Tool<'a> {
     #[serde(borrow, rename = "type")]
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
     name: Option<&'a RawValue>,
-}
-
-fn text(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str(raw?.get()).ok()
 }
 
 impl Places {
@@ -82,38 +60,44 @@ impl Places {
         self.messages.push_back(span);
     }
 
-    /// The results that are new with this request.
+    /// The results that are new with this request, and whether some may have been missed.
     pub(super) fn returned<'a>(
         &self,
         chunks: impl Iterator<Item = &'a [u8]> + Clone,
-    ) -> Vec<ToolReturned> {
-        let (mut results, mut bytes_left) = (Vec::new(), TAIL_BYTES_MAX);
-        for (place, span) in self.messages.iter().rev().enumerate() {
+    ) -> (Vec<ToolReturned>, bool) {
+        let (mut results, mut unread, mut bytes_left) = (Vec::new(), false, TAIL_BYTES_MAX);
+        // The beginning of the answer that is asked for may stand at the end, as the assistant's.
+        let (mut is_beginning, mut is_whole) = (true, self.messages.len() < MESSAGES_MAX);
+        for span in self.messages.iter().rev() {
             let Some(left) = bytes_left.checked_sub(span.end.saturating_sub(span.start)) else {
-                break;
+                return (results, true);
             };
             bytes_left = left;
             let raw = copied(chunks.clone(), *span);
-            let Ok(message) = serde_json::from_slice::<Message<'_>>(&raw) else { break };
+            let Ok(message) = serde_json::from_slice::<Message<'_>>(&raw) else {
+                return (results, true);
+            };
             let is_assistant = text(message.role).is_some_and(|role| role == "assistant");
-            // A last message of the assistant's is the beginning of the answer that is asked for.
-            if is_assistant && place == 0 {
+            if is_assistant && is_beginning {
                 continue;
             }
-            let blocks = blocks(message.content);
+            let blocks = blocks(message.content, &mut unread);
             if is_assistant {
                 name(&mut results, &blocks);
+                is_whole = true;
                 break;
             }
+            is_beginning = false;
             let found: Vec<_> = blocks.iter().filter_map(result).collect();
             results.splice(0..0, found);
         }
+        unread |= !is_whole || results.len() > RETURNED_MAX;
         results.truncate(RETURNED_MAX);
-        results
+        (results, unread)
     }
 
-    /// The tools that run at the API: those with a type of their own. And whether there were more
-    /// than are read.
+    /// The tools that run at the API: those with a type of their own. And whether some may
+    /// have been missed.
     pub(super) fn server_tools<'a>(
         &self,
         chunks: impl Iterator<Item = &'a [u8]> + Clone,
@@ -124,7 +108,7 @@ impl Places {
         }
         let raw = copied(chunks, span);
         let Ok(tools) = serde_json::from_slice::<Vec<Tool<'_>>>(&raw) else {
-            return (Vec::new(), false);
+            return (Vec::new(), true);
         };
         let at_the_api = |tool: &Tool<'_>| {
             let kind = text(tool.kind).filter(|kind| kind != "custom")?;
@@ -154,32 +138,26 @@ fn copied<'a>(chunks: impl Iterator<Item = &'a [u8]>, span: Span) -> Vec<u8> {
     bytes
 }
 
-/// The blocks of a content that are about tools.
-fn blocks(content: Option<&RawValue>) -> Vec<Block<'_>> {
+/// The blocks of a content that may be about tools.
+fn blocks<'a>(content: Option<&'a RawValue>, unread: &mut bool) -> Vec<Block<'a>> {
     let Some(raw) = content.map(RawValue::get) else { return Vec::new() };
-    if memmem::find(raw.as_bytes(), b"tool_").is_none() {
+    // A key can be written with escapes, so that only what has neither is passed over.
+    let bytes = raw.as_bytes();
+    if memmem::find(bytes, b"tool_").is_none() && memmem::find(bytes, b"\\u").is_none() {
         return Vec::new();
     }
     let Ok(blocks) = serde_json::from_str::<Vec<&RawValue>>(raw) else { return Vec::new() };
-    blocks.into_iter().filter_map(|block| serde_json::from_str(block.get()).ok()).collect()
+    let read = blocks.into_iter().filter_map(|block| {
+        let block = serde_json::from_str(block.get());
+        *unread |= block.is_err();
+        block.ok()
+    });
+    read.collect()
 }
 
 fn result(block: &Block<'_>) -> Option<ToolReturned> {
     text(block.kind).filter(|kind| kind == "tool_result")?;
-    let output = match block.content.map(RawValue::get) {
-        None => Content { bytes: 0, canonical: Some(Vec::new()) },
-        Some(raw) if raw.len() > OUTPUT_BYTES_MAX => {
-            Content { bytes: raw.len() as u64, canonical: None }
-        }
-        Some(raw) => Content { bytes: raw.len() as u64, canonical: canonical_output(raw) },
-    };
-    Some(ToolReturned {
-        id: text(block.tool_use_id)?,
-        name: None,
-        skill: None,
-        failed: block.is_error.is_some_and(|error| error.get() == "true"),
-        output,
-    })
+    block.returned(false)
 }
 
 /// Gives the results the names that the assistant's message has for them.

@@ -4,8 +4,8 @@ use serde::Deserialize;
 use serde_json::value::RawValue;
 
 use super::tools::{
-    ASKED_MAX, Content, INPUTS_BYTES_MAX, OUTPUT_BYTES_MAX, ToolAsked, ToolKind, ToolReturned,
-    canonical, canonical_output, skill_of,
+    ASKED_MAX, Block, Content, INPUTS_BYTES_MAX, ToolAsked, ToolKind, ToolReturned, canonical,
+    skill_of, text,
 };
 
 /// A block that asks for a tool.
@@ -44,26 +44,6 @@ pub(super) struct ToolBlocks {
     kept: usize,
 }
 
-#[derive(Deserialize)]
-struct Block<'a> {
-    #[serde(borrow, rename = "type")]
-    kind: Option<&'a RawValue>,
-    #[serde(borrow)]
-    id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    server_name: Option<&'a RawValue>,
-    #[serde(borrow)]
-    input: Option<&'a RawValue>,
-    #[serde(borrow)]
-    tool_use_id: Option<&'a RawValue>,
-    #[serde(borrow)]
-    is_error: Option<&'a RawValue>,
-    #[serde(borrow)]
-    content: Option<&'a RawValue>,
-}
-
 /// What the content of a result that failed at the API says of itself.
 #[derive(Deserialize)]
 struct Failure<'a> {
@@ -71,10 +51,6 @@ struct Failure<'a> {
     kind: Option<&'a RawValue>,
     #[serde(borrow)]
     error_code: Option<&'a RawValue>,
-}
-
-fn text(raw: Option<&RawValue>) -> Option<String> {
-    serde_json::from_str(raw?.get()).ok()
 }
 
 impl ToolBlocks {
@@ -105,23 +81,16 @@ impl ToolBlocks {
     }
 
     fn result(&mut self, block: &Block<'_>) {
-        let Some(id) = text(block.tool_use_id).filter(|_| self.returned.len() < ASKED_MAX) else {
+        if self.returned.len() >= ASKED_MAX {
             return;
-        };
+        }
         let raw = block.content.map_or("", RawValue::get);
         let failure = serde_json::from_str::<Failure<'_>>(raw).ok();
         let has_error = failure.is_some_and(|failure| {
             let named = text(failure.kind).is_some_and(|kind| kind.ends_with("_error"));
             named || failure.error_code.is_some()
         });
-        let canonical = if raw.len() > OUTPUT_BYTES_MAX { None } else { canonical_output(raw) };
-        self.returned.push(ToolReturned {
-            id,
-            name: None,
-            skill: None,
-            failed: has_error || block.is_error.is_some_and(|error| error.get() == "true"),
-            output: Content { bytes: raw.len() as u64, canonical },
-        });
+        self.returned.extend(block.returned(has_error));
     }
 
     /// A piece of a block's input: JSON in a JSON text.

@@ -1,6 +1,8 @@
 //! Tool calls as the Messages API carries them.
 
+use serde::Deserialize;
 use serde_json::Value;
+use serde_json::value::RawValue;
 
 use super::json;
 
@@ -82,32 +84,97 @@ pub struct Offered {
     pub server_tools: Vec<String>,
     /// Where inference may run.
     pub inference_geo: Option<String>,
-    /// There was more than is read.
-    pub truncated: bool,
+    /// Something of it, or of the results beside it, could not be read: nobody can say that
+    /// nothing is in it.
+    pub unread: bool,
 }
 
 /// The skill that a tool starts, from its input.
 pub(super) fn skill_of(tool: &str, input: &str) -> Option<String> {
-    let input: Value = serde_json::from_str(input).ok().filter(|_| tool == SKILL_TOOL)?;
+    if tool != SKILL_TOOL {
+        return None;
+    }
+    let input: Value = serde_json::from_str(input).ok()?;
     let name = ["skill", "command"].into_iter().find_map(|key| input.get(key)?.as_str());
     name.map(str::to_owned)
+}
+
+/// A content block of either side, as far as it is about tools. Each field may hold anything.
+#[derive(Deserialize)]
+pub(super) struct Block<'a> {
+    #[serde(borrow, rename = "type")]
+    pub(super) kind: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) server_name: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) input: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) tool_use_id: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) is_error: Option<&'a RawValue>,
+    #[serde(borrow)]
+    pub(super) content: Option<&'a RawValue>,
+}
+
+impl Block<'_> {
+    /// A result, where it is one; `failed` beside what the block says itself.
+    pub(super) fn returned(&self, failed: bool) -> Option<ToolReturned> {
+        let raw = self.content.map_or("", RawValue::get);
+        let canonical = match raw {
+            "" => Some(Vec::new()),
+            raw if raw.len() > OUTPUT_BYTES_MAX => None,
+            raw => canonical_output(raw),
+        };
+        Some(ToolReturned {
+            id: text(self.tool_use_id)?,
+            name: None,
+            skill: None,
+            failed: failed || self.is_error.is_some_and(|error| error.get() == "true"),
+            output: Content { bytes: raw.len() as u64, canonical },
+        })
+    }
+}
+
+/// A value's text, where it is one.
+pub(super) fn text(raw: Option<&RawValue>) -> Option<String> {
+    serde_json::from_str(raw?.get()).ok()
 }
 
 /// JSON with sorted keys and without blanks; `None` where a key stands twice or it is no JSON.
 #[must_use]
 pub fn canonical(raw: &str) -> Option<Vec<u8>> {
     let parsed = json::parse(raw).ok().filter(|parsed| !parsed.has_duplicate)?;
-    serde_json::to_vec(&parsed.value).ok()
+    canonical_value(&parsed.value)
+}
+
+/// The same for a value that is parsed. Its maps are sorted.
+#[must_use]
+pub fn canonical_value(value: &Value) -> Option<Vec<u8>> {
+    serde_json::to_vec(value).ok()
 }
 
 /// An output: a text is itself, a list of texts is theirs, anything else its canonical JSON.
 #[must_use]
 pub fn canonical_output(raw: &str) -> Option<Vec<u8>> {
+    // Nearly all outputs are texts, and some are megabytes.
+    if raw.starts_with('"') {
+        return serde_json::from_str::<String>(raw).ok().map(String::into_bytes);
+    }
     let parsed = json::parse(raw).ok().filter(|parsed| !parsed.has_duplicate)?;
-    match &parsed.value {
+    canonical_output_value(&parsed.value)
+}
+
+/// The same for a value that is parsed.
+#[must_use]
+pub fn canonical_output_value(value: &Value) -> Option<Vec<u8>> {
+    match value {
         Value::String(text) => return Some(text.clone().into_bytes()),
         Value::Array(blocks) => {
-            let text = |block: &Value| {
+            let text = |block: &'_ Value| {
                 let is_text = block.get("type").and_then(Value::as_str) == Some("text");
                 block.get("text").and_then(Value::as_str).filter(|_| is_text).map(str::to_owned)
             };
@@ -117,5 +184,5 @@ pub fn canonical_output(raw: &str) -> Option<Vec<u8>> {
         }
         _ => {}
     }
-    serde_json::to_vec(&parsed.value).ok()
+    canonical_value(value)
 }

@@ -141,7 +141,7 @@ fn known(told: &Setting, channels: &[ChannelConfig]) -> Result<Vec<String>, Conf
 const WANTED: &str = "write dollars above zero as a text, like \"500\" or \"12.50\"";
 
 /// Not negative.
-fn amount(text: &str) -> Option<Money> {
+pub(super) fn amount(text: &str) -> Option<Money> {
     text.parse().ok().filter(|usd| *usd >= Money::ZERO)
 }
 
@@ -169,7 +169,7 @@ fn percents_of(text: &str) -> Result<Vec<u16>, String> {
 }
 
 /// What teams, users, projects and models are called.
-fn is_subject(text: &str) -> bool {
+pub(super) fn is_subject(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(plain)
 }

@@ -6,6 +6,7 @@ use std::collections::BTreeMap;
 
 use serde::Deserialize;
 
+use super::budget::{amount, is_subject};
 use super::file::{File, Source};
 use super::reader::{ConfigError, Reader, Setting};
 use crate::accounting::Money;
@@ -141,14 +142,13 @@ fn named(
     let mut layers = BTreeMap::new();
     for file_layer in reader.layers {
         for (name, table) in get(&file_layer.file) {
-            let plain = |b: u8| b.is_ascii_alphanumeric() || b"._:/@-".contains(&b);
             let wrong = |key: Cow<'static, str>, problem: &str| ConfigError {
                 key,
                 value: name.clone(),
                 source_name: file_layer.source,
                 problem: problem.to_owned(),
             };
-            if !(1..=128).contains(&name.len()) || !name.bytes().all(plain) {
+            if !is_subject(name) {
                 let key = Cow::Owned(format!("{kind}.{name}"));
                 return Err(wrong(key, "write 1 to 128 letters, digits or . _ : / @ -"));
             }
@@ -281,7 +281,7 @@ fn client_mode(text: &str) -> Result<&'static str, String> {
 }
 
 fn dollars(text: &str) -> Result<Money, String> {
-    let usd = text.parse().ok().filter(|usd| *usd > Money::ZERO);
+    let usd = amount(text).filter(|usd| *usd > Money::ZERO);
     usd.ok_or_else(|| "write dollars above zero as a text, like \"5.00\"".to_owned())
 }
 

@@ -5,7 +5,7 @@
 
 use serde_json::{Map, Value};
 
-use crate::anthropic::tools::{canonical, canonical_output};
+use crate::anthropic::tools::{canonical_output_value, canonical_value};
 use crate::privacy::Identifier;
 use crate::privacy::commitment::Side;
 use crate::record::{BatchedTool, Committed, HookEvent};
@@ -128,7 +128,7 @@ impl Posted {
     /// Tool and input of a call that is announced, hashed.
     pub(super) fn repeat(&self, recorder: &Recorder) -> Option<u128> {
         let tool = self.text("tool_name").filter(|_| self.event() == "PreToolUse")?;
-        let input = self.fields.get("tool_input").and_then(|input| canonical(&input.to_string()));
+        let input = self.fields.get("tool_input").and_then(canonical_value);
         Some(recorder.repeat_hash(tool, input.as_deref()))
     }
 
@@ -166,10 +166,11 @@ fn commit(
     side: Side,
     value: &Value,
 ) -> Committed {
-    let raw = value.to_string();
+    let whole = canonical_value(value).unwrap_or_default();
+    let bytes = whole.len() as u64;
     let content = match side {
-        Side::Input => canonical(&raw),
-        Side::Output => canonical_output(&raw),
+        Side::Input => Some(whole),
+        Side::Output => canonical_output_value(value),
     };
-    recorder.committed(session, tool_use, (side, raw.len() as u64), content.as_deref())
+    recorder.committed(session, tool_use, (side, bytes), content.as_deref())
 }

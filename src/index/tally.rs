@@ -6,8 +6,8 @@ use rusqlite::{Row, params_from_iter};
 use super::queries::{COLUMNS, Filter, columns, count, integer, money, text};
 use super::replay::{BESIDE, Sessions, Step};
 use super::{Index, IndexError};
+use crate::policy::server_of;
 use crate::report::skill::Skills;
-use crate::report::tool::server_of;
 use crate::report::{Dimension, Facts, Period, Tally};
 
 /// What a report reads of each exchange, before its dimensions.

@@ -51,12 +51,15 @@ pub struct Call<'a> {
     pub spent: Money,
     /// How often the agent's last tool call came in a row.
     pub repeated: u64,
+    /// Part of what it holds could not be read.
+    pub unread: bool,
 }
 
 /// The MCP server in a tool's name: `mcp__server__tool`.
 #[must_use]
 pub fn server_of(tool: &str) -> Option<&str> {
-    tool.strip_prefix("mcp__")?.split_once("__").map(|(server, _)| server)
+    let (server, _) = tool.strip_prefix("mcp__")?.split_once("__")?;
+    (!server.is_empty()).then_some(server)
 }
 
 fn tool_name(rules: &RuleSet, name: &str) -> Option<(Rule, String)> {
@@ -141,12 +144,27 @@ impl Rules {
     #[must_use]
     pub fn call(&self, call: &Call<'_>) -> Verdict {
         self.judge(|rules| {
-            where_and_what(rules, call)
+            unread(rules, call)
+                .or_else(|| where_and_what(rules, call))
                 .or_else(|| call.servers.iter().find_map(|one| server(rules, one)))
                 .or_else(|| call.server_tools.iter().find_map(|name| tool_name(rules, name)))
                 .or_else(|| limits(rules, call))
         })
     }
+}
+
+/// What cannot be read cannot be allowed, where a rule asks for it.
+fn unread(rules: &RuleSet, call: &Call<'_>) -> Option<(Rule, String)> {
+    let asks = [
+        (!rules.tools_denied.is_empty(), Rule::ToolsDenied),
+        (rules.tools_allowed.is_some(), Rule::ToolsAllowed),
+        (!rules.mcp_servers_denied.is_empty(), Rule::McpServersDenied),
+        (rules.mcp_servers_allowed.is_some(), Rule::McpServersAllowed),
+    ];
+    let (_, rule) = asks.into_iter().find(|(asks, _)| *asks && call.unread)?;
+    let what = "Part of this request cannot be read, so nobody can say that it is allowed. Send \
+                it uncompressed, each key once, and shorter";
+    Some((rule, what.to_owned()))
 }
 
 fn where_and_what(rules: &RuleSet, call: &Call<'_>) -> Option<(Rule, String)> {

@@ -76,7 +76,7 @@ pub(super) async fn body(
     }
     let facts = scanner.map_or_else(
         || RequestFacts { bytes, malformed: true, ..RequestFacts::default() },
-        |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref)),
+        |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref), !gate.rules.is_idle()),
     );
     Ok(Collected { body: RequestBody::Collected { chunks, left: bytes }, facts: Some(facts) })
 }

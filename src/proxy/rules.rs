@@ -48,7 +48,8 @@ pub(super) fn ask(
     let mut verdict = match opening.endpoint {
         // Nothing of a batch's requests is read, so what must be checked in them cannot be.
         Endpoint::Batches if opening.method.as_str() == "POST" => {
-            rules.call(&Call { upstream: gate.rules.upstream(), ..Call::default() })
+            let upstream = gate.rules.upstream();
+            rules.call(&Call { upstream, unread: true, ..Call::default() })
         }
         endpoint if endpoint.is_metered() || endpoint == Endpoint::CountTokens => {
             let live = gate.recorder.live();
@@ -103,6 +104,7 @@ fn call<'a>(
         calls_in_turn: if is_metered { standing.calls_in_turn.unwrap_or(0) } else { 0 },
         spent: standing.spent,
         repeated: if is_metered { repeated } else { 0 },
+        unread: facts.is_none_or(|facts| facts.malformed || facts.offered.unread),
     }
 }
 

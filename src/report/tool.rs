@@ -4,17 +4,7 @@ use serde::ser::{Serialize, SerializeMap as _, Serializer};
 
 use super::period::instant;
 use crate::agent::tool_use::{Gap, Sightings, State};
-
-/// What the names of tools of MCP servers begin with: `mcp__server__tool`.
-const MCP_MARK: &str = "mcp__";
-
-/// The MCP server in a tool's name.
-#[must_use]
-pub fn server_of(tool: &str) -> Option<&str> {
-    let rest = tool.strip_prefix(MCP_MARK)?;
-    let server = rest.split_once("__").map(|(server, _)| server);
-    server.filter(|server| !server.is_empty())
-}
+use crate::policy::server_of;
 
 /// A tool call. `None` is unknown or absent.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -146,20 +136,6 @@ impl Serialize for Judged {
 mod tests {
     use super::*;
     use crate::agent::tool_use::{Content, Decider, Returned};
-
-    #[test]
-    fn servers_are_in_names() {
-        let cases = [
-            ("mcp__github__create_issue", Some("github")),
-            ("mcp__a_b__c__d", Some("a_b")),
-            ("mcp__github", None),
-            ("mcp____x", None),
-            ("Bash", None),
-        ];
-        for (tool, server) in cases {
-            assert_eq!(server_of(tool), server, "{tool}");
-        }
-    }
 
     #[test]
     fn words_say_who_denied_and_what_is_missing() {

@@ -135,12 +135,21 @@ async fn what_is_not_allowed_never_goes_upstream() {
     ] {
         assert_refused(&stand.call(body, &[]).await, 403, "permission_error", rule);
     }
+    // What cannot be read is not allowed, where a rule asks for it.
+    let twice = format!(r#"{{"model":"{MODEL}","inference_geo":"eu","messages":[],"tools":{{}}}}"#);
+    for request in [
+        Request::json("/v1/messages", &json!({})).body(twice.as_bytes()),
+        Request::json("/v1/messages", &json!({})).header("content-encoding", "gzip"),
+    ] {
+        let answer = stand.sidecar.call(&request).await;
+        assert_refused(&answer, 403, "permission_error", "cannot be read");
+    }
     let batch = Request::json("/v1/messages/batches", &json!({"requests": []}));
-    assert_refused(&stand.sidecar.call(&batch).await, 403, "permission_error", "models_allowed");
+    assert_refused(&stand.sidecar.call(&batch).await, 403, "permission_error", "cannot be read");
     assert_eq!(stand.fake.seen().len(), 0, "nothing was sent upstream");
     assert_eq!(stand.call(server("https://crm.example/mcp"), &[]).await.status, 200);
     let refused = stand.site.exchanges().into_iter().filter(|e| e["outcome"] == "refused").count();
-    assert_eq!((refused, stand.decisions().len()), (6, 6));
+    assert_eq!((refused, stand.decisions().len()), (8, 8));
     stand.sidecar.stop();
 }
 

@@ -196,7 +196,7 @@ fn in_pieces(body: &[u8], size: usize) -> RequestFacts {
     for piece in body.chunks(size) {
         scanner.observe(piece);
     }
-    scanner.finish_over(body.chunks(size))
+    scanner.finish_over(body.chunks(size), true)
 }
 
 #[test]
@@ -241,7 +241,7 @@ fn the_new_results_are_those_behind_the_last_answer() {
     );
     let offered = &facts.offered;
     assert_eq!(
-        (offered.server_tools.as_slice(), offered.truncated),
+        (offered.server_tools.as_slice(), offered.unread),
         (&["web_search".to_owned()][..], false)
     );
     assert_eq!(offered.mcp_servers[0].url.as_deref(), Some("https://crm.example/mcp"));
@@ -274,5 +274,40 @@ fn the_beginning_of_an_answer_is_not_the_last_answer() {
         "{\"messages\":[]}",
     ] {
         assert_eq!(in_pieces(strange.as_bytes(), 3).returned, []);
+    }
+}
+
+#[test]
+fn what_cannot_be_read_is_said_and_not_passed_over() {
+    let result = |key: &str| format!(r#"{{"type":"tool_result",{key},"content":"x"}}"#);
+    let body = |last: &str| {
+        let asked = r#"{"role":"assistant","content":[{"type":"tool_use","id":"a","name":"B","input":{}}]}"#;
+        format!(r#"{{"messages":[{asked},{last}],"tools":[{{"name":"B"}}]}}"#)
+    };
+    let user = |blocks: &str| format!(r#"{{"role":"user","content":[{blocks}]}}"#);
+    let facts = |last: &str| in_pieces(body(last).as_bytes(), 11);
+    let plain = facts(&user(&result(r#""tool_use_id":"a""#)));
+    assert_eq!((plain.returned.len(), plain.offered.unread), (1, false));
+    // A key in escapes is a key.
+    let escaped = facts(
+        &user(&result(r#""tool\u005fuse_id":"a""#)).replace("tool_result", "tool\\u005fresult"),
+    );
+    assert_eq!((escaped.returned.len(), escaped.offered.unread), (1, false));
+    // Beginnings of an answer hide no result, however many there are.
+    let begun = r#"{"role":"assistant","content":"x"}"#;
+    let hidden = facts(&format!("{},{begun},{begun}", user(&result(r#""tool_use_id":"a""#))));
+    assert_eq!((hidden.returned.len(), hidden.offered.unread), (1, false));
+    for last in [
+        user(&result(r#""tool_use_id":"a","tool_use_id":"b""#)),
+        r#"{"role":"user","role":"assistant","content":[]}"#.to_owned(),
+        vec![user(""); 64].join(","),
+        vec![user(&result(r#""tool_use_id":"a""#)); 1_001].join(","),
+    ] {
+        assert!(facts(&last).offered.unread, "{}", &last[..60]);
+    }
+    for more in [r#""tools":{}"#, r#""mcp_servers":[1"#, r#""mcp_servers":{}"#] {
+        let body = format!(r#"{{"messages":[],{more}}}"#);
+        let facts = in_pieces(body.as_bytes(), 5);
+        assert!(facts.offered.unread || facts.malformed, "{more}");
     }
 }

@@ -82,8 +82,6 @@ fn a_server_must_be_approved_as_what_it_is() {
     assert_eq!(why(&one.call(&call("https://crm.example/mcp"))), None);
     let elsewhere = one.call(&call("https://crm.example.evil.org/mcp"));
     assert_eq!(why(&elsewhere), Some(("mcp_servers_allowed", "org")));
-    assert_eq!(server_of("mcp__github__get_pr"), Some("github"));
-    assert_eq!((server_of("mcp__github"), server_of("Bash")), (None, None));
 }
 
 #[test]
@@ -217,4 +215,18 @@ fn no_layer_loosens_another() {
         assert!(before.call(&call).denied.is_none() || after.call(&call).denied.is_some());
     }
     assert!(denied > 1_000, "{denied}");
+}
+
+#[test]
+fn servers_are_in_names() {
+    let cases = [
+        ("mcp__github__create_issue", Some("github")),
+        ("mcp__a_b__c__d", Some("a_b")),
+        ("mcp__github", None),
+        ("mcp____x", None),
+        ("Bash", None),
+    ];
+    for (tool, server) in cases {
+        assert_eq!(server_of(tool), server, "{tool}");
+    }
 }
