@@ -15,7 +15,8 @@ HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE / "source"))
 sys.dont_write_bytecode = True
 
-import health  # noqa: E402  the path is set above
+import agents  # noqa: E402  the path is set above
+import health  # noqa: E402
 import live  # noqa: E402
 import spend  # noqa: E402
 import team  # noqa: E402
@@ -25,7 +26,7 @@ OUT = HERE / "grafana"
 
 def texts():
     """File name → what it must hold."""
-    made = [module.board().json() for module in (spend, team, live, health)]
+    made = [module.board().json() for module in (spend, team, agents, live, health)]
     return {f"{board['uid'].removeprefix('weighbridge-')}.json":
             json.dumps(board, indent=2, ensure_ascii=False) + "\n" for board in made}
 

@@ -127,6 +127,9 @@ async fn every_expression_of_boards_and_rules_gives_something() {
         let is_closed = |line: &&Vec<u8>| line.windows(15).any(|w| w == b"\"kind\":\"closed\"");
         let closed = lines.iter().filter(is_closed).count() as f64;
         prometheus.reaches("sum(weighbridge_exchanges_total)", closed).await;
+        // The check asks for the last whole second.
+        let tools = "sum(claude_tool_calls_total{state='failed'} offset 2s)";
+        prometheus.reaches(tools, f64::from(round)).await;
         let scrapes = format!("count_over_time(up[5m]) >= {}", 3 * round);
         prometheus.reaches(&scrapes, 0.0).await;
     }

@@ -20,6 +20,11 @@ TOOLS_SHOWN, LINES_SHOWN = 12, 6
 NO_TOOL, NO_RULE, NO_HOOK = "no tool call ended", "no rule decided", "no hook event: see `weighbridge hooks check`"
 
 
+def graph(title, pairs, **more):
+    """Tools and queries are few: at a finer step each single one would be a peak."""
+    return lines(title, pairs, interval="2m", **more)
+
+
 def tools(*matchers):
     return pick("claude_tool_calls_total", *matchers, by=("instance", "team", "tool"))
 
@@ -59,12 +64,12 @@ def accounted(board):
                  shows="Tool calls that ended in the range, however they ended.",
                  act="many more without more work is a loop: see *Is an agent looping?* below.")),
         (3, stat("Hook missing", f"{increase(tools(equals('state', 'hook_missing')))} > 0", unit=COUNT,
-                 decimals=0, none="none", thresholds=steps(PLAIN, (1, ORANGE)),
+                 decimals=0, none="none", thresholds=steps(PLAIN, (1e-9, ORANGE)),
                  shows="Tool calls that ran, as their results show, while not all of their hooks did. No rule "
                        "could deny them.",
                  act="the client runs without our hooks: `weighbridge hooks check` there.")),
         (3, stat("Unverified", f"{increase(tools(equals('state', 'unverified')))} > 0", unit=COUNT, decimals=0,
-                 none="none", thresholds=steps(PLAIN, (1, RED)),
+                 none="none", thresholds=steps(PLAIN, (1e-9, RED)),
                  shows="Tool calls that only hook events tell of. The model's traffic did not pass here, or "
                        "somebody forged the event.",
                  act="see the alert WeighbridgeToolsUnverified: find the session, and its base URL.")),
@@ -82,11 +87,11 @@ def accounted(board):
                        "applies.",
                  act="it climbs while calls do not: tools hang, or people are asked and do not answer.")),
     )
-    board.place(8, (9, by_state()), (6, completeness_by_team()), (9, gaps()))
+    board.place(8, (8, by_state()), (6, completeness_by_team()), (10, gaps()))
 
 
 def by_state():
-    return lines(
+    return graph(
         "Tool calls by state", [("{{state}}", per_minute(tools(), "state"))], unit=PER_MINUTE, stack=True,
         none=NO_TOOL, overrides=[series(state, color=colour) for state, colour in STATES.items()],
         shows="Tool calls per minute by how they ended. `complete`: seen from all sides. `hook_missing`: it ran "
@@ -96,7 +101,7 @@ def by_state():
 
 
 def completeness_by_team():
-    return lines(
+    return graph(
         "Completeness, by team", [("{{team}}", completeness(WINDOW, "team"))], unit=SHARE, least=0, most=1,
         none=NO_TOOL, shows="The same figure over the last 30 minutes at each point, for each team.",
         act="one team falls: its clients lost their hooks. All of a sidecar's fall: its admin listener is "
@@ -109,10 +114,10 @@ def gaps():
             (("No hook", "hook_missing"), ("Not run", "not_executed"), ("Unverified", "unverified"),
              ("Rewritten", "output_rewritten"))]
     found = 'state=~"hook_missing|not_executed|unverified|output_rewritten"'
-    looks = [column("Team", width=95), column("Tool", width=155), column("All", COUNT, 50, 0),
-             column("No hook", COUNT, 70, 0), column("Not run", COUNT, 70, 0),
-             column("Unverified", COUNT, 80, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
-             column("Rewritten", COUNT, 80, 0)]
+    looks = [column("Team", width=100), column("Tool", width=165), column("All", COUNT, 55, 0),
+             column("No hook", COUNT, 75, 0), column("Not run", COUNT, 70, 0),
+             column("Unverified", COUNT, 82, 0, cell={"type": "color-text"}, thresholds=steps(PLAIN, (1e-9, RED))),
+             column("Rewritten", COUNT, 84, 0)]
     return table(
         "Tool calls with a gap", keys, [("All", f"{increase(tools(found), by=by)} > 0"), *each],
         unit=COUNT, sort=("All", True), looks=looks, none="none: every tool call is accounted for",
@@ -145,7 +150,7 @@ def which_tools(board):
     ]
     board.row("Which tools are used, and do they work?")
     board.place(
-        10,
+        9,
         (11, table(
             "Tools", {"tool": "Tool"}, columns, unit=COUNT, sort=("Calls", True), looks=looks, none=NO_TOOL,
             shows=f"The {TOOLS_SHOWN} tools with most calls. *Failed %* is of those that ran. *p50* and *p95* are "
@@ -153,7 +158,7 @@ def which_tools(board):
                   "hooks there are none.",
             act="orange from 10 %, red from 50 % failed: an `mcp__…` tool's server is down or its login ran out; "
                 "a built-in one meets a broken environment.")),
-        (7, lines("Failed, by tool",
+        (7, graph("Failed, by tool",
                   [("{{tool}}", of_most_used(ratio(increase(tools(FAILED), WINDOW, "tool"),
                                                    increase(tools(RAN), WINDOW, "tool")), LINES_SHOWN))],
                   unit=SHARE, least=0, most=1, none="no tool failed",
@@ -161,7 +166,7 @@ def which_tools(board):
                         "tools with most calls.",
                   act="a step up at one tool is its server or its release. Above 50 % the alert "
                       "WeighbridgeToolFailing fires.")),
-        (6, lines("Duration, p95 by tool",
+        (6, graph("Duration, p95 by tool",
                   [("{{tool}}", of_most_used(quantile(0.95, "claude_tool_duration_seconds", "tool",
                                                       ("instance", "tool")), LINES_SHOWN))],
                   unit=SECONDS, none="no hook told how long a tool took",
@@ -186,24 +191,24 @@ def rules(board):
     denied = increase(tools(equals("state", "denied")), by="tool")
     board.row("What was denied, and by which rule?")
     board.place(
-        8,
-        (7, lines("Denied and refused, by rule", [("{{rule}}", f"{per_minute(decisions(DONE), 'rule')} > 0")],
+        7,
+        (6, graph("Denied and refused, by rule", [("{{rule}}", f"{per_minute(decisions(DONE), 'rule')} > 0")],
                   unit=PER_MINUTE, stack=True, none="no rule denied anything",
                   shows="Decisions per minute. *Denied*: a tool, in answer to its hook. *Refused*: a call, by the "
                         "proxy.",
                   act="a peak of one rule is one agent that tries again and again, or a rule that is too "
                       "tight: `weighbridge sessions` has the session.")),
-        (4, bars("Denied, by tool", [("{{tool}}", f"topk (8, sort_desc ({denied} > 0))")], unit=COUNT,
+        (5, bars("Denied, by tool", [("{{tool}}", f"topk (8, sort_desc ({denied} > 0))")], unit=COUNT,
                  decimals=0, least=0, none="no tool was denied", thresholds=steps("blue"),
                  shows="Tool calls that were denied, by our rules or by the client itself.",
                  act="a tool that is denied all day is missing from somebody's work, or should not be tried: "
                      "tell the team.")),
-        (9, table("Rules by team", keys, columns, unit=COUNT, sort=("Denied", True), looks=looks, none=NO_RULE,
+        (8, table("Rules by team", keys, columns, unit=COUNT, sort=("Denied", True), looks=looks, none=NO_RULE,
                   shows="What each rule did to each team in the range. The exact list, with layer, session and "
                         "time, is in the ledger.",
                   act="docs/rules.md says what each rule asks for; `weighbridge check --team` says which layer "
                       "set it.")),
-        (4, bars("Observed: would have been",
+        (5, bars("Observed: would have been",
                  [("{{rule}}", f"sort_desc ({one('observed', 'rule')})")], unit=COUNT, decimals=0, least=0,
                  none="no rule only observes", thresholds=steps("yellow"),
                  shows="What rules in `observe` mode would have denied or refused. It went on.",
@@ -220,7 +225,7 @@ def arriving(board):
     board.row("Do hooks arrive?")
     board.place(
         8,
-        (8, lines("Tool calls and their hooks", asked, unit=PER_MINUTE, none=NO_HOOK,
+        (8, graph("Tool calls and their hooks", asked, unit=PER_MINUTE, none=NO_HOOK,
                   overrides=[series("tool calls", color="text", dashed=True),
                              series("before: PreToolUse", color="blue"),
                              series("after: PostToolUse, …Failure", color="green")],
@@ -229,16 +234,18 @@ def arriving(board):
                         "the API. Hooks know no team: only the sidecar filter applies.",
                   act="hooks fall while tool calls go on: they do not arrive. `weighbridge hooks check`, and the "
                       "alert WeighbridgeHooksSilent.")),
-        (8, lines("Hook events, by event", [("{{event}}", per_minute(hooks(recorded), "event"))],
-                  unit=PER_MINUTE, stack=True, none=NO_HOOK,
-                  shows="Hook events that were recorded, per minute. `other` is an event that this version does "
-                        "not know. Only the sidecar filter applies.",
-                  act="one event stops: the client's settings or its version changed. All stop: clients, "
-                      "network or admin listener.")),
-        (8, lines("Posts rejected and replayed",
+        (8, bars("Hook events, by event",
+                 [("{{event}}", f"topk (10, sort_desc ({increase(hooks(recorded), by='event')} > 0))")], unit=COUNT,
+                 decimals=0, least=0, none=NO_HOOK, thresholds=steps("blue"),
+                 shows="Hook events that were recorded in the range, the ten most frequent. `other` is an event "
+                       "that this version does not know. Only the sidecar filter applies.",
+                 act="`PreToolUse` without as many `PostToolUse` or `PostToolUseFailure`: tools are denied or hang. "
+                     "An event that should be here is not in the clients' settings.")),
+        (8, graph("Posts rejected and replayed",
                   [("rejected: {{reason}}", f"{per_minute(posts, 'reason')} > 0"),
                    ("replayed", f"{per_minute(hooks(equals('result', 'replayed')))} > 0")],
-                  unit=PER_MINUTE, stack=True, none="no post was rejected or replayed",
+                  unit=PER_MINUTE, none="no post was rejected or replayed",
+                  overrides=[series("replayed", color="gray")],
                   shows="Posts to `/hooks` that were not taken, by reason, and events that came twice and count "
                         "once.",
                   act="`token`: a client has an old token, or somebody guesses. `origin`: a web page tries. "
@@ -246,9 +253,9 @@ def arriving(board):
     )
 
 
-def per_query(family, *matchers):
+def calls_per_query():
     """At least one query is counted: a query that never ends is what this is to show."""
-    made = increase(pick(family, *matchers, by=TEAM), WINDOW, "team")
+    made = increase(pick("claude_requests_total", by=TEAM), WINDOW, "team")
     asked = increase(pick("claude_queries_total", by=TEAM), WINDOW, "team")
     return f"({made}) / clamp_min (({asked}) or ({made}) * 0, 1)"
 
@@ -256,45 +263,43 @@ def per_query(family, *matchers):
 def looping(board):
     queries, seconds = pick("claude_queries_total", by=TEAM), "claude_query_duration_seconds"
     agents = pick("claude_agents_total", by=TEAM)
-    act = "a team that climbs and does not come back has an agent in a loop: `weighbridge sessions` has the longest."
     board.row("Is an agent looping?")
     board.place(
-        8,
-        (6, lines("API calls per query, by team", [("{{team}}", per_query("claude_requests_total"))], unit=COUNT,
-                  none="no call", decimals=0, act=act,
+        7,
+        (8, graph("API calls per query, by team", [("{{team}}", calls_per_query())], unit=COUNT,
+                  none="no call", decimals=0,
                   shows="Calls to the API for each prompt of a user, over the last 30 minutes at each point. "
-                        "While no query ends, all calls count as one's.")),
-        (6, lines("Tool calls per query, by team", [("{{team}}", per_query("claude_tool_calls_total", SETTLED))],
-                  unit=COUNT, none=NO_TOOL, decimals=0, act=act,
-                  shows="Tool calls for each prompt of a user, in the same way.")),
-        (6, lines("Stopped by a limit", [("{{rule}}, {{action}}",
+                        "While no query ends, all calls count as one's.",
+                  act="a team that climbs and does not come back has an agent in a loop: `weighbridge sessions` "
+                      "has the longest.")),
+        (8, graph("Stopped by a limit", [("{{rule}}, {{action}}",
                                           f"{increase(decisions(LIMITS), WINDOW, 'rule, action')} > 0")],
                   unit=COUNT, decimals=0, none="no limit on loops was reached",
                   shows="Decisions of the rules against loops over the last 30 minutes: repeated tool calls, calls "
                         "per turn, turns per session, sub-agents at once.",
                   act="`repeated_calls_max`: an agent asks for the same again and again; stop its session. "
                       "`observed`: nothing stopped it.")),
-        (6, lines("Sub-agents started, by type", [("{{agent_type}}", per_minute(agents, "agent_type"))],
+        (8, graph("Sub-agents started, by type", [("{{agent_type}}", per_minute(agents, "agent_type"))],
                   unit="suffix:/min", stack=True, none="no sub-agent started",
                   shows="Sub-agents that started, per minute, by their type.",
                   act="a burst is one agent that starts many: `parallel_agents_max` limits them.")),
     )
     board.place(
         7,
-        (8, lines("Queries by outcome", [("{{outcome}}", per_minute(queries, "outcome"))], unit="suffix:/min",
+        (8, graph("Queries by outcome", [("{{outcome}}", per_minute(queries, "outcome"))], unit="suffix:/min",
                   stack=True, none="no query ended",
                   overrides=[series("answered", color="green"), series("failed", color="red"),
                              series("left", color="gray")],
                   shows="Queries (a user's prompt until its final answer) that ended, per minute. `left`: the "
                         "client went before the answer.",
                   act="`failed`: see *Errors* on the Live board. Many `left`: people stop agents.")),
-        (8, lines("Duration of queries", [(name, quantile(share, seconds, labels=OWN))
+        (8, graph("Duration of queries", [(name, quantile(share, seconds, labels=OWN))
                                           for name, share in (("p50", 0.5), ("p95", 0.95))],
                   unit=SECONDS, none="no query ended",
                   shows="From a user's prompt to the final answer, tools and sub-agents in between. Only the "
                         "sidecar filter applies.",
                   act="longer with steady calls per query: tools or the API are slow. With more calls: loops.")),
-        (8, lines("Sessions and open tool calls",
+        (8, graph("Sessions and open tool calls",
                   [("active sessions", f"sum ({pick('claude_active_sessions', by=OWN)})"),
                    ("open tool calls", f"sum ({pick('weighbridge_tool_calls_open', by=OWN)})")],
                   unit=COUNT, decimals=0, none="no sidecar tells this",

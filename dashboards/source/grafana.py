@@ -13,6 +13,7 @@ TAG = "weighbridge"
 BOARDS = {
     "weighbridge-spend": "Weighbridge / Spend",
     "weighbridge-team": "Weighbridge / Team",
+    "weighbridge-agents": "Weighbridge / Agents and tools",
     "weighbridge-live": "Weighbridge / Live operations",
     "weighbridge-health": "Weighbridge / Sidecar health",
 }

@@ -14,6 +14,7 @@ CHOICES = {
     "instance": ("Sidecar", "weighbridge_build_info"),
     "team": ("Team", "claude_requests_total"),
     "model": ("Model", "claude_requests_total"),
+    "tool": ("Tool", "claude_tool_calls_total"),
 }
 
 

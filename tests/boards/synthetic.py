@@ -11,12 +11,13 @@ FILE is OpenMetrics text for `promtool tsdb create-blocks-from openmetrics`.
 
 import argparse
 import math
-import random
 import sys
 import time
 from datetime import datetime, timedelta, timezone
 
-HOUR, DAY = 3600, 86400
+from synthetic_agents import Agents
+from synthetic_series import CALL_BOUNDS, DAY, HOUR, Chance, Series
+
 # The last hours in steps like a scrape's, for the boards that look at hours. Before that, steps of
 # just under the five minutes that Prometheus looks back, and only what the boards of money ask for.
 FINE_STEP, FINE_HOURS, COARSE_STEP = 30, 7, 290
@@ -47,7 +48,6 @@ BUDGETS = {
     "opus": ("model", "claude-opus-5-5", "week", 900.0, "sidecar-a:9484"),
 }
 WINDOWS = {"5m": 300, "30m": 1800, "1h": HOUR, "2h": 2 * HOUR, "6h": 6 * HOUR, "1d": DAY, "3d": 3 * DAY}
-CALL_BOUNDS = (0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 20, 40, 80, 160, 320, 640)
 SPEED_BOUNDS = (5, 10, 20, 30, 40, 50, 60, 80, 100, 150, 200, 300)
 APPEND_BOUNDS = (1e-6, 5e-6, 1e-5, 5e-5, 1e-4, 5e-4, 1e-3, 5e-3, 1e-2, 5e-2, 0.1, 1)
 ERRORS = (
@@ -58,68 +58,8 @@ ERRORS = (
 )
 STOPS = (("end_turn", 0.42), ("tool_use", 0.55), ("max_tokens", 0.02), ("refusal", 0.006),
          ("pause_turn", 0.004))
-# tool: (share of tool calls, seconds it takes, share that fails)
-TOOLS = {"Bash": (0.36, 1.1, 0.07), "Read": (0.30, 0.04, 0.02), "Edit": (0.16, 0.06, 0.05),
-         "WebFetch": (0.06, 1.8, 0.11), "Agent": (0.04, 38.0, 0.01), "mcp__github__get_pr": (0.05, 0.5, 0.03),
-         "other": (0.03, 0.4, 0.04)}
-AGENT_TYPES = {"general-purpose": 0.7, "code-reviewer": 0.3}
-EVENTS = {"PreToolUse": 1.0, "PostToolUse": 0.94, "PostToolUseFailure": 0.05, "PostToolBatch": 0.8,
-          "UserPromptSubmit": 0.16, "Stop": 0.15, "SessionStart": 0.05, "SessionEnd": 0.05,
-          "SubagentStart": 0.04, "SubagentStop": 0.04, "PermissionRequest": 0.02, "Notification": 0.02}
 KIND_LIMITS = {"requests": 4000, "tokens": 2_400_000, "input_tokens": 2_000_000,
                "output_tokens": 400_000}
-
-
-class Series:
-    """All samples of the file, by family and labels."""
-
-    def __init__(self):
-        self.now, self.kinds, self.values, self.lines = 0, {}, {}, {}
-
-    def add(self, family, by=1.0, /, kind="counter", **labels):
-        key = (family, tuple(labels.items()))
-        self.kinds[family] = kind
-        self.values[key] = self.values.get(key, 0.0) + by
-
-    def set(self, family, value, /, **labels):
-        self.kinds[family] = "gauge"
-        self.values[family, tuple(labels.items())] = float(value)
-
-    def observe(self, family, bounds, median, count, /, spread=0.6, **labels):
-        """`count` values around a median, log-normal, spread over the buckets without sampling."""
-        self.kinds[family] = "histogram"
-        for bound in (*bounds, math.inf):
-            share = 1.0 if bound == math.inf else phi(math.log(bound / median) / spread)
-            le = "+Inf" if bound == math.inf else f"{bound:g}"
-            key = (family + "_bucket", (*labels.items(), ("le", le)))
-            self.values[key] = self.values.get(key, 0.0) + count * share
-        for suffix, by in (("_sum", count * median * math.exp(spread**2 / 2)), ("_count", count)):
-            key = (family + suffix, tuple(labels.items()))
-            self.values[key] = self.values.get(key, 0.0) + by
-
-    def forget(self, instance):
-        """A restart: everything that was counted by this sidecar begins again."""
-        mine = [key for key in self.values if ("instance", instance) in key[1]]
-        for key in mine:
-            del self.values[key]
-
-    def scrape(self):
-        for (name, labels), value in self.values.items():
-            text = ",".join(f'{k}="{v}"' for k, v in labels)
-            self.lines.setdefault(name, []).append(f"{name}{{{text}}} {value:.10g} {self.now}\n")
-
-    def write(self, file):
-        for family, kind in sorted(self.kinds.items()):
-            stem = family.removesuffix("_total") if kind == "counter" else family
-            file.write(f"# TYPE {stem} {kind}\n")
-            suffixes = ("_bucket", "_sum", "_count") if kind == "histogram" else ("",)
-            for suffix in suffixes:
-                file.writelines(self.lines.pop(family + suffix, ()))
-        file.write("# EOF\n")
-
-
-def phi(z):
-    return 0.5 * (1 + math.erf(z / math.sqrt(2)))
 
 
 def activity(now):
@@ -141,12 +81,13 @@ def period_bounds(period, now):
 
 class Fleet:
     def __init__(self, start, end):
-        self.out, self.chance, self.start, self.end = Series(), random.Random(7), start, end
+        self.out, self.start, self.end = Series(), start, end
         self.spent = {name: [] for name in BUDGETS}   # (time, USD so far)
         self.total = {name: 0.0 for name in BUDGETS}
         self.entries = {name: 0.0 for name in INSTANCES}
         self.fine_from = end - FINE_HOURS * HOUR
-        self.drift = {}
+        self.wobble = Chance(7).wobble
+        self.agents = Agents(self.out, end)
         self.crossed, self.booted = set(), {name: start for name in INSTANCES}
         self.restarts = {"sidecar-b:9484": [end - 3 * HOUR]}
 
@@ -165,13 +106,6 @@ class Fleet:
         for name in BUDGETS:
             self.budget(name, now)
         self.out.scrape()
-
-    def wobble(self, key, spread, seconds, memory=1500):
-        """A factor around one that moves slowly: what happens now resembles what just happened."""
-        keep = math.exp(-seconds / memory)
-        fresh = self.chance.gauss(0, spread) * math.sqrt(1 - keep * keep)
-        self.drift[key] = self.drift.get(key, 0.0) * keep + fresh
-        return math.exp(self.drift[key])
 
     def calls(self, instance, team, model, share, now, seconds):
         peak, _, growth = TEAMS[team]
@@ -195,6 +129,7 @@ class Fleet:
         self.money(labels, fine, team, seconds)
         if now >= self.fine_from:
             self.times(only, count, fine, bad_hour, seconds)
+            self.agents.step(labels, fine, now, seconds)
         return count
 
     def times(self, only, count, fine, bad_hour, seconds):
@@ -274,6 +209,7 @@ class Fleet:
         sessions = rate * 90 * self.wobble((instance, "sessions"), 0.1, seconds)
         out.set("weighbridge_open_exchanges", round(open_now), **at)
         out.set("claude_active_sessions", round(sessions), **at)
+        self.agents.open(instance, rate, seconds)
         for team in teams:
             out.add("claude_batch_results_total", calls * 0.02, team=team, result="priced", **at)
             out.add("claude_batch_results_total", calls * 0.0002, team=team, result="errored", **at)
@@ -282,44 +218,9 @@ class Fleet:
                 used = min(0.97, load * self.wobble((team, kind), 0.15, seconds))
                 out.set("claude_ratelimit_limit", limit, team=team, kind=kind, **at)
                 out.set("claude_ratelimit_remaining", limit * (1 - used), team=team, kind=kind, **at)
-        self.agents(instance, teams, calls, now, seconds)
         self.ledger(instance, calls, now, seconds)
         self.exports(instance, calls)
         self.process(instance, rate, now, seconds)
-
-    def agents(self, instance, teams, calls, now, seconds):
-        """Tool calls, hooks, rules and queries. For a while the hooks of one team are off."""
-        out, at = self.out, {"instance": instance}
-        off = self.end - 2.2 * HOUR < now < self.end - 1.8 * HOUR
-        for team in teams:
-            count = calls / len(teams) * 0.8 * self.wobble((team, "tools"), 0.15, seconds)
-            for tool, (share, takes, fails) in TOOLS.items():
-                many, labels = count * share, {"team": team, "tool": tool, **at}
-                missing = many * (0.9 if off and team == "research" else 0.006)
-                rest = many - missing
-                for state, part in (("complete", 0.985 - fails), ("failed", fails), ("denied", 0.008),
-                                    ("not_executed", 0.005), ("output_rewritten", 0.002)):
-                    out.add("claude_tool_calls_total", rest * part, state=state, **labels)
-                out.add("claude_tool_calls_total", missing, state="hook_missing", **labels)
-                out.add("claude_tool_calls_total", many * 2e-4, state="unverified", **labels)
-                out.observe("claude_tool_duration_seconds", CALL_BOUNDS, takes, rest, tool=tool, **at)
-            for rule, action, part in (("tools_denied", "denied", 0.007), ("permission_modes", "denied", 0.001),
-                                       ("models_allowed", "refused", 0.001),
-                                       ("usd_per_session_max", "refused", 0.002),
-                                       ("repeated_calls_max", "refused", 0.0006),
-                                       ("mcp_servers_allowed", "observed", 0.01)):
-                out.add("claude_rule_decisions_total", count * part, team=team, rule=rule, action=action, **at)
-            for outcome, part in (("answered", 0.15), ("failed", 0.006), ("left", 0.008)):
-                out.add("claude_queries_total", count * part, team=team, outcome=outcome, **at)
-            for kind, part in AGENT_TYPES.items():
-                out.add("claude_agents_total", count * 0.04 * part, team=team, agent_type=kind, **at)
-        for event, part in EVENTS.items():
-            out.add("claude_hook_events_total", calls * 0.8 * part, event=event, result="recorded", **at)
-            out.add("claude_hook_events_total", calls * 1e-3 * part, event=event, result="replayed", **at)
-        for reason, part in (("token", 0.001), ("malformed", 1e-4)):
-            out.add("weighbridge_hook_posts_rejected_total", calls * part, reason=reason, **at)
-        out.observe("claude_query_duration_seconds", CALL_BOUNDS, 45, calls * 0.13, spread=1.0, **at)
-        out.set("weighbridge_tool_calls_open", round(calls / seconds * 4), **at)
 
     def ledger(self, instance, calls, now, seconds):
         out, at = self.out, {"instance": instance}

@@ -2,9 +2,10 @@
 
 use serde_json::{Value, json};
 
-use super::intake::{entries, post, send};
+use super::intake::entries;
 use super::support::api::Fake;
 use super::support::client::{MODEL, Request, Response};
+use super::support::hooks::{post, send};
 use super::support::sidecar::{Options, Sidecar, Site};
 
 struct Stand {

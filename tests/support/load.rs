@@ -5,7 +5,7 @@ use serde_json::{Value, json};
 use super::api::Fake;
 use super::client::{Raw, Request, Response};
 use super::sidecar::{Options, Sidecar, Site};
-use super::{batch, eventually};
+use super::{batch, eventually, hooks};
 
 /// Who pays in the load; what has no key of ours is `unattributed`.
 pub const TEAMS: [&str; 3] = ["search", "support", "legal"];
@@ -13,6 +13,16 @@ pub const TEAMS: [&str; 3] = ["search", "support", "legal"];
 pub const MODELS: [&str; 3] = ["claude-opus-5-5", "claude-sonnet-5-5", "claude-haiku-4-5"];
 /// The model it calls that has none.
 pub const UNPRICED: &str = "claude-new-9";
+
+/// Rules of which [`Load::round`] meets something.
+const RULES: &str = "
+[team.search]
+tools_denied = ['WebFetch']
+repeated_calls_max = 1
+[team.legal]
+rules = 'observe'
+calls_per_turn_max = 1
+";
 
 /// A sidecar in front of a fake API, with a virtual key for each team.
 #[derive(Debug)]
@@ -32,7 +42,7 @@ impl Load {
         let keys = TEAMS.map(|team| site.add_key(&["--team", team, "--user", "ada"])).to_vec();
         let fake = Fake::start("steady").await;
         let upstream = "[upstream]\nkey = \"env:LOAD_UPSTREAM_KEY\"\n";
-        let options = Options::to(&fake.url).config(upstream).config(config);
+        let options = Options::to(&fake.url).config(upstream).config(RULES).config(config);
         let sidecar = Sidecar::start(&site, &options);
         Load { site, fake, sidecar, keys, rounds: 0 }
     }
@@ -50,6 +60,7 @@ impl Load {
         self.failures().await;
         self.ends().await;
         self.others().await;
+        self.agents().await;
         let closed = || {
             let all = self.site.exchanges();
             all.iter().all(|exchange| !exchange["closed_at"].is_null()).then_some(())
@@ -133,6 +144,59 @@ impl Load {
         for request in [count, Request::new("GET", "/v1/models")] {
             assert_eq!(self.sidecar.call(&self.keyed(request, 0)).await.status, 200);
         }
+    }
+
+    /// A session with hooks: a tool call in each state, a sub-agent, and what [`RULES`] deny.
+    async fn agents(&self) {
+        let call = self.tools(0, MODELS[0], "agents", true);
+        let session = self.session(0);
+        let hook = |name: &'static str, more: Value| self.hook(&session, name, more);
+        hook("UserPromptSubmit", json!({})).await;
+        self.call("steady", &call).await;
+        hook("SubagentStart", json!({"agent_id": "a", "agent_type": "general-purpose"})).await;
+        let (mut results, mut batch) = (Vec::new(), Vec::new());
+        for (tool, ends, returned) in [
+            ("Read", "PostToolUse", "hello"),
+            ("Bash", "PostToolUseFailure", "no such file"),
+            ("WebFetch", "", "denied"),
+            ("Edit", "PostToolUse", "what no hook told"),
+        ] {
+            let id = format!("toolu_{tool}_{}", self.rounds);
+            let about = json!({"tool_name": tool, "tool_use_id": id, "tool_input": {"of": id}});
+            hook("PreToolUse", about.clone()).await;
+            let mut done = about;
+            done["tool_response"] = "hello".into();
+            if !ends.is_empty() {
+                hook(ends, done.clone()).await;
+                batch.push(done);
+            }
+            results.push(json!({"type": "tool_result", "tool_use_id": id, "content": returned,
+                "is_error": ends != "PostToolUse"}));
+        }
+        hook("PostToolBatch", json!({"tool_calls": batch})).await;
+        let mut second = call.clone();
+        let messages = second["messages"].as_array_mut().unwrap();
+        messages.push(json!({"role": "user", "content": results}));
+        assert_eq!(self.call("steady", &second).await.status, 200);
+        // The traffic knows nothing of these, and the last repeats one.
+        for id in ["first", "second"] {
+            let same = json!({"tool_name": "Bash", "tool_use_id": id, "tool_input": {"x": 1}});
+            hook("PreToolUse", same).await;
+        }
+        // Which ends the session.
+        assert_eq!(self.call("steady", &call).await.status, 429);
+        for _ in 0..2 {
+            hook("SessionEnd", json!({"reason": "other"})).await;
+        }
+        let stranger = hooks::post(&self.sidecar, b"{}").without("Authorization");
+        assert_eq!(hooks::send(&self.sidecar, &stranger).await.status, 401);
+    }
+
+    async fn hook(&self, session: &str, name: &str, more: Value) {
+        let mut event = json!({"hook_event_name": name, "session_id": session});
+        event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());
+        let post = hooks::post(&self.sidecar, event.to_string().as_bytes());
+        assert_eq!(hooks::send(&self.sidecar, &post).await.status, 200);
     }
 
     /// The body of a call with tools, different in every round.

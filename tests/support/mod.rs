@@ -14,6 +14,7 @@ pub mod converse;
 pub mod encoding;
 pub mod eventstream;
 pub mod h2;
+pub mod hooks;
 pub mod load;
 pub mod message;
 pub mod script;

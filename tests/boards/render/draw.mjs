@@ -19,7 +19,7 @@ import { answered, rangeStart } from './queries.mjs';
 
 const HERE = dirname(fileURLToPath(import.meta.url));
 const BOARDS = resolve(HERE, '../../../dashboards/grafana');
-const BYTES_MAX = 400 * 1024;
+const BYTES_MAX = 480 * 1024;
 const DRAW_MS = 60_000;
 const TYPES = { '.html': 'text/html', '.js': 'text/javascript', '.css': 'text/css',
   '.json': 'application/json', '.svg': 'image/svg+xml', '.woff2': 'font/woff2' };
