@@ -2,6 +2,7 @@
 
 use aws_lc_rs::digest;
 
+use super::effective::Said;
 use super::pattern::{Pattern, ServerPattern, Url};
 use crate::accounting::Money;
 
@@ -91,6 +92,23 @@ pub enum Rule {
 }
 
 impl Rule {
+    /// Those that a layer can set, in the order of the documentation.
+    pub const LAYERED: [Rule; 13] = [
+        Rule::ToolsAllowed,
+        Rule::ToolsDenied,
+        Rule::McpServersAllowed,
+        Rule::McpServersDenied,
+        Rule::PermissionModes,
+        Rule::ModelsAllowed,
+        Rule::InferenceGeo,
+        Rule::UpstreamsAllowed,
+        Rule::TurnsPerSession,
+        Rule::CallsPerTurn,
+        Rule::UsdPerSession,
+        Rule::ParallelAgents,
+        Rule::RepeatedCalls,
+    ];
+
     /// Its key in the configuration.
     #[must_use]
     pub const fn name(self) -> &'static str {
@@ -172,10 +190,16 @@ impl Rules {
         self.layers.iter().all(|layer| layer.rules == RuleSet::default())
     }
 
-    /// The version that is recorded with every decision: a hash of all that holds.
+    /// The version that is recorded with every decision: a hash of all that holds, as
+    /// `weighbridge check --team` tells it.
     #[must_use]
     pub fn version(&self) -> String {
-        let hash = digest::digest(&digest::SHA256, format!("{:?}", self.layers).as_bytes());
+        let lines = self.effective().into_iter().map(|said| {
+            // Quoted, so that no name passes for something else.
+            let Said { rule, layer, value, effect } = said;
+            format!("{} {layer:?} {value:?} {}\n", rule.name(), effect.name())
+        });
+        let hash = digest::digest(&digest::SHA256, lines.collect::<String>().as_bytes());
         hash.as_ref().iter().take(8).map(|byte| format!("{byte:02x}")).collect()
     }
 

@@ -282,3 +282,38 @@ async fn a_loop_of_the_same_tool_call_is_stopped() {
     assert_eq!(stand.tool("Agent", call("d3", 3)).await, None);
     stand.sidecar.stop();
 }
+
+#[test]
+fn the_layer_that_set_a_rule_is_named() {
+    let site = Site::new();
+    let config = "[org]\ntrust_project_files = true\nusd_per_session_max = '10'\n\
+                  tools_denied = ['WebSearch']\n[team.search]\nusd_per_session_max = '5'\n\
+                  [task.nightly]\nrules = 'observe'\ncalls_per_turn_max = 40\n";
+    let config = site.file("w.toml", config).display().to_string();
+    let project = site.path("project");
+    std::fs::create_dir_all(project.join("teams/search/src")).unwrap();
+    std::fs::write(project.join(".weighbridge.toml"), "tools_denied = ['Bash']\n").unwrap();
+    std::fs::write(project.join("teams/search/.weighbridge.toml"), "usd = 1\n").unwrap();
+    let dir = project.display().to_string();
+    let all = ["--team", "search", "--task", "nightly", "--dir", &dir];
+    let told = site.ok(&[&["check", "--config", &config], &all[..]].concat());
+    for row in [
+        ["tools_denied", "org", "WebSearch", "holds"],
+        ["tools_denied", "project file", "Bash", "holds"],
+        ["calls_per_turn_max", "task nightly", "40", "observed only"],
+        ["usd_per_session_max", "org", "10", "another limit is smaller"],
+        ["usd_per_session_max", "team search", "5", "holds"],
+    ] {
+        let fits = |line: &str| {
+            let squeezed = line.split_whitespace().collect::<Vec<_>>().join(" ");
+            squeezed == row.join(" ")
+        };
+        assert!(told.lines().any(fits), "{row:?} in {told}");
+    }
+    assert!(told.contains("ignored: team file: unknown field `usd`"), "{told}");
+    let other = site.ok(&["check", "--config", &config, "--team", "other"]);
+    assert!(!other.contains("team search") && !other.contains("project file"), "{other}");
+    let version = |text: &str| text.split("rules: ").nth(1).unwrap()[..16].to_owned();
+    assert_ne!(version(&told), version(&other));
+    assert_eq!(site.ok(&["check", "--team", "search"]), "no rules hold\n");
+}
