@@ -10,8 +10,9 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::{Value, json};
+use serde_json::Value;
 use support::api::Fake;
+use support::message::atto;
 use support::sidecar::{Options, Sidecar, Site};
 
 const RUN_MAX: Duration = Duration::from_secs(100);
@@ -54,32 +55,13 @@ async fn run(home: &Path, base_url: &str, more: &[&str], environment: &[(&str, &
     output.expect("Claude Code ends").unwrap()
 }
 
-fn install(home: &Path, sidecar: &Sidecar) {
-    let url = format!("{}/hooks", sidecar.ready["admin"].as_str().unwrap());
-    let hook = json!([{"matcher": "", "hooks": [{"type": "http", "url": url, "timeout": 5,
-        "headers": {"Authorization": "Bearer $WEIGHBRIDGE_HOOK_TOKEN"},
-        "allowedEnvVars": ["WEIGHBRIDGE_HOOK_TOKEN"]}]}]);
-    let names = [
-        "PreToolUse",
-        "PostToolUse",
-        "PostToolUseFailure",
-        "PostToolBatch",
-        "UserPromptSubmit",
-        "Stop",
-        "StopFailure",
-        "SubagentStart",
-        "SubagentStop",
-        "SessionEnd",
-        "PermissionDenied",
-        "PermissionRequest",
-        "Notification",
-    ];
-    let hooks: serde_json::Map<String, Value> =
-        names.into_iter().map(|name| (name.to_owned(), hook.clone())).collect();
-    let settings =
-        json!({"hooks": hooks, "env": {"WEIGHBRIDGE_HOOK_TOKEN": sidecar.ready["hook_token"]}});
-    std::fs::create_dir_all(home.join(".claude")).unwrap();
-    std::fs::write(home.join(".claude/settings.json"), settings.to_string()).unwrap();
+/// What a user does: `weighbridge hooks install`.
+fn install(home: &Path, site: &Site, sidecar: &Sidecar) {
+    let admin = sidecar.ready["admin"].as_str().unwrap();
+    let mut command = site.command(&["hooks", "install", "--admin", admin]);
+    command.arg("--data-dir").arg(&site.data).env("HOME", home);
+    let output = command.output().unwrap();
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
 }
 
 /// The bodies of all entries of a kind.
@@ -111,7 +93,7 @@ async fn every_tool_call_is_accounted_for() {
     let rules = "[org]\ntools_denied = ['WebFetch']\n";
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
     let home = tempfile::tempdir().unwrap();
-    install(home.path(), &sidecar);
+    install(home.path(), &site, &sidecar);
     let output = run(home.path(), &sidecar.url(), &[], &[]).await;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(output.status.success(), "{printed}");
@@ -137,6 +119,29 @@ async fn every_tool_call_is_accounted_for() {
     assert_lines(&sidecar);
     sidecar.stop();
     assert_eq!(entries(&site, "rule_applied").len(), 1);
+    for event in ["SessionStart", "SessionEnd", "UserPromptSubmit", "Stop", "SubagentStop"] {
+        let found = entries(&site, "hook").into_iter().filter(|hook| hook["event"] == event);
+        assert_eq!(found.count(), 1, "{event}");
+    }
+    assert_sums(&site, Some(100));
+}
+
+/// Each cent has its turn and its agent; the session says how much is accounted for.
+fn assert_sums(site: &Site, completeness: Option<u64>) {
+    let sum = |rows: &[Value]| -> i128 { rows.iter().map(|row| atto(&row["usd"])).sum() };
+    let exchanges = site.exchanges();
+    let total = sum(&exchanges);
+    assert!(total > 0);
+    for (by, count) in [("turn", 1), ("agent", 2)] {
+        let report = site.report(by);
+        let rows = report["rows"].as_array().unwrap();
+        assert_eq!((sum(rows), rows.len()), (total, count), "{report}");
+    }
+    let session = exchanges[0]["session"].as_str().unwrap();
+    let shown = site.ok(&["sessions", session, "--format", "json"]);
+    let shown: Value = serde_json::from_str(&shown).unwrap();
+    assert_eq!(shown["completeness"].as_u64(), completeness, "{shown}");
+    assert_eq!(sum(shown["turns"].as_array().unwrap()), total, "{shown}");
 }
 
 /// One line for each call and one for each result, without content.
@@ -178,6 +183,26 @@ async fn without_hooks_the_same_calls_have_a_gap() {
     ];
     assert_eq!(states(&sidecar).await, expected);
     sidecar.stop();
+    assert_sums(&site, Some(0));
+}
+
+/// What `--enforce` promises: no event, no tool.
+#[tokio::test]
+async fn hooks_that_are_enforced_hold_the_agent_while_no_sidecar_hears() {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    let printed =
+        site.run(&["hooks", "settings", "--managed", "--enforce", "--admin", "http://127.0.0.1:9"]);
+    let mut settings: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    // Only the machine's own settings can say that no other hooks run.
+    settings.as_object_mut().unwrap().retain(|name, _| name == "hooks");
+    let settings = site.file("enforced.json", &settings.to_string());
+    let home = tempfile::tempdir().unwrap();
+    let settings = ["--settings", settings.to_str().unwrap()];
+    let output = run(home.path(), &fake.url, &settings, &[]).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!printed.contains("All done"), "{printed}");
+    assert_eq!(fake.count(), 0, "the prompt was not sent: {printed}");
 }
 
 #[tokio::test]
@@ -187,7 +212,7 @@ async fn a_sidecar_that_is_gone_does_not_stop_the_agent() {
     // Hooks go to a sidecar that has stopped, calls to one that has not heard of them.
     let gone = Sidecar::start(&site, &Options::to(&fake.url));
     let home = tempfile::tempdir().unwrap();
-    install(home.path(), &gone);
+    install(home.path(), &site, &gone);
     gone.stop();
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
     let output = run(home.path(), &sidecar.url(), &[], &[]).await;

@@ -14,7 +14,7 @@ use clap::Args;
 use serde_json::Value;
 
 use super::Surroundings;
-use super::post::{self, Answer};
+use super::post::{self, Answer, PostError};
 use crate::hooks::EVENT_BYTES_MAX;
 use crate::hooks::settings::{TOKEN_VARIABLE, URL_VARIABLE};
 
@@ -74,7 +74,7 @@ fn forward(url: &str, token: &str) -> Result<Answer, String> {
     let ended = runtime.block_on(async { tokio::time::timeout(DEADLINE, all).await });
     // Somebody may hold standard input open for ever.
     runtime.shutdown_background();
-    let answer = ended.unwrap_or_else(|_| Err("it took longer than 500 ms".to_owned()))?;
+    let answer = ended.unwrap_or_else(|_| Err(PostError::TooLate.to_string()))?;
     match answer.status {
         200 => Ok(answer),
         status => Err(format!("{status}, {}", post::refusal(status))),

@@ -31,7 +31,7 @@ pub(super) enum PostError {
         "no sidecar answers: start it with `weighbridge serve`, or see `weighbridge hooks check`"
     )]
     NoAnswer,
-    #[error("the sidecar did not answer in time")]
+    #[error("it takes too long")]
     TooLate,
     #[error("the hook token is not one line of text")]
     Token,
