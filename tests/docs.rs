@@ -333,7 +333,7 @@ fn every_command_and_flag_exists() {
     let mut flags = 0;
     for page in pages() {
         for line in code(&read(&page)) {
-            let command = r"(?:^|[ (])weighbridge ((?:keys |pricing )?[a-z]+)([^|&#;]*)";
+            let command = r"(?:^|[ (])weighbridge ((?:keys |pricing |hooks )?[a-z]+)([^|&#;]*)";
             for found in groups(command, &line) {
                 let name = found[0].to_owned();
                 let help = helps
