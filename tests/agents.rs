@@ -31,13 +31,23 @@ fn claude_code() -> PathBuf {
 
 /// Runs Claude Code to its end with nothing of this environment but the `PATH`.
 async fn run(home: &Path, base_url: &str, more: &[&str], environment: &[(&str, &str)]) -> Output {
-    let work = home.join("work");
-    std::fs::create_dir_all(&work).unwrap();
     let mut command = tokio::process::Command::new(claude_code());
     command
         .args(["-p", "Please run echo hello", "--output-format", "json"])
         .arg("--dangerously-skip-permissions")
-        .args(more)
+        .args(more);
+    to_its_end(command, home, base_url, environment).await
+}
+
+async fn to_its_end(
+    mut command: tokio::process::Command,
+    home: &Path,
+    base_url: &str,
+    environment: &[(&str, &str)],
+) -> Output {
+    let work = home.join("work");
+    std::fs::create_dir_all(&work).unwrap();
+    command
         .env_clear()
         .env("PATH", std::env::var("PATH").unwrap_or_default())
         .env("HOME", home)
@@ -52,7 +62,7 @@ async fn run(home: &Path, base_url: &str, more: &[&str], environment: &[(&str, &
         .stdin(Stdio::null())
         .kill_on_drop(true);
     let output = tokio::time::timeout(RUN_MAX, command.output()).await;
-    output.expect("Claude Code ends").unwrap()
+    output.expect("the client ends").unwrap()
 }
 
 /// What a user does: `weighbridge hooks install`.
@@ -252,4 +262,70 @@ async fn a_limit_stops_the_client_at_once_and_says_so() {
     let outcomes: Vec<_> = site.exchanges().into_iter().map(|e| e["outcome"].clone()).collect();
     assert_eq!(outcomes, ["completed", "refused"], "no retries");
     sidecar.stop();
+}
+
+/// An example of `deploy/examples`, unchanged, with the real SDK.
+async fn example(name: &str, home: &Path, base_url: &str, hooks: (&str, &str)) -> Output {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let tools = root.join(".tools");
+    std::fs::create_dir_all(home).unwrap();
+    let script = home.join(name);
+    std::fs::copy(root.join("deploy/examples").join(name), &script).unwrap();
+    let program = if name.ends_with(".py") {
+        tools.join("venv/bin/python")
+    } else {
+        let packages = home.join("node_modules");
+        if !packages.exists() {
+            std::os::unix::fs::symlink(tools.join("node_modules"), packages).unwrap();
+        }
+        PathBuf::from("node")
+    };
+    let mut command = tokio::process::Command::new(program);
+    command.arg(script).arg("Please run echo hello");
+    let (url, token) = hooks;
+    let hooks = [("WEIGHBRIDGE_HOOK_URL", url), ("WEIGHBRIDGE_HOOK_TOKEN", token)];
+    to_its_end(command, home, base_url, &hooks).await
+}
+
+async fn assert_example(name: &str) {
+    let fake = Fake::start("agents").await;
+    let site = Site::new();
+    let rules = "[org]\ntools_denied = ['WebFetch']\n";
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
+    let url = format!("{}/hooks", sidecar.ready["admin"].as_str().unwrap());
+    let token = sidecar.ready["hook_token"].as_str().unwrap();
+    let home = tempfile::tempdir().unwrap();
+    let output = example(name, home.path(), &sidecar.url(), (&url, token)).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(output.status.success() && printed.contains("All done"), "{printed}{errors}");
+    let expected = [
+        state("Agent", "complete", 1.0),
+        state("Bash", "complete", 2.0),
+        state("WebFetch", "denied", 1.0),
+    ];
+    assert_eq!(states(&sidecar).await, expected);
+    sidecar.stop();
+    assert_sums(&site, Some(100));
+    // Where nobody takes its events, it runs all the same.
+    let site = Site::new();
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let home = tempfile::tempdir().unwrap();
+    let nowhere = ("http://127.0.0.1:9/hooks", "any");
+    let output = example(name, home.path(), &sidecar.url(), nowhere).await;
+    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(output.status.success() && printed.contains("All done"), "{printed}");
+    assert!(states(&sidecar).await.iter().all(|(_, state, _)| state == "hook_missing"));
+    sidecar.stop();
+    assert_sums(&site, Some(0));
+}
+
+#[tokio::test]
+async fn a_program_of_the_python_sdk_tells_what_its_tools_do() {
+    assert_example("agent_sdk.py").await;
+}
+
+#[tokio::test]
+async fn a_program_of_the_typescript_sdk_tells_what_its_tools_do() {
+    assert_example("agent_sdk.mjs").await;
 }
