@@ -95,7 +95,7 @@ soak:
 ## Criterion for meter, charge and append; then the release binary beside a bare pass-through and
 ## nginx, in one interleaved run that writes docs/performance.md.
 bench:
-	@cargo bench --locked --bench meter --bench charge --bench append
+	@cargo bench --locked --bench meter --bench charge --bench append --bench hooks
 	@cargo build --release --locked
 	@WEIGHBRIDGE_BIN=target/release/weighbridge cargo bench --locked --bench gate -- --write-docs
 

@@ -28,7 +28,9 @@ pub struct Name<'a> {
 }
 
 impl Name<'_> {
-    fn key(self) -> u128 {
+    /// One number for both, to look it up by.
+    #[must_use]
+    pub fn key(self) -> u128 {
         let mut hash = Xxh3::new();
         hash.update(self.session.unwrap_or_default().as_bytes());
         hash.update(b"\0");
@@ -91,6 +93,12 @@ pub struct ToolCall {
 }
 
 impl ToolCall {
+    /// Which call it is.
+    #[must_use]
+    pub fn name(&self) -> Name<'_> {
+        Name { session: self.session.as_deref(), id: &self.id }
+    }
+
     fn take(&mut self, about: &About<'_>, sighting: Sighting) {
         let observed = matches!(sighting, Sighting::Asked(..) | Sighting::Returned(_));
         for (field, said) in [

@@ -3,7 +3,6 @@
 use std::collections::HashMap;
 
 use serde::{Deserialize, Serialize};
-use xxhash_rust::xxh3::xxh3_128;
 
 use super::spans::Running;
 use crate::agent::calls::{ToolCall, ToolCalls};
@@ -43,10 +42,6 @@ pub(super) struct Tools {
     calls: ToolCalls,
     /// By session and id.
     places: HashMap<u128, ToolPlace>,
-}
-
-fn key(session: Option<&str>, id: &str) -> u128 {
-    xxh3_128(format!("{}\0{id}", session.unwrap_or_default()).as_bytes())
 }
 
 impl Tools {
@@ -91,7 +86,7 @@ impl Tools {
         for (name, about, sighting) in seen {
             let is_new = !self.calls.is_settled(name) && self.places.len() < PLACES_MAX;
             if let Some(running) = running.filter(|_| is_new) {
-                self.places.entry(key(name.session, name.id)).or_insert_with(|| ToolPlace {
+                self.places.entry(name.key()).or_insert_with(|| ToolPlace {
                     query: running.query.clone(),
                     trace: running.trace.clone(),
                     agent_known: running.agent_known,
@@ -106,7 +101,7 @@ impl Tools {
     fn placed(&mut self, calls: Vec<ToolCall>) -> Vec<PlacedTool> {
         let places = &mut self.places;
         let placed = calls.into_iter().filter_map(|call| {
-            let place = places.remove(&key(call.session.as_deref(), &call.id))?;
+            let place = places.remove(&call.name().key())?;
             Some(PlacedTool { call, place })
         });
         placed.collect()

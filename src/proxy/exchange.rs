@@ -48,12 +48,11 @@ pub(super) async fn run(
     let (centre, refusal) = gate.admit(payer, &mut head.headers);
     caller.subscription = headers::is_oauth(&head.headers);
 
-    let collected = match collect::body(&gate, &route, &head, body).await {
+    let mut collected = match collect::body(&gate, &route, &head, body).await {
         Ok(collected) => collected,
         Err(Some(refusal)) => return Ok(gate.refuse_unrecorded(refusal)),
         Err(None) => return Err(NoAnswer),
     };
-    let mut collected = collected;
     let returned =
         collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
