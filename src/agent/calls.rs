@@ -15,7 +15,7 @@ use super::tool_use::{Content, Decider, Done, Returned, Sightings, State, ToolKi
 pub const CALLS_MAX: usize = 50_000;
 /// Calls remembered after they settled.
 pub const SETTLED_MAX: usize = 50_000;
-/// How long a tool may run before its call is settled as it is.
+/// How long a tool may run before its call is settled as it is, and its query counts as left.
 pub const TOOL_WAIT_NS: u64 = 30 * 60 * 1_000_000_000;
 
 /// Which call.

@@ -16,10 +16,10 @@ use std::collections::HashMap;
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::xxh3_128_with_seed;
 
+use super::calls::TOOL_WAIT_NS;
+
 /// Queries followed at the same time; beyond that the one that was silent longest ends.
 pub const QUERIES_MAX: usize = 10_000;
-/// How long a client may run a tool before its query counts as left.
-pub const TOOL_WAIT_NS: u64 = 30 * 60 * 1_000_000_000;
 /// How long a client may wait before it repeats what failed: its longest waits are below.
 pub const RETRY_WAIT_NS: u64 = 5 * 60 * 1_000_000_000;
 /// Sub-agents told apart in one query; what more there are count to the query alone.

@@ -8,7 +8,7 @@ use rusqlite::types::ValueRef;
 use super::queries::{columns, count, integer, text};
 use super::replay::{NEEDED, Sessions as Which, Step};
 use super::{Index, IndexError};
-use crate::agent::query::TOOL_WAIT_NS;
+use crate::agent::calls::TOOL_WAIT_NS;
 use crate::agent::tool_use::{Content, Decider, Done, Returned, Sightings, ToolKind};
 use crate::report::TimelineBuilder;
 use crate::report::exchange::{Exchange, Related, RuleSaid};

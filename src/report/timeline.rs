@@ -12,7 +12,8 @@ use serde_json::value::RawValue;
 use super::exchange::Exchange;
 use super::session::{Figures, Session, SessionFacts};
 use super::tool::{Judged, ToolCall};
-use crate::agent::query::{Ended, Query, TOOL_WAIT_NS};
+use crate::agent::calls::TOOL_WAIT_NS;
+use crate::agent::query::{Ended, Query};
 use crate::agent::tool_use::Gap;
 
 mod branches;

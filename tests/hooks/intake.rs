@@ -20,8 +20,9 @@ pub fn entries(site: &Site, kind: &str) -> Vec<Value> {
 fn every_event() -> Vec<(String, Value)> {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/hooks");
     let mut found = Vec::new();
-    let mut names =
-        std::fs::read_dir(folder).unwrap().flatten().map(|e| e.path()).collect::<Vec<_>>();
+    let paths = std::fs::read_dir(folder).unwrap().flatten().map(|entry| entry.path());
+    let mut names: Vec<_> =
+        paths.filter(|path| path.extension().is_some_and(|ending| ending == "json")).collect();
     names.sort();
     for path in names {
         let value: Value = serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
