@@ -264,6 +264,7 @@ proptest! {
             }
         }
         let list = json(&[dir.path()], "sessions --format json");
+        prop_assert_eq!(sum(&list["sessions"]), usd(&list["total"]));
         for session in list["sessions"].as_array().unwrap() {
             let id = session["session"].as_str().unwrap();
             let shown = json(&[dir.path()], &format!("sessions {id} --format json"));

@@ -186,7 +186,13 @@ fn sessions_are_summed_and_shown_call_by_call() {
         "tokens": 72, "usd": "1.2500000055", "estimated_usd": "0", "notional_usd": "0", "unpriced": 1,
         "tools": {"complete": 0, "denied": 0, "failed": 0, "not_executed": 0, "hook_missing": 0,
         "output_rewritten": 0, "unverified": 0, "running": 0}, "completeness": null}]});
-    assert_eq!(sessions, expected);
+    assert_eq!(sessions["sessions"], expected["sessions"]);
+    assert_eq!(sessions["total"]["usd"], "1.2500000055");
+    // A session belongs, whole, to the period in which it was last used.
+    for (period, count) in [("--to 2026-11-21", 0), ("--from 2026-11-21", 1)] {
+        let some = json(&[dir.path()], &format!("sessions --format json {period}"));
+        assert_eq!(some["sessions"].as_array().unwrap().len(), count, "{period}");
+    }
     let one = json(&[dir.path()], "sessions session-1 --format json");
     assert_eq!(one["timeline"].as_array().unwrap().len(), 4);
     assert!(run(&[dir.path()], "sessions session-1").unwrap().contains("i-3"));

@@ -13,7 +13,7 @@ use weighbridge::accounting::Money;
 use weighbridge::index::{Filter, Index};
 use weighbridge::record::hook::HookEvent;
 use weighbridge::record::{Closing, Outcome, RuleApplied};
-use weighbridge::report::{Sessions, TimelineBuilder};
+use weighbridge::report::{Period, Sessions, TimelineBuilder};
 
 fn usd(value: &Value) -> Money {
     value["usd"].as_str().unwrap().parse().unwrap()
@@ -85,7 +85,7 @@ fn a_person_sees_what_happened() {
     let index = Index::open_for_reading(dir.path(), &mut |_, _| ()).unwrap();
     let mut sessions = Sessions::default();
     index.sessions(&Filter::default(), &mut sessions).unwrap();
-    let session = sessions.recent(1).remove(0);
+    let session = sessions.recent(&Period::default(), 1).remove(0);
     let mut builder = TimelineBuilder::new(session, u64::MAX);
     index.session_exchanges(SESSION, u64::MAX, &mut builder).unwrap();
     index.session_tools(SESSION, &mut builder).unwrap();

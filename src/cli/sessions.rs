@@ -6,10 +6,12 @@ use std::path::PathBuf;
 use super::{CliError, source};
 use crate::clock::Clock;
 use crate::index::Filter;
-use crate::report::session::{self, Session, Sessions};
+use crate::report::period::Period;
+use crate::report::session::{self, Session, Sessions, Total};
 use crate::report::{Timeline, TimelineBuilder, render};
 
-const EXAMPLE: &str = "Example: weighbridge sessions --limit 10";
+const EXAMPLE: &str = "Examples:\n  weighbridge sessions --limit 10\n  \
+                       weighbridge sessions --from 2026-11-01 --to 2026-12-01";
 /// How many sessions are shown unless told otherwise.
 const SESSIONS: usize = 50;
 /// Columns where there is no terminal to ask.
@@ -23,9 +25,15 @@ const TEXT_COLUMNS: usize = 4;
 pub struct SessionsArgs {
     /// Show this session as a timeline: turns, calls, tools, sub-agents
     id: Option<String>,
-    /// Only the N used last
-    #[arg(long, value_name = "N", default_value_t = SESSIONS)]
-    limit: usize,
+    /// Only those last used from this UTC day (or RFC 3339 instant) on
+    #[arg(long, value_name = "DATE", conflicts_with = "id")]
+    from: Option<String>,
+    /// First UTC day (or RFC 3339 instant) left out
+    #[arg(long, value_name = "DATE", conflicts_with = "id")]
+    to: Option<String>,
+    /// Only the N used last [default: 50, and all of a period]
+    #[arg(long, value_name = "N")]
+    limit: Option<usize>,
     /// table or json
     #[arg(long, default_value = "table")]
     format: String,
@@ -65,7 +73,10 @@ impl SessionsArgs {
             None => {
                 let recent = self.recent(&directories, now_ns)?;
                 match json {
-                    true => serde_json::json!({ "sessions": recent }).to_string() + "\n",
+                    true => {
+                        let total = Total::of(&recent);
+                        serde_json::json!({"sessions": recent, "total": total}).to_string() + "\n"
+                    }
                     false => table(&recent, terminal),
                 }
             }
@@ -75,6 +86,8 @@ impl SessionsArgs {
 
     /// The sessions used last.
     fn recent(&self, directories: &[PathBuf], now_ns: u64) -> Result<Vec<Session>, CliError> {
+        let period = source::period(self.from.as_deref(), self.to.as_deref())?;
+        let all = if period == Period::default() { SESSIONS } else { usize::MAX };
         source::ask(directories, |indexes| {
             let mut sessions = Sessions::default();
             for index in indexes {
@@ -83,7 +96,7 @@ impl SessionsArgs {
             for index in indexes {
                 index.told(None, &mut sessions)?;
             }
-            let mut recent = sessions.recent(self.limit);
+            let mut recent = sessions.recent(&period, self.limit.unwrap_or(all));
             for index in indexes {
                 index.tool_figures(&mut recent, now_ns)?;
             }
@@ -93,7 +106,10 @@ impl SessionsArgs {
 }
 
 fn table(sessions: &[Session], terminal: bool) -> String {
-    let rows: Vec<Vec<String>> = sessions.iter().map(Session::cells).collect();
+    let mut rows: Vec<Vec<String>> = sessions.iter().map(Session::cells).collect();
+    if rows.len() > 1 {
+        rows.push(Total::of(sessions).cells());
+    }
     render::table(&session::HEADER.map(str::to_owned), &rows, TEXT_COLUMNS, terminal)
 }
 
@@ -112,7 +128,7 @@ pub(super) fn timeline(
         for index in indexes {
             index.told(Some(id), &mut sessions)?;
         }
-        let Some(session) = sessions.recent(1).pop() else { return Ok(None) };
+        let Some(session) = sessions.recent(&Period::default(), 1).pop() else { return Ok(None) };
         let mut builder = TimelineBuilder::new(session, now_ns);
         for index in indexes {
             index.session_exchanges(id, now_ns, &mut builder)?;

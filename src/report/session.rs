@@ -5,7 +5,7 @@ use std::collections::HashMap;
 use serde::ser::{Serialize, SerializeMap, Serializer};
 
 use super::exchange::Exchange;
-use super::period::{instant, readable};
+use super::period::{Period, instant, readable};
 use super::render::usd_readable;
 use super::text::{NOTHING, lasted, printable, thousands};
 use crate::accounting::Money;
@@ -162,6 +162,14 @@ impl ToolFigures {
         accounted.saturating_mul(100).checked_div(all)
     }
 
+    /// Adds other ones.
+    pub fn merge(&mut self, other: &ToolFigures) {
+        for (count, more) in self.states.iter_mut().zip(other.states) {
+            *count += more;
+        }
+        self.running += other.running;
+    }
+
     /// How many there are, unverified ones too.
     #[must_use]
     pub fn all(&self) -> u64 {
@@ -232,22 +240,70 @@ impl Session {
     /// A row below [`HEADER`].
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
-        let completeness = self.tools.completeness();
-        vec![
+        let mut cells = vec![
             printable(&self.id).into_owned(),
             printable(self.team.as_deref().unwrap_or(NOTHING)).into_owned(),
             printable(&self.model_words()).into_owned(),
             readable(self.last),
             lasted(u64::try_from(self.last.saturating_sub(self.first) / 1000).unwrap_or(0)),
-            thousands(self.figures.exchanges),
-            thousands(self.figures.tokens),
-            self.figures.amount(4),
-            match self.tools.all() {
-                0 => NOTHING.to_owned(),
-                all => thousands(all),
-            },
-            completeness.map_or_else(|| NOTHING.to_owned(), |percent| format!("{percent} %")),
-        ]
+        ];
+        cells.extend(sums(&self.figures, &self.tools));
+        cells
+    }
+}
+
+fn sums(figures: &Figures, tools: &ToolFigures) -> [String; 5] {
+    let completeness = tools.completeness();
+    [
+        thousands(figures.exchanges),
+        thousands(figures.tokens),
+        figures.amount(4),
+        match tools.all() {
+            0 => NOTHING.to_owned(),
+            all => thousands(all),
+        },
+        completeness.map_or_else(|| NOTHING.to_owned(), |percent| format!("{percent} %")),
+    ]
+}
+
+/// What several sessions add up to.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Total {
+    /// Of their exchanges.
+    pub figures: Figures,
+    /// Of their tool calls.
+    pub tools: ToolFigures,
+}
+
+impl Total {
+    /// Of these sessions.
+    #[must_use]
+    pub fn of(sessions: &[Session]) -> Total {
+        let mut total = Total::default();
+        for session in sessions {
+            total.figures.merge(&session.figures);
+            total.tools.merge(&session.tools);
+        }
+        total
+    }
+
+    /// A last row below [`HEADER`].
+    #[must_use]
+    pub fn cells(&self) -> Vec<String> {
+        let mut cells = vec![String::new(); HEADER.len() - 5];
+        cells[0] = "total".to_owned();
+        cells.extend(sums(&self.figures, &self.tools));
+        cells
+    }
+}
+
+impl Serialize for Total {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        self.figures.entries(&mut map)?;
+        map.serialize_entry("tools", &self.tools)?;
+        map.serialize_entry("completeness", &self.tools.completeness())?;
+        map.end()
     }
 }
 
@@ -307,10 +363,12 @@ impl Sessions {
         }
     }
 
-    /// The sessions used last, the newest at the end.
+    /// The sessions last used in a period, the newest at the end; no more than `limit`. So each
+    /// session, whole, belongs to one of two periods that follow each other.
     #[must_use]
-    pub fn recent(self, limit: usize) -> Vec<Session> {
-        let mut sessions: Vec<Session> = self.0.into_values().collect();
+    pub fn recent(self, period: &Period, limit: usize) -> Vec<Session> {
+        let sessions = self.0.into_values().filter(|session| period.contains(session.last));
+        let mut sessions: Vec<Session> = sessions.collect();
         sessions.sort_unstable_by(|a, b| (a.last, &a.id).cmp(&(b.last, &b.id)));
         let surplus = sessions.len().saturating_sub(limit);
         sessions.split_off(surplus)
@@ -337,7 +395,7 @@ mod tests {
             };
             sessions.add(id, &facts);
         }
-        let recent = sessions.recent(2);
+        let recent = sessions.recent(&Period::default(), 2);
         assert_eq!(recent.iter().map(|s| s.id.as_str()).collect::<Vec<_>>(), ["b", "a"]);
         let session = &recent[0];
         let figures = &session.figures;
