@@ -287,45 +287,134 @@ async fn example(name: &str, home: &Path, base_url: &str, hooks: (&str, &str)) -
     to_its_end(command, home, base_url, &hooks).await
 }
 
-async fn assert_example(name: &str) {
+/// What the example has to print where all goes well.
+#[track_caller]
+fn assert_ended_well(output: &Output) {
+    let printed = String::from_utf8_lossy(&output.stdout);
+    let errors = String::from_utf8_lossy(&output.stderr);
+    assert!(output.status.success(), "{printed}{errors}");
+    assert_eq!(printed.trim(), "All done.", "{errors}");
+}
+
+/// How the program's events get to the sidecar.
+#[derive(Clone, Copy, Debug, PartialEq)]
+enum Way {
+    Callbacks,
+    Settings,
+    Both,
+}
+
+/// Whatever the way: all is accounted for, counted once, and the model is told of the denial.
+async fn assert_example(name: &str, way: Way) {
     let fake = Fake::start("agents").await;
     let site = Site::new();
     let rules = "[org]\ntools_denied = ['WebFetch']\n";
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(rules));
-    let url = format!("{}/hooks", sidecar.ready["admin"].as_str().unwrap());
-    let token = sidecar.ready["hook_token"].as_str().unwrap();
     let home = tempfile::tempdir().unwrap();
-    let output = example(name, home.path(), &sidecar.url(), (&url, token)).await;
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    let errors = String::from_utf8_lossy(&output.stderr).into_owned();
-    assert!(output.status.success() && printed.contains("All done"), "{printed}{errors}");
+    if way != Way::Callbacks {
+        install(home.path(), &site, &sidecar);
+    }
+    let url = format!("{}/hooks", sidecar.ready["admin"].as_str().unwrap());
+    let url = if way == Way::Settings { "" } else { &url };
+    let token = sidecar.ready["hook_token"].as_str().unwrap();
+    assert_ended_well(&example(name, home.path(), &sidecar.url(), (url, token)).await);
     let expected = [
         state("Agent", "complete", 1.0),
         state("Bash", "complete", 2.0),
         state("WebFetch", "denied", 1.0),
     ];
-    assert_eq!(states(&sidecar).await, expected);
+    assert_eq!(states(&sidecar).await, expected, "{way:?}");
+    let told = fake.seen().into_iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned());
+    assert!(told.into_iter().any(|body| body.contains("Weighbridge: This tool is not allowed")));
+    let metrics = sidecar.metrics().await;
+    assert_eq!(metrics.sum("claude_agents_total", &[]), 1.0, "{way:?}");
+    assert_eq!(metrics.sum("claude_rule_decisions_total", &["action=\"denied\""]), 1.0, "{way:?}");
     sidecar.stop();
+    let hooks = entries(&site, "hook");
+    for (event, count) in [
+        ("UserPromptSubmit", 1),
+        ("PreToolUse", 4),
+        ("PostToolUse", 3),
+        ("SubagentStart", 1),
+        ("SubagentStop", 1),
+        ("Stop", 1),
+    ] {
+        let found = hooks.iter().filter(|hook| hook["event"] == event);
+        assert_eq!(found.count(), count, "{way:?}: {event}");
+    }
     assert_sums(&site, Some(100));
-    // Where nobody takes its events, it runs all the same.
+}
+
+/// Where its events do not arrive, the program ends as well as ever, and the gap is visible.
+async fn assert_example_without_hooks(name: &str, hook_url: &str) {
+    let fake = Fake::start("agents").await;
     let site = Site::new();
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
     let home = tempfile::tempdir().unwrap();
-    let nowhere = ("http://127.0.0.1:9/hooks", "any");
-    let output = example(name, home.path(), &sidecar.url(), nowhere).await;
-    let printed = String::from_utf8_lossy(&output.stdout).into_owned();
-    assert!(output.status.success() && printed.contains("All done"), "{printed}");
-    assert!(states(&sidecar).await.iter().all(|(_, state, _)| state == "hook_missing"));
+    assert_ended_well(&example(name, home.path(), &sidecar.url(), (hook_url, "any")).await);
+    let expected = [
+        state("Agent", "hook_missing", 1.0),
+        state("Bash", "hook_missing", 2.0),
+        state("WebFetch", "hook_missing", 1.0),
+    ];
+    assert_eq!(states(&sidecar).await, expected, "{hook_url}");
     sidecar.stop();
     assert_sums(&site, Some(0));
 }
 
+/// Something that is no sidecar: it answers every other post with no JSON, and the rest never.
+async fn stranger() -> String {
+    use tokio::io::{AsyncReadExt as _, AsyncWriteExt as _};
+    let listener = tokio::net::TcpListener::bind("127.0.0.1:0").await.unwrap();
+    let url = format!("http://{}/hooks", listener.local_addr().unwrap());
+    tokio::spawn(async move {
+        let mut kept = Vec::new();
+        for nth in 0.. {
+            let Ok((mut stream, _)) = listener.accept().await else { break };
+            let mut start = [0; 1024];
+            let _ = stream.read(&mut start).await;
+            if nth % 2 == 0 {
+                let said =
+                    b"HTTP/1.1 200 OK\r\ncontent-length: 5\r\nconnection: close\r\n\r\nhello";
+                let _ = stream.write_all(said).await;
+            } else {
+                kept.push(stream);
+            }
+        }
+    });
+    url
+}
+
+/// A port of this machine where nobody listens.
+fn closed() -> String {
+    let listener = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+    format!("http://{}/hooks", listener.local_addr().unwrap())
+}
+
 #[tokio::test]
 async fn a_program_of_the_python_sdk_tells_what_its_tools_do() {
-    assert_example("agent_sdk.py").await;
+    for way in [Way::Callbacks, Way::Settings, Way::Both] {
+        assert_example("agent_sdk.py", way).await;
+    }
 }
 
 #[tokio::test]
 async fn a_program_of_the_typescript_sdk_tells_what_its_tools_do() {
-    assert_example("agent_sdk.mjs").await;
+    for way in [Way::Callbacks, Way::Settings, Way::Both] {
+        assert_example("agent_sdk.mjs", way).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_of_the_python_sdk_goes_on_without_a_sidecar_for_hooks() {
+    for url in [closed(), stranger().await] {
+        assert_example_without_hooks("agent_sdk.py", &url).await;
+    }
+}
+
+#[tokio::test]
+async fn a_program_of_the_typescript_sdk_goes_on_without_a_sidecar_for_hooks() {
+    for url in [closed(), stranger().await] {
+        assert_example_without_hooks("agent_sdk.mjs", &url).await;
+    }
 }

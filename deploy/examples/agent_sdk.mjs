@@ -5,13 +5,15 @@
 //   WEIGHBRIDGE_HOOK_TOKEN=$(cat ~/.local/state/weighbridge/hook.token) \
 //   node agent_sdk.mjs "Fix the tests"
 //
-// The base URL alone records, prices and attributes every call. The hooks below add what the program did
-// with each tool, and let rules deny a tool before it runs. Copy `hooks` and `toWeighbridge` into yours.
-import { query } from '@anthropic-ai/claude-agent-sdk';
+// The base URL alone records, prices and attributes every call: the SDK reads it by itself. The
+// hooks below add what the program did with each tool, and let rules deny a tool before it runs.
+// Copy `hooks` and `toWeighbridge` into yours.
+//
+// Without callbacks: `weighbridge hooks install` writes the same hooks into the user's settings,
+// which the SDK loads unless `settingSources` is set without 'user'. Where both are, an event
+// counts once.
+import { HOOK_EVENTS, query } from '@anthropic-ai/claude-agent-sdk';
 
-const EVENTS = ['UserPromptSubmit', 'PreToolUse', 'PostToolUse', 'PostToolUseFailure', 'PostToolBatch',
-  'PermissionRequest', 'PermissionDenied', 'SubagentStart', 'SubagentStop', 'PreCompact', 'PostCompact',
-  'Notification', 'Stop', 'StopFailure', 'SessionStart', 'SessionEnd'];
 // An agent never waits longer for Weighbridge.
 const WAIT_MS = 500;
 
@@ -27,16 +29,23 @@ async function toWeighbridge(event) {
     });
     return answer.ok ? await answer.json() : {};
   } catch {
-    // Not reachable: the agent goes on, and the call is recorded as `hook_missing`.
+    // Not reachable, or no sense: the agent goes on, and its tool calls are `hook_missing`.
     return {};
   }
 }
 
-const hooks = Object.fromEntries(EVENTS.map((event) => [event, [{ hooks: [toWeighbridge] }]]));
+// A hook on WorktreeCreate would have to make the worktree itself.
+const events = HOOK_EVENTS.filter((event) => event !== 'WorktreeCreate');
+const hooks = Object.fromEntries(events.map((event) => [event, [{ hooks: [toWeighbridge] }]]));
 
-const options = {
-  permissionMode: 'bypassPermissions', allowDangerouslySkipPermissions: true, hooks,
-};
-for await (const message of query({ prompt: process.argv[2], options })) {
-  if (message.type === 'result') console.log(message.result);
+// What the program may do without asking; a rule of Weighbridge denies it all the same.
+const options = { allowedTools: ['Agent', 'Bash', 'WebFetch'], hooks };
+
+const prompt = process.argv[2];
+if (!prompt) {
+  console.error('usage: node agent_sdk.mjs PROMPT');
+  process.exit(2);
+}
+for await (const message of query({ prompt, options })) {
+  if (message.type === 'result') console.log(message.result ?? message.subtype);
 }

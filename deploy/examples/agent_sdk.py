@@ -5,8 +5,12 @@
     WEIGHBRIDGE_HOOK_TOKEN=$(cat ~/.local/state/weighbridge/hook.token) \\
     python agent_sdk.py "Fix the tests"
 
-The base URL alone records, prices and attributes every call. The hooks below add what the program did with
-each tool, and let rules deny a tool before it runs. Copy `hooks()` and `to_weighbridge()` into your program.
+The base URL alone records, prices and attributes every call: the SDK reads it by itself. The hooks
+below add what the program did with each tool, and let rules deny a tool before it runs. Copy
+`hooks()`, `to_weighbridge()` and `post()` into yours.
+
+Without callbacks: `weighbridge hooks install` writes the same hooks into the user's settings, which
+the SDK loads unless `setting_sources` is set without "user". Where both are, an event counts once.
 """
 
 import asyncio
@@ -17,26 +21,35 @@ import urllib.request
 
 from claude_agent_sdk import ClaudeAgentOptions, HookMatcher, ResultMessage, query
 
-# Those that the SDK for Python has; without them the traffic still shows each tool call.
-EVENTS = ("UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest",
-          "SubagentStart", "SubagentStop", "PreCompact", "Notification", "Stop")
+# Those that the SDK for Python names.
+EVENTS = (
+    "UserPromptSubmit", "PreToolUse", "PostToolUse", "PostToolUseFailure", "PermissionRequest",
+    "SubagentStart", "SubagentStop", "PreCompact", "Notification", "Stop",
+)
 # An agent never waits longer for Weighbridge.
 WAIT_S = 0.5
+# Weighbridge is on this machine: no proxy is to see the token.
+DIRECT = urllib.request.build_opener(urllib.request.ProxyHandler({}))
 
 
 def post(event):
     """Sends one event as it is; gives Weighbridge's answer, which may deny a tool or a prompt."""
-    request = urllib.request.Request(os.environ["WEIGHBRIDGE_HOOK_URL"], json.dumps(event).encode(), {
-        "Authorization": f"Bearer {os.environ['WEIGHBRIDGE_HOOK_TOKEN']}", "Content-Type": "application/json"})
-    with urllib.request.urlopen(request, timeout=WAIT_S) as answer:
+    # To the byte what Claude Code's own hooks send, so that the same event counts once.
+    body = json.dumps(event, ensure_ascii=False, separators=(",", ":")).encode()
+    request = urllib.request.Request(os.environ["WEIGHBRIDGE_HOOK_URL"], body, {
+        "Authorization": f"Bearer {os.environ['WEIGHBRIDGE_HOOK_TOKEN']}",
+        "Content-Type": "application/json",
+    })
+    with DIRECT.open(request, timeout=WAIT_S) as answer:
         return json.load(answer)
 
 
 async def to_weighbridge(event, _tool_use_id, _context):
     try:
-        return await asyncio.to_thread(post, event)
-    except OSError:
-        # Not reachable, or no: the agent goes on, and the call is recorded as `hook_missing`.
+        # The timeout of the request is for each read; this one is for all of it.
+        return await asyncio.wait_for(asyncio.to_thread(post, event), WAIT_S)
+    except Exception:
+        # Not reachable, or no sense: the agent goes on, and its tool calls are `hook_missing`.
         return {}
 
 
@@ -44,11 +57,15 @@ def hooks():
     return {event: [HookMatcher(hooks=[to_weighbridge])] for event in EVENTS}
 
 
-async def main():
-    options = ClaudeAgentOptions(permission_mode="bypassPermissions", hooks=hooks())
-    async for message in query(prompt=sys.argv[1], options=options):
+async def main(prompt):
+    # What the program may do without asking; a rule of Weighbridge denies it all the same.
+    options = ClaudeAgentOptions(allowed_tools=["Agent", "Bash", "WebFetch"], hooks=hooks())
+    async for message in query(prompt=prompt, options=options):
         if isinstance(message, ResultMessage):
-            print(message.result)
+            print(message.result or message.subtype)
 
 
-asyncio.run(main())
+if __name__ == "__main__":
+    if len(sys.argv) != 2:
+        sys.exit("usage: python agent_sdk.py PROMPT")
+    asyncio.run(main(sys.argv[1]))
