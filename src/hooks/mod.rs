@@ -157,21 +157,19 @@ impl Intake {
         let posted = Posted::read(&body).ok_or(Rejection::Malformed)?;
         let digest = self.recorder.hashed(&body);
         let key = Identifier::hash_bits(digest.as_str()).unwrap_or_default();
-        if let Some(before) = self.replays().begin(key) {
+        let slot = self.replays().slot(key);
+        let mut again = true;
+        let (first, posted) = (&mut again, &posted);
+        let recorded = slot.get_or_try_init(|| async move {
+            *first = false;
+            self.record(posted, digest).await.ok_or(Rejection::Unrecorded)
+        });
+        let replay = recorded.await?;
+        let answer = answered(replay, again);
+        if again {
             self.recorder.metrics().agents.replayed(posted.event());
-            return Ok(answered(&before, true));
         }
-        match self.record(&posted, digest).await {
-            Some(replay) => {
-                let answer = answered(&replay, false);
-                self.replays().done(key, replay);
-                Ok(answer)
-            }
-            None => {
-                self.replays().forget(key);
-                Err(Rejection::Unrecorded)
-            }
-        }
+        Ok(answer)
     }
 
     /// Token and type.
