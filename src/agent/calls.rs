@@ -4,7 +4,7 @@
 //! out once; what is seen of it afterwards (a request sent again, a late hook) changes nothing
 //! here. The index, which has all sightings, is where late ones are found.
 
-use std::collections::{HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -144,13 +144,30 @@ impl ToolCall {
 
 /// The calls that run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
+#[serde(from = "Kept")]
 pub struct ToolCalls {
     open: HashMap<u128, ToolCall>,
+    /// The same by age: at the bound every new call asks for the oldest.
+    #[serde(skip)]
+    ages: BTreeSet<(u64, u128)>,
     /// Not kept over a restart: what is resent then is told again.
     #[serde(skip)]
     settled: HashSet<u128>,
     #[serde(skip)]
     order: VecDeque<u128>,
+}
+
+/// What is kept over a restart.
+#[derive(Deserialize)]
+struct Kept {
+    open: HashMap<u128, ToolCall>,
+}
+
+impl From<Kept> for ToolCalls {
+    fn from(Kept { open }: Kept) -> ToolCalls {
+        let ages = open.iter().map(|(key, call)| (call.first_ns, *key)).collect();
+        ToolCalls { open, ages, ..ToolCalls::default() }
+    }
 }
 
 impl ToolCalls {
@@ -161,8 +178,11 @@ impl ToolCalls {
             return Vec::new();
         }
         let mut settled = Vec::new();
-        if !self.open.contains_key(&key) && self.open.len() >= CALLS_MAX {
-            settled.extend(self.evict());
+        if !self.open.contains_key(&key) {
+            if self.open.len() >= CALLS_MAX {
+                settled.extend(self.evict());
+            }
+            self.ages.insert((about.at_ns, key));
         }
         let call = self.open.entry(key).or_insert_with(|| ToolCall {
             id: name.id.to_owned(),
@@ -197,25 +217,26 @@ impl ToolCalls {
 
     /// Nothing more will come of a session.
     pub fn session_over(&mut self, session: &str) -> Vec<ToolCall> {
-        self.settle_all(|call| call.session.as_deref() == Some(session), usize::MAX)
+        let of = self.open.iter().filter(|(_, call)| call.session.as_deref() == Some(session));
+        let mut keys: Vec<(u64, u128)> = of.map(|(key, call)| (call.first_ns, *key)).collect();
+        keys.sort_unstable();
+        keys.into_iter().filter_map(|(_, key)| self.settle(key)).collect()
     }
 
     /// Settles what nothing was seen of for too long: at most `most`.
     pub fn expire(&mut self, now_ns: u64, most: usize) -> Vec<ToolCall> {
+        let too_long = |since_ns: u64| since_ns.saturating_add(TOOL_WAIT_NS) <= now_ns;
         let last = |call: &ToolCall| call.seen.span_ns().map_or(call.first_ns, |(_, last)| last);
-        self.settle_all(|call| last(call).saturating_add(TOOL_WAIT_NS) <= now_ns, most)
-    }
-
-    fn settle_all(&mut self, over: impl Fn(&ToolCall) -> bool, most: usize) -> Vec<ToolCall> {
-        let found = self.open.iter().filter(|(_, call)| over(call));
-        let mut keys: Vec<(u64, u128)> = found.map(|(key, call)| (call.first_ns, *key)).collect();
-        keys.sort_unstable();
-        keys.truncate(most);
-        keys.into_iter().filter_map(|(_, key)| self.settle(key)).collect()
+        let over = |key: &u128| self.open.get(key).is_some_and(|call| too_long(last(call)));
+        // What was first seen too lately was last seen no earlier.
+        let old = self.ages.iter().take_while(|(first_ns, _)| too_long(*first_ns));
+        let keys: Vec<u128> = old.map(|(_, key)| *key).filter(over).take(most).collect();
+        keys.into_iter().filter_map(|key| self.settle(key)).collect()
     }
 
     fn settle(&mut self, key: u128) -> Option<ToolCall> {
         let call = self.open.remove(&key)?;
+        self.ages.remove(&(call.first_ns, key));
         if self.settled.insert(key) {
             self.order.push_back(key);
         }
@@ -228,7 +249,7 @@ impl ToolCalls {
     }
 
     fn evict(&mut self) -> Option<ToolCall> {
-        let oldest = *self.open.iter().min_by_key(|(key, call)| (call.first_ns, **key))?.0;
+        let (_, oldest) = *self.ages.first()?;
         self.settle(oldest)
     }
 }
@@ -295,5 +316,18 @@ mod tests {
         );
         assert_eq!(calls.expire(TOOL_WAIT_NS + 2, 9).len(), 2);
         assert_eq!(calls.expire(u64::MAX, 9).len(), 9);
+        assert_eq!((calls.ages.len(), calls.count()), (CALLS_MAX - 11, CALLS_MAX - 11));
+    }
+
+    #[test]
+    fn what_is_kept_over_a_restart_ends_by_age_too() -> Result<(), serde_json::Error> {
+        let mut calls = ToolCalls::default();
+        for (at, id) in ["toolu_old", "toolu_new"].into_iter().enumerate() {
+            calls.take(Name { session: None, id }, &about(at as u64), asked());
+        }
+        let mut calls: ToolCalls = serde_json::from_str(&serde_json::to_string(&calls)?)?;
+        let over = calls.expire(TOOL_WAIT_NS, 9);
+        assert_eq!((over.len(), over[0].id.as_str(), calls.count()), (1, "toolu_old", 1));
+        Ok(())
     }
 }
