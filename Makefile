@@ -93,11 +93,12 @@ soak:
 	fi
 
 ## Criterion for meter, charge and append; then the release binary beside a bare pass-through and
-## nginx, in one interleaved run that writes docs/performance.md.
+## nginx, in one interleaved run that writes docs/performance.md, and beside a bare server for hooks.
 bench:
-	@cargo bench --locked --bench meter --bench charge --bench append --bench hooks
+	@cargo bench --locked --bench meter --bench charge --bench append
 	@cargo build --release --locked
 	@WEIGHBRIDGE_BIN=target/release/weighbridge cargo bench --locked --bench gate -- --write-docs
+	@WEIGHBRIDGE_BIN=target/release/weighbridge cargo bench --locked --bench hooks -- --write-docs
 
 ## A simulated API, simulated teams and real proxied traffic, then the report.
 demo:

@@ -1,9 +1,10 @@
 //! The cases: which load each puts on a target.
 
-use std::{fs, time::Duration};
+use std::time::Duration;
 
 use crate::{
     load::{self, Figures},
+    measure,
     request::{Answer, Conversation},
     target::Running,
 };
@@ -130,13 +131,9 @@ impl Case {
                 load::memory(target, conversation, connections, windows(ms), REST_MAX).await
             }
         };
-        if let Some(load1) = load_average() {
+        if let Some(load1) = measure::load_average() {
             figures.insert("load1", load1);
         }
         figures
     }
-}
-
-fn load_average() -> Option<f64> {
-    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
 }

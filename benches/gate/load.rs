@@ -2,7 +2,6 @@
 
 use std::{
     collections::BTreeMap,
-    fs,
     sync::{
         Arc, Mutex,
         atomic::{AtomicBool, Ordering},
@@ -15,6 +14,7 @@ use tokio::{sync::mpsc, task::JoinSet, time::sleep};
 use crate::{
     client::{Client, Seen},
     measure::{self, Reading},
+    pace,
     request::Conversation,
     target::Running,
 };
@@ -154,7 +154,9 @@ pub(crate) async fn open(
     }
     let before = Reading::of(target.pid());
     let (arrivals, mut due) = mpsc::channel(ARRIVALS_MAX);
-    let timekeeper = std::thread::spawn(move || keep_time(rate, count, &arrivals));
+    let timekeeper = std::thread::spawn(move || {
+        pace::keep_time((0..count).map(|index| Duration::from_secs(1) * index / rate), &arrivals);
+    });
     let mut tasks = JoinSet::new();
     while let Some(due) = due.recv().await {
         let (client, conversation) = (client.clone(), conversation.clone());
@@ -173,29 +175,6 @@ pub(crate) async fn open(
     figures.insert("quiet_s", quiet_s);
     unanswered(&mut figures, f64::from(count));
     figures
-}
-
-/// Says when each request is due. A thread of its own, because the runtime's timer has a grain of
-/// a millisecond.
-fn keep_time(rate: u32, count: u32, arrivals: &mpsc::Sender<Instant>) {
-    sharpen_timer();
-    let start = Instant::now() + Duration::from_millis(5);
-    for index in 0..count {
-        let due = start + Duration::from_secs(1) * index / rate;
-        std::thread::sleep(due.saturating_duration_since(Instant::now()));
-        if arrivals.blocking_send(due).is_err() {
-            return;
-        }
-    }
-}
-
-/// Asks the kernel not to round this thread's sleeps up by its usual 50 µs. Where it refuses, the
-/// same 50 µs are in every target's figure.
-fn sharpen_timer() {
-    let Ok(thread) = fs::read_link("/proc/thread-self") else { return };
-    let Some(id) = thread.file_name() else { return };
-    let path = std::path::Path::new("/proc").join(id).join("timerslack_ns");
-    let _ = fs::write(path, "1");
 }
 
 /// `streams` open at once, started a millisecond apart; the peak of memory while all are open.

@@ -26,13 +26,15 @@ mod case;
 mod client;
 mod load;
 mod measure;
+mod pace;
 mod passthrough;
+mod process;
 mod report;
 mod request;
 mod target;
 mod upstream;
 
-use std::{collections::BTreeMap, fs, io::Write as _, path::PathBuf, process::Command};
+use std::{collections::BTreeMap, fs, io::Write as _, path::PathBuf};
 
 use clap::Parser;
 use report::Row;
@@ -42,8 +44,6 @@ use target::{Kind, Running};
 const CPU_LOAD: &str = "0";
 /// The programs under test have this CPU.
 const CPU_TARGET: &str = "1";
-/// Open files a run needs at most: 1,000 streams have two ends in a proxy, and 3 proxies may run.
-const OPEN_FILES: u64 = 16_384;
 const OUT_DIR: &str = "target/bench";
 
 /// Runs Weighbridge beside a bare pass-through and nginx.
@@ -82,7 +82,7 @@ fn main() {
 }
 
 fn orchestrate(options: &Options) {
-    prepare_machine();
+    process::prepare_machine();
     let cases: Vec<_> = case::all(options.quick)
         .into_iter()
         .filter(|c| options.only.is_empty() || options.only.iter().any(|name| name == c.name))
@@ -108,12 +108,16 @@ fn orchestrate(options: &Options) {
     let rounds = if options.quick { 1 } else { options.rounds };
     let rows = runtime.block_on(run_rounds(&cases, rounds, &running, upstream.address));
     drop(running);
-    let conditions = measure::conditions(options.date.as_deref(), rounds, options.quick, &rows);
+    let loads = rows.iter().filter_map(|row| row.figures.get("load1").copied()).collect();
+    let conditions = measure::conditions(options.date.as_deref(), rounds, options.quick, loads);
     println!("{}", report::page(report::ON_STDOUT, &conditions, &rows, &missing));
     if options.write_docs {
         fs::create_dir_all("docs").unwrap();
         let page = report::page(report::FOR_DOCS, &conditions, &rows, &missing);
-        fs::write("docs/performance.md", page).unwrap();
+        // The sections below are other benches': they stay as they are.
+        let before = fs::read_to_string("docs/performance.md").unwrap_or_default();
+        let others = before.find("\n## Hooks\n").map_or("", |at| &before[at..]);
+        fs::write("docs/performance.md", page + others).unwrap();
         eprintln!("wrote docs/performance.md");
     }
 }
@@ -149,19 +153,4 @@ async fn run_rounds(
         }
     }
     rows
-}
-
-/// Enough file descriptors, and the orchestrator (and what it starts, unless pinned elsewhere) on
-/// its own CPU.
-fn prepare_machine() {
-    let cpus = std::thread::available_parallelism().unwrap().get();
-    assert!(cpus >= 2, "the run needs 2 CPUs: one for the load, one for the program under test");
-    use rustix::process::{Resource, Rlimit, getrlimit, setrlimit};
-    let limit = getrlimit(Resource::Nofile);
-    let wanted = limit.maximum.map_or(OPEN_FILES, |most| most.min(OPEN_FILES));
-    let current = Some(limit.current.map_or(wanted, |now| now.max(wanted)));
-    setrlimit(Resource::Nofile, Rlimit { current, maximum: limit.maximum }).unwrap();
-    let me = std::process::id().to_string();
-    let pinned = Command::new("taskset").args(["-a", "-c", "-p", CPU_LOAD, &me]).output();
-    assert!(pinned.unwrap().status.success(), "taskset (util-linux) could not pin this program");
 }

@@ -2,8 +2,6 @@
 
 use std::{collections::BTreeMap, fs, process::Command};
 
-use crate::report::Row;
-
 /// Ticks a second in `/proc/PID/stat`; Linux shows user space 100 on every machine.
 const TICKS_PER_S: f64 = 100.0;
 /// How far the coarse clock may run ahead of the fine one before it is believed instead.
@@ -30,10 +28,7 @@ impl Reading {
     }
 
     fn add(&mut self, pid: u32) -> Option<()> {
-        let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
-        let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
-        let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
-        self.rss_mb += kib / 1024.0;
+        self.rss_mb += rss_mb(pid)?;
         let (_, user_ticks, system_ticks) = stat(pid)?;
         self.coarse_s += (user_ticks + system_ticks) / TICKS_PER_S;
         for task in fs::read_dir(format!("/proc/{pid}/task")).ok()?.flatten() {
@@ -51,6 +46,14 @@ impl Reading {
         // Threads that end take their fine clock with them; only then is the coarse one ahead.
         if coarse > fine + COARSE_LEAD_S { coarse } else { fine }
     }
+}
+
+/// Resident memory of one process.
+pub(crate) fn rss_mb(pid: u32) -> Option<f64> {
+    let status = fs::read_to_string(format!("/proc/{pid}/status")).ok()?;
+    let line = status.lines().find_map(|line| line.strip_prefix("VmRSS:"))?;
+    let kib: f64 = line.trim().strip_suffix(" kB")?.parse().ok()?;
+    Some(kib / 1024.0)
 }
 
 /// The process and its descendants.
@@ -86,12 +89,17 @@ pub(crate) fn quantile(values: &mut [f64], q: f64) -> Option<f64> {
     values.get((last as f64 * q).round() as usize).copied()
 }
 
-/// What a reader must know about the run, as `(what, value)`.
+/// The load average of the machine.
+pub(crate) fn load_average() -> Option<f64> {
+    fs::read_to_string("/proc/loadavg").ok()?.split(' ').next()?.parse().ok()
+}
+
+/// What a reader must know about the run, as `(what, value)`. `loads`: the machine's, now and then.
 pub(crate) fn conditions(
     date: Option<&str>,
     rounds: u32,
     quick: bool,
-    rows: &[Row],
+    mut loads: Vec<f64>,
 ) -> Vec<(&'static str, String)> {
     let now = || jiff::Timestamp::now().strftime("%Y-%m-%d %H:%M UTC").to_string();
     let cpuinfo = fs::read_to_string("/proc/cpuinfo").unwrap_or_default();
@@ -99,8 +107,6 @@ pub(crate) fn conditions(
     let model = model.map_or("unknown", |text| text.trim_start_matches([' ', '\t', ':']));
     let cpus = cpuinfo.lines().filter(|line| line.starts_with("processor")).count();
     let kernel = fs::read_to_string("/proc/sys/kernel/osrelease").unwrap_or_default();
-    let mut loads: Vec<f64> =
-        rows.iter().filter_map(|row| row.figures.get("load1").copied()).collect();
     let load = quantile(&mut loads, 0.5).map_or("unknown".into(), |load| format!("{load:.1}"));
     let windows = if quick { " (short windows: a trial, not a result)" } else { "" };
     vec![
