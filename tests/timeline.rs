@@ -40,6 +40,7 @@ session 1130e4cf-8ca6-4058-ab4c-45485ae45be7
   time (UTC)    2026-11-20 18:02:47 to 18:03:47, 1 min 00 s
   models        claude-opus-5-5, claude-haiku-5-5, claude-opus-5-5-20261101
   mode          default
+  history       18:04:47 ended
   turns         2: 2 answered
   calls         7, 2 of them by 1 sub-agent
   tokens        144
@@ -269,6 +270,35 @@ fn a_session_that_only_hooks_speak_of_is_shown() {
     assert!(text.contains("Write  denied") && text.contains("completeness  –"), "{text}");
     let list = run(&[dir.path()], "sessions").unwrap();
     assert!(list.contains(SESSION), "{list}");
+}
+
+#[test]
+fn starts_compactions_and_ends_are_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut log = Log::new(dir.path(), "i");
+    let mut scene = Scene::new(&mut log, Some(SESSION));
+    for (event, reason) in [
+        ("SessionStart", Some("startup")),
+        ("PostCompact", Some("auto")),
+        ("SessionEnd", None),
+        ("SessionStart", Some("resume")),
+    ] {
+        let hook = HookEvent { reason: reason.map(name), ..scene.event(event) };
+        scene.hook(hook).wait(60_000);
+    }
+    scene.log.flush();
+    let text = run(&[dir.path()], &format!("sessions {SESSION}")).unwrap();
+    // The clock of the scene goes on by a minute each; the line is wrapped.
+    let words = text.split_whitespace().collect::<Vec<_>>().join(" ");
+    let told = "18:02:47 startup, 18:03:47 compacted (auto), 18:04:47 ended, 18:05:47 resume";
+    assert!(words.contains(told), "{text}");
+    let shown = timeline(&dir);
+    let history: Vec<_> = shown["history"].as_array().unwrap().iter().collect();
+    assert_eq!(history.len(), 4);
+    assert_eq!(
+        (&history[3]["event"], &history[3]["reason"]),
+        (&"SessionStart".into(), &"resume".into())
+    );
 }
 
 #[test]

@@ -13,6 +13,7 @@ use crate::agent::tool_use::{Content, Decider, Done, Returned, Sightings, ToolKi
 use crate::report::TimelineBuilder;
 use crate::report::exchange::{Exchange, Related, RuleSaid};
 use crate::report::session::{Session, Sessions};
+use crate::report::timeline::Mark;
 use crate::report::tool::{Judged, ToolCall};
 
 /// What is read of a tool call.
@@ -52,6 +53,14 @@ impl Index {
         let sql = "SELECT mode FROM hooks WHERE session = ? AND mode IS NOT NULL
                    GROUP BY mode ORDER BY min(sequence)";
         self.each(sql, [session], |row| builder.mode(text(row, 0).unwrap_or_default()))?;
+        let sql = "SELECT at, event, reason FROM hooks WHERE session = ?
+                   AND event IN ('SessionStart', 'PostCompact', 'SessionEnd') ORDER BY sequence";
+        self.each(sql, [session], |row| {
+            if let (Some(at), Some(event)) = (integer(row, 0), text(row, 1)) {
+                let reason = text(row, 2).map(str::to_owned);
+                builder.mark(Mark { at, event: event.to_owned(), reason });
+            }
+        })?;
         if let Some(at) =
             self.sessions_over(&serde_json::json!([session]).to_string())?.get(session)
         {

@@ -28,6 +28,8 @@ pub const TIMELINE_ROWS_MAX: usize = 10_000;
 const TURNS_MAX: usize = 10_000;
 /// The most tool calls that are listed.
 const TOOLS_MAX: usize = 20_000;
+/// Starts and compactions of one session that are listed.
+const MARKS_MAX: usize = 100;
 /// The most sub-agents that are told apart; what more there are share one sum.
 const AGENTS_MAX: usize = 10_000;
 /// The name of that sum.
@@ -100,6 +102,17 @@ pub struct Agent {
     pub figures: Figures,
 }
 
+/// Something that happened to the session as a whole, as hooks say.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Mark {
+    /// When, nanoseconds since 1970 (UTC).
+    pub at: i64,
+    /// The event: `SessionStart`, `PostCompact`, `SessionEnd`.
+    pub event: String,
+    /// Why, in the client's word: `resume`, `auto`, …
+    pub reason: Option<String>,
+}
+
 /// What there is and is not listed.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct LeftOut {
@@ -120,6 +133,8 @@ pub struct Timeline {
     pub session: Session,
     /// Permission modes, in the order they were first seen.
     pub modes: Vec<String>,
+    /// Its starts, compactions and ends, in order.
+    pub marks: Vec<Mark>,
     /// The turns in order; what is in no turn comes last.
     pub turns: Vec<Turn>,
     /// The agents in the order they were first seen.
@@ -263,6 +278,13 @@ impl TimelineBuilder {
     pub fn mode(&mut self, mode: &str) {
         if !self.timeline.modes.iter().any(|known| known == mode) {
             self.timeline.modes.push(mode.to_owned());
+        }
+    }
+
+    /// It started, was compacted, or ended.
+    pub fn mark(&mut self, mark: Mark) {
+        if self.timeline.marks.len() < MARKS_MAX {
+            self.timeline.marks.push(mark);
         }
     }
 

@@ -3,7 +3,7 @@
 use serde::ser::{Error as _, Serialize, SerializeMap as _, Serializer};
 use serde_json::value::RawValue;
 
-use super::{Agent, Call, LeftOut, Timeline, Turn};
+use super::{Agent, Call, LeftOut, Mark, Timeline, Turn};
 use crate::agent::query::Ended;
 use crate::agent::tool_use::Gap;
 use crate::report::period::instant;
@@ -25,6 +25,7 @@ impl Serialize for Timeline {
         let mut map = serializer.serialize_map(None)?;
         self.session.entries(&mut map)?;
         map.serialize_entry("modes", &self.modes)?;
+        map.serialize_entry("history", &self.marks)?;
         map.serialize_entry("gaps", &gaps.collect::<Vec<_>>())?;
         map.serialize_entry("agents", &self.agents)?;
         map.serialize_entry("turns", &self.turns)?;
@@ -46,6 +47,16 @@ impl Serialize for Missing {
         let mut map = serializer.serialize_map(None)?;
         map.serialize_entry("gap", self.gap.words())?;
         map.serialize_entry("tools", &self.tools)?;
+        map.end()
+    }
+}
+
+impl Serialize for Mark {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut map = serializer.serialize_map(None)?;
+        map.serialize_entry("at", &instant(self.at))?;
+        map.serialize_entry("event", &self.event)?;
+        map.serialize_entry("reason", &self.reason)?;
         map.end()
     }
 }

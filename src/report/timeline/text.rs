@@ -4,7 +4,7 @@ use std::fmt::Write as _;
 
 use super::branches::{calls_words, columns, columns_of, turn};
 use super::tree::{Node, Widths, wrap, write};
-use super::{Agent, Timeline};
+use super::{Agent, Mark, Timeline};
 use crate::accounting::Money;
 use crate::agent::query::Ended;
 use crate::agent::tool_use::Gap;
@@ -68,6 +68,7 @@ impl Timeline {
         line("time (UTC)", &self.span());
         line("models", &session.models.join(", "));
         line("mode", &self.modes.join(", "));
+        line("history", &self.marks.iter().map(mark).collect::<Vec<_>>().join(", "));
         line("turns", &self.turn_words());
         line("calls", &self.call_words());
         line("tokens", &thousands(session.figures.tokens));
@@ -231,4 +232,19 @@ fn amount_words(figures: &Figures) -> String {
         let _ = write!(words, ", {} unpriced", calls_words(figures.unpriced));
     }
     words
+}
+
+/// `18:02:47 startup`, `18:20:01 compacted (auto)`.
+fn mark(mark: &Mark) -> String {
+    let at = readable(mark.at);
+    let clock = at.get(11..).unwrap_or_default();
+    let reason = mark.reason.as_deref();
+    match (mark.event.as_str(), reason) {
+        ("SessionStart", Some(source)) => format!("{clock} {source}"),
+        ("PostCompact", Some(trigger)) => format!("{clock} compacted ({trigger})"),
+        ("PostCompact", None) => format!("{clock} compacted"),
+        ("SessionEnd", Some(reason)) => format!("{clock} ended ({reason})"),
+        ("SessionEnd", None) => format!("{clock} ended"),
+        (event, _) => format!("{clock} {event}"),
+    }
 }
