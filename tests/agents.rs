@@ -10,7 +10,7 @@ use std::path::{Path, PathBuf};
 use std::process::{Output, Stdio};
 use std::time::Duration;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 use support::api::Fake;
 use support::message::atto;
 use support::sidecar::{Options, Sidecar, Site};
@@ -203,16 +203,28 @@ async fn hooks_that_are_enforced_hold_the_agent_while_no_sidecar_hears() {
     let site = Site::new();
     let printed =
         site.run(&["hooks", "settings", "--managed", "--enforce", "--admin", "http://127.0.0.1:9"]);
-    let mut settings: Value = serde_json::from_slice(&printed.stdout).unwrap();
+    let settings: Value = serde_json::from_slice(&printed.stdout).unwrap();
     // Only the machine's own settings can say that no other hooks run.
-    settings.as_object_mut().unwrap().retain(|name, _| name == "hooks");
-    let settings = site.file("enforced.json", &settings.to_string());
+    let mut hooks = settings["hooks"].clone();
+    let settings = site.file("enforced.json", &json!({"hooks": hooks}).to_string());
     let home = tempfile::tempdir().unwrap();
     let settings = ["--settings", settings.to_str().unwrap()];
     let output = run(home.path(), &fake.url, &settings, &[]).await;
     let printed = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(!printed.contains("All done"), "{printed}");
     assert_eq!(fake.count(), 0, "the prompt was not sent: {printed}");
+    // Where prompts go through, no tool does.
+    hooks.as_object_mut().unwrap().retain(|event, _| event == "PreToolUse");
+    let settings = site.file("tools.json", &json!({"hooks": hooks}).to_string());
+    let settings = ["--settings", settings.to_str().unwrap()];
+    run(home.path(), &fake.url, &settings, &[]).await;
+    let sent = fake.seen().into_iter().map(|seen| seen.body).filter(|body| !body.is_empty());
+    let bodies: Vec<Value> = sent.map(|body| serde_json::from_slice(&body).unwrap()).collect();
+    let messages = bodies.iter().flat_map(|body| body["messages"].as_array().unwrap());
+    let blocks = messages.flat_map(|message| message["content"].as_array().into_iter().flatten());
+    let results: Vec<_> = blocks.filter(|block| block["type"] == "tool_result").collect();
+    assert!(!results.is_empty(), "{bodies:?}");
+    assert!(results.iter().all(|result| result["is_error"] == true), "{results:?}");
 }
 
 #[tokio::test]

@@ -215,6 +215,23 @@ fn every_rule_is_documented_and_no_other() {
     let page = read("docs/rules.md");
     let rows = groups(r"(?m)^\| `([a-z_]+)` \| .+ \| .+ \|$", &page);
     assert_eq!(rows.iter().map(|row| row[0].to_owned()).collect::<BTreeSet<_>>(), keys);
+    // And `check` tells each that a layer sets.
+    let dir = tempfile::tempdir().unwrap();
+    let file = dir.path().join("rules.toml");
+    let line = |key: &String| match key.as_str() {
+        "rules" => String::new(),
+        "usd_per_session_max" => format!("{key} = '1'\n"),
+        key if key.ends_with("_max") => format!("{key} = 1\n"),
+        key => format!(
+            "{key} = ['{}']\n",
+            if key == "upstreams_allowed" { "https://a" } else { "plan" }
+        ),
+    };
+    fs::write(&file, format!("[org]\n{}", keys.iter().map(line).collect::<String>())).unwrap();
+    let told = output(weighbridge().args(["check", "--team", "a", "--config"]).arg(&file));
+    let told: BTreeSet<String> =
+        groups(r"(?m)^(\w+) +org ", &told).iter().map(|row| row[0].to_owned()).collect();
+    assert_eq!(told, keys.into_iter().filter(|key| key != "rules").collect());
 }
 
 /// The keys of tables that have no name of their own: `check` shows these in any case.

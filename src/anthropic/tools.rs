@@ -174,7 +174,7 @@ pub fn canonical_output_value(value: &Value) -> Option<Vec<u8>> {
     match value {
         Value::String(text) => return Some(text.clone().into_bytes()),
         Value::Array(blocks) => {
-            let text = |block: &'_ Value| {
+            let text = |block: &Value| {
                 let is_text = block.get("type").and_then(Value::as_str) == Some("text");
                 block.get("text").and_then(Value::as_str).filter(|_| is_text).map(str::to_owned)
             };

@@ -5,7 +5,7 @@ mod files;
 pub(super) mod handed;
 
 use std::io::{self, Write};
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 
@@ -130,7 +130,7 @@ impl HooksArgs {
         match &self.action {
             Action::Settings { managed, enforce, address } => {
                 let text = document("", &address.hooks(*enforce)?, *managed)?;
-                let _ = writeln!(io::stderr(), "{}", without_token(surroundings));
+                let _ = writeln!(io::stderr(), "{}", without_token(&surroundings.data_dir()));
                 CliError::written(writeln!(output, "{}", text.trim_end()))
             }
             Action::Install { scope, enforce, address, data_dir } => {
@@ -159,8 +159,8 @@ fn document(text: &str, hooks: &Hooks, managed: bool) -> Result<String, CliError
 }
 
 /// How the token gets to where a file must not hold it.
-fn without_token(surroundings: &Surroundings) -> String {
-    let file = surroundings.data_dir().join("hook.token");
+fn without_token(dir: &Path) -> String {
+    let file = dir.join("hook.token");
     format!(
         "The token is not in these settings: what {} holds goes into the environment of Claude Code \
          as {TOKEN_VARIABLE}, or into the \"env\" block of each user's own settings \
@@ -172,7 +172,7 @@ fn without_token(surroundings: &Surroundings) -> String {
 fn install(
     scope: &ScopeArgs,
     hooks: &Hooks,
-    dir: &std::path::Path,
+    dir: &Path,
     surroundings: &Surroundings,
 ) -> Result<String, CliError> {
     let places = Places::of(surroundings)?;
@@ -183,7 +183,7 @@ fn install(
             with_rules(&text, &hooks.url)
         })?;
         said += &done.line("32 events; no other hooks run, and none to another address");
-        said += &format!("{}\n", without_token(surroundings));
+        said += &format!("{}\n", without_token(dir));
         return Ok(said);
     }
     keys::make_private_dir(dir).map_err(|error| {

@@ -209,6 +209,8 @@ pub const HEADER: [&str; 10] = [
     "tools",
     "complete",
 ];
+/// Columns at its end that add up.
+const SUMS: usize = 5;
 
 impl Session {
     fn add(&mut self, facts: &SessionFacts<'_>) {
@@ -252,7 +254,7 @@ impl Session {
     }
 }
 
-fn sums(figures: &Figures, tools: &ToolFigures) -> [String; 5] {
+fn sums(figures: &Figures, tools: &ToolFigures) -> [String; SUMS] {
     let completeness = tools.completeness();
     [
         thousands(figures.exchanges),
@@ -290,7 +292,7 @@ impl Total {
     /// A last row below [`HEADER`].
     #[must_use]
     pub fn cells(&self) -> Vec<String> {
-        let mut cells = vec![String::new(); HEADER.len() - 5];
+        let mut cells = vec![String::new(); HEADER.len() - SUMS];
         cells[0] = "total".to_owned();
         cells.extend(sums(&self.figures, &self.tools));
         cells
