@@ -53,6 +53,7 @@ fn opened(n: u64) -> Entry {
         parent_agent: None,
         platform: None,
         project: Some("gateway".to_owned()),
+        returned: 0,
         request_bytes: Some(48_123),
         session: Some(Identifier::known("a2f16f96-1048-418a-8d39-43cd985a3aa6")),
         streamed: 1,

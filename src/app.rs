@@ -130,13 +130,13 @@ pub async fn start(config: &Config) -> Result<App> {
     let stop_export = CancellationToken::new();
     let export = export::start(config, &recorder, first, &stop_export)?;
     let rules = Arc::new(LiveRules::new(config.policy.clone(), config.upstream.url.clone()));
-    let hooks = Intake::new(&recorder, Arc::clone(&rules), hook_token(dir)?);
+    let (tasks, operator_tasks) = (TaskTracker::new(), TaskTracker::new());
+    let token = hook_token(dir)?;
+    let hooks = Intake::new(&recorder, Arc::clone(&rules), token, operator_tasks.clone());
     let operator = Arc::new(Operator::new(&recorder, export.position(), hooks));
     let stop_follower = Arc::new(AtomicBool::new(false));
     let follower = follow(&recorder, dir, &stop_follower, &operator)?;
 
-    let tasks = TaskTracker::new();
-    let operator_tasks = TaskTracker::new();
     let (stop_accepting, stop_operators) = (CancellationToken::new(), CancellationToken::new());
     let listeners = Listeners::bind(config).await?;
     let force = CancellationToken::new();

@@ -7,19 +7,16 @@
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
 use crate::accounting::Money;
-use crate::agent::calls::{Name, Sighting, ToolCall, ToolCalls};
+use crate::agent::calls::{Name, Settled, Sighting, ToolCall, ToolCalls};
 use crate::agent::query::{Begin, End, Queries, Query};
 use crate::agent::session::{Payer, Sessions};
-use crate::agent::tool_use::Decider;
+use crate::policy::starts_agent;
 use crate::privacy::Identifier;
 use crate::record::sighting;
 use crate::record::{Closing, HookEvent, Opening, Outcome, ToolsAsked, ToolsReturned};
 
 /// Calls and queries ended in one look for what was left.
 const EXPIRED_MAX: usize = 1_024;
-/// The tools that start a sub-agent.
-pub const AGENT_TOOLS: [&str; 2] = ["Agent", "Task"];
-
 /// The tags that name a task.
 const TASK_TAG: &str = "task";
 
@@ -35,12 +32,16 @@ pub struct Ended {
 /// What rules ask of a session.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Standing {
-    /// Who pays; absent where no call of it was seen.
+    /// Who paid for its last call; absent where none was seen.
     pub payer: Option<Payer>,
+    /// Everybody who paid for a call of it.
+    pub payers: Vec<Payer>,
     /// Queries that began.
     pub turns: u64,
-    /// Exchanges of the query that runs; `None` where none does.
-    pub calls_in_turn: Option<u64>,
+    /// Whether one runs.
+    pub in_turn: bool,
+    /// Calls to the model since the last prompt.
+    pub calls: u64,
     /// What its closed calls cost.
     pub spent: Money,
     /// Sub-agents that run.
@@ -103,6 +104,16 @@ fn end(closing: &Closing) -> End {
     }
 }
 
+/// Who pays for an exchange.
+#[must_use]
+pub fn payer_of(opening: &Opening) -> Payer {
+    Payer {
+        team: opening.team.clone(),
+        project: opening.project.clone(),
+        task: opening.tags.get(TASK_TAG).map(|task| task.as_str().to_owned()),
+    }
+}
+
 impl Live {
     fn inner(&self) -> MutexGuard<'_, Inner> {
         self.0.lock().unwrap_or_else(PoisonError::into_inner)
@@ -122,16 +133,13 @@ impl Live {
         ended.queries.extend(place.ended);
         if let Some(session) = &opening.session {
             let session = inner.sessions.seen(session.as_str(), at_ns);
-            session.turns =
-                session.turns.saturating_add(u64::from(place.query == opening.exchange));
-            let same = session.payer.as_ref().is_some_and(|payer| {
-                payer.team == opening.team && payer.project == opening.project
-            });
-            let task = opening.tags.get(TASK_TAG).map(|task| task.as_str().to_owned());
-            if !same || session.payer.as_ref().is_some_and(|payer| payer.task != task) {
-                let (team, project) = (opening.team.clone(), opening.project.clone());
-                session.payer = Some(Payer { team, project, task });
+            // What brings results goes on with a prompt, also where we stopped it before.
+            if place.query == opening.exchange && opening.returned == 0 {
+                session.turns = session.turns.saturating_add(1);
+                session.calls = 0;
             }
+            session.calls = session.calls.saturating_add(1);
+            session.paid_by(payer_of(opening));
         }
         place.query
     }
@@ -192,20 +200,11 @@ impl Live {
         self.inner().tools.is_settled(Name { session, id })
     }
 
-    /// Whether a rule denied this call to the client, and nothing says that it ran.
+    /// What rules ask of a tool call, whether it runs or has settled; nothing where it was not
+    /// seen.
     #[must_use]
-    pub fn was_denied(&self, session: Option<&str>, id: &str) -> bool {
-        let inner = self.inner();
-        let call = inner.tools.open(Name { session, id });
-        call.is_some_and(|call| call.seen.denied == Some(Decider::Rule) && call.seen.done.is_none())
-    }
-
-    /// Whether the client announced this call, and we did not deny it.
-    #[must_use]
-    pub fn was_announced(&self, session: Option<&str>, id: &str) -> bool {
-        let inner = self.inner();
-        let call = inner.tools.open(Name { session, id });
-        call.is_some_and(|call| call.seen.announced.is_some() && call.seen.denied.is_none())
+    pub fn call(&self, session: Option<&str>, id: &str) -> Settled {
+        self.inner().tools.known(Name { session, id }).unwrap_or_default()
     }
 
     /// The name under which the model asked for a call that runs.
@@ -235,11 +234,12 @@ impl Live {
     pub fn standing(&self, session: Option<&str>, asked: Option<Asked<'_>>) -> Standing {
         let inner = self.inner();
         let Some(name) = session else { return Standing::default() };
-        let mut standing =
-            Standing { calls_in_turn: inner.queries.exchanges(name), ..Standing::default() };
+        let in_turn = inner.queries.exchanges(name).is_some();
+        let mut standing = Standing { in_turn, ..Standing::default() };
         let Some(known) = inner.sessions.get(name) else { return standing };
         standing.payer.clone_from(&known.payer);
-        (standing.turns, standing.spent) = (known.turns, known.spent);
+        standing.payers = known.payers().cloned().collect();
+        (standing.turns, standing.calls, standing.spent) = (known.turns, known.calls, known.spent);
         standing.agents_running = known.agents_running();
         if let Some(asked) = asked {
             let times = known.repeats(asked.agent, asked.repeat);
@@ -294,8 +294,9 @@ impl Inner {
         }
         let session = self.sessions.seen(name, at_ns);
         let agent = text(event.agent.as_ref());
-        let starts = event.tool.as_ref().is_some_and(|t| AGENT_TOOLS.contains(&t.as_str()));
+        let starts = event.tool.as_ref().is_some_and(|tool| starts_agent(tool.as_str()));
         match (event.event.as_str(), agent, &event.tool_use) {
+            ("UserPromptSubmit", ..) if event.denied == 0 => session.calls = 0,
             ("SubagentStart", Some(agent), _) => session.agent(agent, true),
             ("SubagentStop", Some(agent), _) => session.agent(agent, false),
             ("PreToolUse", _, Some(id)) if starts && event.denied == 0 => {

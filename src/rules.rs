@@ -4,10 +4,10 @@
 //! session, when its first hook names the directory, and holds for the session's life: an agent
 //! that edits it changes nothing for itself.
 
-use std::collections::HashMap;
+use std::collections::{HashMap, VecDeque};
 use std::fs;
 use std::io::Read as _;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use crate::accounting::Money;
@@ -27,7 +27,17 @@ pub const PROJECT_FILE: &str = ".weighbridge.toml";
 #[derive(Default)]
 struct Remembered {
     rules: HashMap<(Payer, Option<String>), Arc<Rules>>,
-    files: HashMap<String, Arc<Vec<Layer>>>,
+    files: HashMap<String, Pinned>,
+    /// The sessions with files, the oldest first.
+    order: VecDeque<String>,
+}
+
+/// What a session's project says, as it stood when it was read.
+#[derive(Clone)]
+struct Pinned {
+    layers: Arc<Vec<Layer>>,
+    /// Where the team's own file is looked for once the team is known.
+    waits: Option<PathBuf>,
 }
 
 /// Which layers hold for whom.
@@ -66,7 +76,8 @@ impl LiveRules {
     #[must_use]
     pub fn of(&self, payer: &Payer, session: Option<&str>) -> Arc<Rules> {
         let mut remembered = self.remembered();
-        let files = session.and_then(|session| remembered.files.get(session)).cloned();
+        let files = session.and_then(|session| remembered.files.get(session));
+        let files = files.map(|pinned| Arc::clone(&pinned.layers));
         // A session counts only where it has files of its own.
         let key = (payer.clone(), files.as_ref().and(session).map(str::to_owned));
         if let Some(known) = remembered.rules.get(&key) {
@@ -82,21 +93,38 @@ impl LiveRules {
         rules
     }
 
-    /// Reads the files of the project in which a session works, once. Reads from the disk: not for
-    /// the path of a call.
-    pub fn pin(&self, session: &str, cwd: &Path, team: &str) {
-        if !self.config.trust_project_files || self.remembered().files.contains_key(session) {
+    /// Reads the files of the project in which a session works, each once: the project's own with
+    /// the first hook, the team's once a call has shown which team pays. Reads from the disk: not
+    /// for the path of a call.
+    pub fn pin(&self, session: &str, cwd: &Path, team: Option<&str>) {
+        if !self.config.trust_project_files {
             return;
         }
-        let (layers, ignored) = project_files(cwd, team);
-        for (title, problem) in ignored {
-            tracing::warn!(file = title, problem, "a project's rules are not read");
-        }
+        let known = self.remembered().files.get(session).cloned();
+        let (mut layers, root) = match known {
+            Some(Pinned { waits: None, .. }) => return,
+            Some(Pinned { waits: Some(root), layers }) => (layers.to_vec(), Some(root)),
+            None => {
+                let root = project_root(cwd);
+                let own = root.as_deref().and_then(own_file).and_then(told);
+                (own.into_iter().collect(), root)
+            }
+        };
+        let team_file = team.zip(root.as_deref()).and_then(|(team, root)| team_file(root, team));
+        layers.extend(team_file.and_then(told));
+        let waits = root.filter(|_| team.is_none());
         let mut remembered = self.remembered();
-        if remembered.files.len() >= REMEMBERED_MAX {
-            remembered.files.clear();
+        let pinned = Pinned { layers: Arc::new(layers), waits };
+        if remembered.files.insert(session.to_owned(), pinned).is_none() {
+            remembered.order.push_back(session.to_owned());
         }
-        remembered.files.entry(session.to_owned()).or_insert_with(|| Arc::new(layers));
+        // What was made of the files before is not what holds now.
+        remembered.rules.retain(|(_, of), _| of.as_deref() != Some(session));
+        if remembered.order.len() > REMEMBERED_MAX
+            && let Some(oldest) = remembered.order.pop_front()
+        {
+            remembered.files.remove(&oldest);
+        }
     }
 
     fn remembered(&self) -> MutexGuard<'_, Remembered> {
@@ -104,25 +132,51 @@ impl LiveRules {
     }
 }
 
+/// A file's layer, or its title and what is wrong with it.
+type FileRules = Result<Layer, (&'static str, String)>;
+
 /// The layers that a project keeps beside its code: its own file, the first one found from `cwd`
 /// upwards, and the team's below it. And files that are none, with what is wrong.
 #[must_use]
 pub fn project_files(cwd: &Path, team: &str) -> (Vec<Layer>, Vec<(&'static str, String)>) {
+    let Some(root) = project_root(cwd) else { return Default::default() };
     let (mut layers, mut ignored) = (Vec::new(), Vec::new());
-    let found = cwd.ancestors().take(ABOVE_MAX).find(|dir| dir.join(PROJECT_FILE).is_file());
-    let Some(root) = found.filter(|_| cwd.is_absolute()) else { return (layers, ignored) };
-    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-    let is_name = !team.is_empty() && !team.starts_with('.') && team.bytes().all(plain);
-    let own = ("project file", Some(root.join(PROJECT_FILE)));
-    let of_team = is_name.then(|| root.join("teams").join(team).join(PROJECT_FILE));
-    for (title, path) in [own, ("team file", of_team)] {
-        let Some(path) = path.filter(|path| path.is_file()) else { continue };
-        match read(&path).and_then(|text| parse_project_file(title, &text)) {
+    for file in [own_file(&root), team_file(&root, team)].into_iter().flatten() {
+        match file {
             Ok(layer) => layers.push(layer),
-            Err(problem) => ignored.push((title, problem)),
+            Err(problem) => ignored.push(problem),
         }
     }
     (layers, ignored)
+}
+
+/// The directory that holds the project's own file.
+fn project_root(cwd: &Path) -> Option<PathBuf> {
+    let found = cwd.ancestors().take(ABOVE_MAX).find(|dir| dir.join(PROJECT_FILE).is_file());
+    found.filter(|_| cwd.is_absolute()).map(Path::to_owned)
+}
+
+fn own_file(root: &Path) -> Option<FileRules> {
+    file_rules("project file", &root.join(PROJECT_FILE))
+}
+
+fn team_file(root: &Path, team: &str) -> Option<FileRules> {
+    let plain = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+    let is_name = !team.is_empty() && !team.starts_with('.') && team.bytes().all(plain);
+    let path = is_name.then(|| root.join("teams").join(team).join(PROJECT_FILE));
+    file_rules("team file", &path?)
+}
+
+fn file_rules(title: &'static str, path: &Path) -> Option<FileRules> {
+    let parsed = || read(path).and_then(|text| parse_project_file(title, &text));
+    path.is_file().then(|| parsed().map_err(|problem| (title, problem)))
+}
+
+fn told(file: FileRules) -> Option<Layer> {
+    file.inspect_err(|(title, problem)| {
+        tracing::warn!(file = title, problem, "a project's rules are not read");
+    })
+    .ok()
 }
 
 fn read(path: &Path) -> Result<String, String> {

@@ -430,3 +430,18 @@ async fn a_program_of_the_typescript_sdk_goes_on_without_a_sidecar_for_hooks() {
         assert_example_without_hooks("agent_sdk.mjs", &url).await;
     }
 }
+
+/// For some models Claude Code puts a count behind a tool's output: not what the tool gave.
+#[tokio::test]
+async fn a_count_behind_an_output_does_not_rewrite_it() {
+    let fake = Fake::start("steady").await;
+    let site = Site::new();
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let home = tempfile::tempdir().unwrap();
+    install(home.path(), &site, &sidecar);
+    run(home.path(), &sidecar.url(), &["--model", "claude-haiku-4-5"], &[]).await;
+    let sent = fake.seen().into_iter().map(|seen| String::from_utf8_lossy(&seen.body).into_owned());
+    assert!(sent.into_iter().any(|body| body.contains(" tokens left</total_tokens>")));
+    assert_eq!(states(&sidecar).await, [state("Bash", "complete", 1.0)]);
+    sidecar.stop();
+}

@@ -57,7 +57,7 @@ pub struct Operator {
     /// How far the export got, and how far it is behind; absent where nothing is exported.
     pub export: Option<(Arc<AtomicU64>, Arc<Lag>)>,
     /// Where clients' hooks post.
-    pub hooks: Intake,
+    pub hooks: Arc<Intake>,
     /// Set once calls are accepted, cleared when the drain begins.
     pub accepting: AtomicBool,
 }
@@ -198,7 +198,7 @@ impl Operator {
             indexed: AtomicU64::new(0),
             index_lag: metrics.followers.named("index"),
             export: exported.map(|position| (position, metrics.followers.named("otlp"))),
-            hooks,
+            hooks: Arc::new(hooks),
             accepting: AtomicBool::new(false),
         }
     }

@@ -4,7 +4,7 @@
 //! out once; what is seen of it afterwards (a request sent again, a late hook) changes nothing
 //! here. The index, which has all sightings, is where late ones are found.
 
-use std::collections::{BTreeSet, HashMap, HashSet, VecDeque};
+use std::collections::{BTreeSet, HashMap, VecDeque};
 
 use serde::{Deserialize, Serialize};
 use xxhash_rust::xxh3::Xxh3;
@@ -101,6 +101,11 @@ impl ToolCall {
 
     fn take(&mut self, about: &About<'_>, sighting: Sighting) {
         let observed = matches!(sighting, Sighting::Asked(..) | Sighting::Returned(_));
+        if let Sighting::Asked(..) = sighting {
+            // What the model asked for holds, whatever a hook said that it is.
+            self.tool = about.tool.map(str::to_owned).or_else(|| self.tool.take());
+            self.server = about.server.map(str::to_owned).or_else(|| self.server.take());
+        }
         for (field, said) in [
             (&mut self.team, about.team.filter(|_| observed)),
             (&mut self.agent, about.agent),
@@ -142,6 +147,28 @@ impl ToolCall {
     }
 }
 
+/// What is remembered of a call that settled, so that its result can be sent again.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Settled {
+    /// The tool, as the model asked for it.
+    pub tool: Option<String>,
+    /// A rule denied it to the client, and nothing said that it ran.
+    pub denied: bool,
+    /// The client announced it, and no rule denied it.
+    pub announced: bool,
+}
+
+impl From<&ToolCall> for Settled {
+    fn from(call: &ToolCall) -> Settled {
+        let seen = &call.seen;
+        Settled {
+            tool: call.tool.clone(),
+            denied: seen.denied == Some(Decider::Rule) && seen.done.is_none(),
+            announced: seen.announced.is_some() && seen.denied.is_none(),
+        }
+    }
+}
+
 /// The calls that run.
 #[derive(Clone, Debug, Default, Serialize, Deserialize)]
 #[serde(from = "Kept")]
@@ -152,7 +179,7 @@ pub struct ToolCalls {
     ages: BTreeSet<(u64, u128)>,
     /// Not kept over a restart: what is resent then is told again.
     #[serde(skip)]
-    settled: HashSet<u128>,
+    settled: HashMap<u128, Settled>,
     #[serde(skip)]
     order: VecDeque<u128>,
 }
@@ -174,7 +201,7 @@ impl ToolCalls {
     /// Takes a sighting in. Gives the call if it settles with it, and one that had to make room.
     pub fn take(&mut self, name: Name<'_>, about: &About<'_>, sighting: Sighting) -> Vec<ToolCall> {
         let key = name.key();
-        if self.settled.contains(&key) {
+        if self.settled.contains_key(&key) {
             return Vec::new();
         }
         let mut settled = Vec::new();
@@ -206,7 +233,14 @@ impl ToolCalls {
     /// Whether its result was seen before.
     #[must_use]
     pub fn is_settled(&self, name: Name<'_>) -> bool {
-        self.settled.contains(&name.key())
+        self.settled.contains_key(&name.key())
+    }
+
+    /// What rules ask of a call, whether it runs or has settled.
+    #[must_use]
+    pub fn known(&self, name: Name<'_>) -> Option<Settled> {
+        let key = name.key();
+        self.open.get(&key).map(Settled::from).or_else(|| self.settled.get(&key).cloned())
     }
 
     /// How many calls run.
@@ -237,7 +271,7 @@ impl ToolCalls {
     fn settle(&mut self, key: u128) -> Option<ToolCall> {
         let call = self.open.remove(&key)?;
         self.ages.remove(&(call.first_ns, key));
-        if self.settled.insert(key) {
+        if self.settled.insert(key, Settled::from(&call)).is_none() {
             self.order.push_back(key);
         }
         if self.order.len() > SETTLED_MAX

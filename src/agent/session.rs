@@ -13,6 +13,8 @@ use crate::accounting::Money;
 pub const SESSIONS_MAX: usize = 20_000;
 /// Sub-agents and tool calls told apart in one session; what more there are count as one.
 const PARTS_MAX: usize = 1_024;
+/// Payers of one session whose rules hold for its hooks: the first ones, and the last.
+const PAYERS_MAX: usize = 8;
 
 /// Who pays for a session, from the credential of its last call.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Hash)]
@@ -28,8 +30,12 @@ pub struct Payer {
 /// One session.
 #[derive(Clone, Debug, Default)]
 pub struct Session {
-    /// Absent before its first call.
+    /// Who paid for its last call; absent before the first.
     pub payer: Option<Payer>,
+    /// Who paid for calls of it: whoever names a session must not take its rules away.
+    payers: Vec<Payer>,
+    /// Calls to the model since the last prompt.
+    pub calls: u64,
     /// Queries that began.
     pub turns: u64,
     /// What its closed calls cost.
@@ -44,6 +50,20 @@ pub struct Session {
 }
 
 impl Session {
+    /// A call of it was paid for by.
+    pub fn paid_by(&mut self, payer: Payer) {
+        if self.payers.len() < PAYERS_MAX && !self.payers.contains(&payer) {
+            self.payers.push(payer.clone());
+        }
+        self.payer = Some(payer);
+    }
+
+    /// Whose rules hold for what its hooks ask.
+    pub fn payers(&self) -> impl Iterator<Item = &Payer> {
+        let last = self.payer.iter().filter(|last| !self.payers.contains(last));
+        self.payers.iter().chain(last)
+    }
+
     /// Sub-agents that run.
     #[must_use]
     pub fn agents_running(&self) -> u64 {

@@ -105,6 +105,16 @@ fn of_segments(post: bool, segments: &[&[u8]]) -> Route {
             _ => Endpoint::Other,
         });
     }
+    let asks = match rest.as_slice() {
+        [] => resource.eq_ignore_ascii_case(b"complete"),
+        [verb] => {
+            resource.eq_ignore_ascii_case(b"chat") && verb.eq_ignore_ascii_case(b"completions")
+        }
+        _ => false,
+    };
+    if post && asks {
+        return Route::plain(Endpoint::Completions);
+    }
     if resource.eq_ignore_ascii_case(b"models") && rest.len() <= 1 {
         let model = rest.first().and_then(|name| model_name(name));
         return Route { model, ..Route::plain(Endpoint::Models) };
@@ -225,7 +235,11 @@ mod tests {
             classify("GET", "/v1/models/claude-opus-5-5").model.as_deref(),
             Some("claude-opus-5-5")
         );
-        for other in ["/", "", "/v1", "/v1/complete", "/v1/messages/x", "/v1/models/a/b"] {
+        for asks in ["/v1/complete", "/v1//Chat/completions"] {
+            assert_eq!(endpoint(asks), Endpoint::Completions, "{asks}");
+        }
+        assert_eq!(classify("GET", "/v1/complete").endpoint, Endpoint::Other);
+        for other in ["/", "", "/v1", "/v1/complete/x", "/v1/messages/x", "/v1/models/a/b"] {
             assert_eq!(endpoint(other), Endpoint::Other, "{other}");
         }
         assert_eq!(classify("GET", "/v1/messages").endpoint, Endpoint::Other);

@@ -21,12 +21,50 @@ pub struct Parsed {
 const DEPTH_MAX: usize = 32;
 
 /// Reads one JSON value. A number that is too large for any type (`1e400`) becomes its text: it
-/// is JSON, and no count, and does not hide what stands beside it.
+/// is JSON, and no count, and does not hide what stands beside it. Half a surrogate pair, which
+/// JavaScript writes as it is, becomes the replacement character.
 ///
 /// # Errors
 ///
 /// The text is not one JSON value.
 pub fn parse(text: &str) -> Result<Parsed, serde_json::Error> {
+    match parse_whole(text) {
+        Err(error) if error.is_syntax() => match whole_surrogates(text) {
+            Some(text) => parse_whole(&text),
+            None => Err(error),
+        },
+        parsed => parsed,
+    }
+}
+
+/// The text with `\ufffd` for each half of a surrogate pair that stands alone; `None` where none
+/// does.
+fn whole_surrogates(text: &str) -> Option<String> {
+    let half = |at: usize| {
+        let digits = text.get(at..at + 6)?.strip_prefix("\\u")?;
+        let code = u16::from_str_radix(digits, 16).ok()?;
+        (0xd800..0xe000).contains(&code).then_some(code)
+    };
+    let (mut whole, mut at, mut kept) = (String::new(), 0, 0);
+    while let Some(next) = memchr::memchr(b'\\', &text.as_bytes()[at..]) {
+        at += next;
+        match (half(at), half(at + 6)) {
+            (Some(0xd800..=0xdbff), Some(0xdc00..)) => at += 12,
+            (Some(_), _) => {
+                whole.push_str(text.get(kept..at)?);
+                whole.push_str("\\ufffd");
+                at += 6;
+                kept = at;
+            }
+            // The byte behind it belongs to it, which may be a second one.
+            (None, _) => at = (at + 2).min(text.len()),
+        }
+    }
+    whole.push_str(text.get(kept..)?);
+    (kept > 0).then_some(whole)
+}
+
+fn parse_whole(text: &str) -> Result<Parsed, serde_json::Error> {
     let seen = Cell::new(false);
     let mut deserializer = serde_json::Deserializer::from_str(text);
     let value = match Seed(&seen).deserialize(&mut deserializer) {
@@ -179,8 +217,33 @@ mod tests {
         let huge = parse(r#"{"id":7,"usage":{"a":[1e400,-2,"x"],"b":null,"b":true}}"#).unwrap();
         assert_eq!(huge.value, json!({"id": 7, "usage": {"a": ["1e400", -2, "x"], "b": true}}));
         assert!(huge.has_duplicate);
+        for (half, whole) in [
+            (
+                r#"{"a":"\ud83d","b":"\ude00\ud83d"}"#,
+                json!({"a": "\u{fffd}", "b": "\u{fffd}\u{fffd}"}),
+            ),
+            (r#"["\ud83d\ude00","\\ud83d","\udfff"]"#, json!(["😀", "\\ud83d", "\u{fffd}"])),
+            (
+                r#"{"\ud83d":1e400,"x":"\uD83Dé\n"}"#,
+                json!({"\u{fffd}": "1e400", "x": "\u{fffd}é\n"}),
+            ),
+        ] {
+            assert_eq!(parse(half).unwrap().value, whole, "{half}");
+        }
         let deep = format!("{}1e400{}", "[".repeat(DEPTH_MAX), "]".repeat(DEPTH_MAX));
-        for wrong in [&deep, "[1e400,]", "1e400 1", "", "{", "{} {}", "nul", &"[".repeat(1000)] {
+        for wrong in [
+            &deep,
+            r#"["\ud83d"#,
+            r#"["\ud8"]"#,
+            r#"["\ud83d\q"]"#,
+            "[1e400,]",
+            "1e400 1",
+            "",
+            "{",
+            "{} {}",
+            "nul",
+            &"[".repeat(1000),
+        ] {
             assert!(parse(wrong).is_err(), "{wrong:.9}");
         }
     }

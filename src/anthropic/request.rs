@@ -13,9 +13,9 @@ use memchr::memchr;
 use serde_json::Value;
 use xxhash_rust::xxh3::xxh3_64_with_seed;
 
-/// The longest key that is compared, in raw bytes with its quotes: `max_tokens` all in
+/// The longest key that is compared, in raw bytes with its quotes: `inferenceConfig` all in
 /// `\u` escapes.
-const KEY_BYTES_MAX: usize = 64;
+const KEY_BYTES_MAX: usize = 96;
 
 /// The longest `model` that is kept, in raw bytes with its quotes.
 const MODEL_BYTES_MAX: usize = 256;

@@ -127,7 +127,7 @@ impl Block<'_> {
         let canonical = match raw {
             "" => Some(Vec::new()),
             raw if raw.len() > OUTPUT_BYTES_MAX => None,
-            raw => canonical_output(raw),
+            raw => canonical_output(raw).map(without_reminder),
         };
         Some(ToolReturned {
             id: text(self.tool_use_id)?,
@@ -137,6 +137,20 @@ impl Block<'_> {
             output: Content { bytes: raw.len() as u64, canonical },
         })
     }
+}
+
+/// An output without the count of tokens left that Claude Code (2.1.330) puts behind the last one
+/// of a request for some models: it is no part of what the tool gave.
+fn without_reminder(mut output: Vec<u8>) -> Vec<u8> {
+    const BEFORE: &[u8] = b"\n\n<system-reminder>\n<total_tokens>";
+    const BEHIND: &[u8] = b" tokens left</total_tokens>\n</system-reminder>";
+    let Some(rest) = output.strip_suffix(BEHIND) else { return output };
+    let digits = rest.iter().rev().take_while(|byte| byte.is_ascii_digit()).count();
+    let (rest, _) = rest.split_at(rest.len() - digits);
+    if let Some(own) = rest.strip_suffix(BEFORE) {
+        output.truncate(own.len());
+    }
+    output
 }
 
 /// A value's text, where it is one.
@@ -161,8 +175,10 @@ pub fn canonical_value(value: &Value) -> Option<Vec<u8>> {
 #[must_use]
 pub fn canonical_output(raw: &str) -> Option<Vec<u8>> {
     // Nearly all outputs are texts, and some are megabytes.
-    if raw.starts_with('"') {
-        return serde_json::from_str::<String>(raw).ok().map(String::into_bytes);
+    if raw.starts_with('"')
+        && let Ok(text) = serde_json::from_str::<String>(raw)
+    {
+        return Some(text.into_bytes());
     }
     let parsed = json::parse(raw).ok().filter(|parsed| !parsed.has_duplicate)?;
     canonical_output_value(&parsed.value)
@@ -185,4 +201,25 @@ pub fn canonical_output_value(value: &Value) -> Option<Vec<u8>> {
         _ => {}
     }
     canonical_value(value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn only_the_count_of_tokens_left_is_no_part_of_an_output() {
+        let behind = |text: &str| {
+            format!("hello\n\n<system-reminder>\n{text}\n</system-reminder>").into_bytes()
+        };
+        let count = behind("<total_tokens>14987722 tokens left</total_tokens>");
+        assert_eq!(without_reminder(count), b"hello");
+        for other in [
+            b"hello".to_vec(),
+            behind("<total_tokens>many tokens left</total_tokens>"),
+            behind("Do it. <total_tokens>1 tokens left</total_tokens>"),
+        ] {
+            assert_eq!(without_reminder(other.clone()), other);
+        }
+    }
 }

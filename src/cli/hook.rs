@@ -20,6 +20,8 @@ use crate::hooks::settings::{TOKEN_VARIABLE, URL_VARIABLE};
 
 /// From the start to the end of everything.
 const DEADLINE: Duration = Duration::from_millis(500);
+/// The longest decision that is handed on: less than what a pipe takes that nobody reads.
+const DECISION_BYTES_MAX: usize = 16 * 1024;
 /// What the client reads as a denial.
 const DENIED: u8 = 2;
 /// Where a sidecar with nothing configured takes events.
@@ -42,7 +44,12 @@ impl HookArgs {
     pub(super) fn run(&self, surroundings: &Surroundings) -> ExitCode {
         let url = self.url.as_deref().or_else(|| surroundings.get(URL_VARIABLE));
         let token = surroundings.get(TOKEN_VARIABLE).unwrap_or_default();
-        match forward(url.unwrap_or(URL_DEFAULT), token) {
+        // Without file descriptors the runtime does not say so, but panics.
+        std::panic::set_hook(Box::new(|_| ()));
+        let url = url.unwrap_or(URL_DEFAULT);
+        let forwarded = std::panic::catch_unwind(|| forward(url, token))
+            .unwrap_or_else(|_| Err("the runtime cannot start".to_owned()));
+        match forwarded {
             Ok(answer) => decide(&answer),
             Err(why) => {
                 complain(&why);
@@ -95,7 +102,9 @@ fn read() -> Result<Bytes, String> {
 
 /// Hands the sidecar's decision on to the client.
 fn decide(answer: &Answer) -> ExitCode {
-    let Ok(decision @ Value::Object(_)) = serde_json::from_slice::<Value>(&answer.body) else {
+    let body = Some(&answer.body).filter(|body| body.len() <= DECISION_BYTES_MAX);
+    let decision = body.and_then(|body| serde_json::from_slice::<Value>(body).ok());
+    let Some(decision @ Value::Object(_)) = decision else {
         complain("the answer is not a sidecar's; see `weighbridge hooks check`");
         return ExitCode::SUCCESS;
     };

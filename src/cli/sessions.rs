@@ -106,6 +106,10 @@ impl SessionsArgs {
 }
 
 fn table(sessions: &[Session], terminal: bool) -> String {
+    if sessions.is_empty() {
+        let none = "no session: calls of clients that name one, and hooks, begin one\n";
+        return none.to_owned();
+    }
     let mut rows: Vec<Vec<String>> = sessions.iter().map(Session::cells).collect();
     if rows.len() > 1 {
         rows.push(Total::of(sessions).cells());

@@ -257,7 +257,12 @@ impl LayerReader<'_> {
             if list.len() > VALUES_MAX {
                 return Err(format!("write at most {VALUES_MAX} values"));
             }
-            list.iter().map(|text| parse(text).map_err(|why| format!("{text:?}: {why}"))).collect()
+            let numbered = (1..).zip(list);
+            // By its place: a project's file is logged, and may hold anything.
+            let read = |(n, text): (usize, &String)| {
+                parse(text).map_err(|why| format!("value {n}: {why}"))
+            };
+            numbered.map(read).collect()
         })
     }
 }

@@ -26,6 +26,8 @@ const REASONS: [&str; 9] = [
     "action",
     "error",
 ];
+/// Events whose reason is a text: what a tool printed, what somebody wrote.
+const TEXT_REASONS: [&str; 2] = ["PostToolUseFailure", "PermissionDenied"];
 /// The fields that carry text: its size is kept.
 const TEXTS: [&str; 7] = [
     "prompt",
@@ -87,7 +89,8 @@ impl Posted {
         let input = self.fields.get("tool_input");
         let skill = || {
             let names = ["skill", "command"].into_iter();
-            names.filter_map(|key| input?.get(key)?.as_str()).next().map(name)
+            let skill = names.filter_map(|key| input?.get(key)?.as_str()).next()?;
+            Some(recorder.skill(skill))
         };
         let tool_use = field("tool_use_id");
         let commit = |side| self.committed(recorder, session.as_ref(), tool_use.as_ref(), side);
@@ -118,8 +121,11 @@ impl Posted {
         }
     }
 
-    /// Where it is one word; a failing tool's `error` and a denial's `reason` are texts.
+    /// Where it is one word.
     fn reason(&self, recorder: &Recorder) -> Option<Identifier> {
+        if TEXT_REASONS.contains(&self.event()) {
+            return None;
+        }
         let found = REASONS.iter().find_map(|field| self.text(field))?;
         let is_word = found.bytes().all(|b| b.is_ascii_alphanumeric() || b"_-".contains(&b));
         (is_word && found.len() <= 64).then(|| recorder.identifier(found.as_bytes()))

@@ -2,7 +2,8 @@
 //!
 //! An event is answered when it is in the ledger, and not before: a client that waits for the
 //! answer has its event on record. What is not taken is refused with a reason, counted, and leaves
-//! nothing behind. The same event sent again counts once. Hooks are claims: whoever can read the
+//! nothing behind; where rules hold and it is one that asks for leave, the answer is no. The same
+//! event sent again counts once. Hooks are claims: whoever can read the
 //! token can post, so what they say is held against the traffic ([`crate::agent::tool_use`]).
 
 mod event;
@@ -13,14 +14,15 @@ mod verdict;
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::Duration;
 
-use bytes::Bytes;
-use http_body_util::{BodyExt as _, Full, LengthLimitError, Limited};
+use bytes::{Bytes, BytesMut};
+use http_body_util::{BodyExt as _, Full};
 use hyper::body::Incoming;
 use hyper::header::{self, HeaderMap, HeaderName, HeaderValue};
 use hyper::{Method, Request, Response, StatusCode};
+use tokio_util::task::TaskTracker;
 
 use event::Posted;
-use replays::{Replay, Replays};
+use replays::{Replay, Replays, Slot};
 
 use crate::privacy::Identifier;
 use crate::recorder::Recorder;
@@ -114,18 +116,26 @@ pub struct Intake {
     recorder: Arc<Recorder>,
     rules: Arc<LiveRules>,
     token: String,
+    tasks: TaskTracker,
     replays: Mutex<Replays>,
 }
 
 impl Intake {
-    /// An intake for whoever has the token.
+    /// An intake for whoever has the token. What it records goes on as one of `tasks`, though the
+    /// client leaves.
     #[must_use]
-    pub fn new(recorder: &Arc<Recorder>, rules: Arc<LiveRules>, token: String) -> Intake {
-        Intake { recorder: Arc::clone(recorder), rules, token, replays: Mutex::default() }
+    pub fn new(
+        recorder: &Arc<Recorder>,
+        rules: Arc<LiveRules>,
+        token: String,
+        tasks: TaskTracker,
+    ) -> Intake {
+        let (recorder, replays) = (Arc::clone(recorder), Mutex::default());
+        Intake { recorder, rules, token, tasks, replays }
     }
 
     /// Answers a post.
-    pub async fn answer(&self, request: Request<Incoming>) -> Answer {
+    pub async fn answer(self: &Arc<Self>, request: Request<Incoming>) -> Answer {
         match self.take(request).await {
             Ok(answer) => answer,
             Err(rejection) => self.reject(rejection),
@@ -143,23 +153,35 @@ impl Intake {
         answer
     }
 
-    async fn take(&self, request: Request<Incoming>) -> Result<Answer, Rejection> {
+    async fn take(self: &Arc<Self>, request: Request<Incoming>) -> Result<Answer, Rejection> {
         if request.method() != Method::POST {
             return Err(Rejection::Method);
         }
         self.check(request.headers())?;
-        let body = Limited::new(request.into_body(), EVENT_BYTES_MAX).collect();
-        let body = match tokio::time::timeout(BODY_TIMEOUT, body).await {
-            Ok(Ok(body)) => body.to_bytes(),
-            Ok(Err(error)) if error.is::<LengthLimitError>() => return Err(Rejection::TooLarge),
-            Ok(Err(_)) | Err(_) => return Err(Rejection::Incomplete),
+        let mut body = BytesMut::new();
+        let read = tokio::time::timeout(BODY_TIMEOUT, collect(request.into_body(), &mut body));
+        let read = read.await.unwrap_or(Err(Rejection::Incomplete));
+        let posted = read.and_then(|()| Posted::read(&body).ok_or(Rejection::Malformed));
+        let posted = match posted {
+            Ok(posted) => posted,
+            Err(rejection) => return self.unread(rejection, &body),
         };
-        let posted = Posted::read(&body).ok_or(Rejection::Malformed)?;
         let digest = self.recorder.hashed(&body);
         let key = Identifier::hash_bits(digest.as_str()).unwrap_or_default();
-        let slot = self.replays().slot(key);
+        let (slot, intake) = (self.replays().slot(key), Arc::clone(self));
+        // A client that leaves takes nothing back: what has begun is recorded whole.
+        let task = self.tasks.spawn(async move { intake.settle(&slot, &posted, digest).await });
+        task.await.unwrap_or(Err(Rejection::Unrecorded))
+    }
+
+    async fn settle(
+        &self,
+        slot: &Slot,
+        posted: &Posted,
+        digest: Identifier,
+    ) -> Result<Answer, Rejection> {
         let mut again = true;
-        let (first, posted) = (&mut again, &posted);
+        let first = &mut again;
         let recorded = slot.get_or_try_init(|| async move {
             *first = false;
             self.record(posted, digest).await.ok_or(Rejection::Unrecorded)
@@ -170,6 +192,18 @@ impl Intake {
             self.recorder.metrics().agents.replayed(posted.event());
         }
         Ok(answer)
+    }
+
+    /// What asks for leave and cannot be read gets none where rules hold: a client goes on after
+    /// any refusal, and what is in an event is the model's to choose.
+    fn unread(&self, rejection: Rejection, body: &[u8]) -> Result<Answer, Rejection> {
+        let denial = event_in(body).filter(|_| !self.rules.is_idle()).and_then(verdict::unread);
+        let Some(denial) = denial else { return Err(rejection) };
+        let rejected = &self.recorder.metrics().agents.rejected;
+        rejected.with_label_values(&[rejection.name()]).inc();
+        let reason = rejection.name();
+        tracing::warn!(reason, "a hook's event was denied: it cannot be read");
+        Ok(answered(&Replay { sequence: None, body: denial }, false))
     }
 
     /// Token and type.
@@ -219,6 +253,31 @@ impl Intake {
     fn replays(&self) -> std::sync::MutexGuard<'_, Replays> {
         self.replays.lock().unwrap_or_else(PoisonError::into_inner)
     }
+}
+
+/// Reads a body as far as it goes.
+async fn collect(mut from: Incoming, body: &mut BytesMut) -> Result<(), Rejection> {
+    while let Some(frame) = from.frame().await {
+        let frame = frame.map_err(|_| Rejection::Incomplete)?;
+        let Some(data) = frame.data_ref() else { continue };
+        let room = EVENT_BYTES_MAX - body.len();
+        body.extend_from_slice(&data[..data.len().min(room)]);
+        if data.len() > room {
+            return Err(Rejection::TooLarge);
+        }
+    }
+    Ok(())
+}
+
+/// The event's name in a body that is not read whole. Inside of a text the quotes around the key
+/// would have backslashes, so nothing that an event carries can stand for it.
+fn event_in(body: &[u8]) -> Option<&str> {
+    const KEY: &[u8] = b"\"hook_event_name\"";
+    let at = memchr::memmem::find(body, KEY)? + KEY.len();
+    let value = body[at..].trim_ascii_start().strip_prefix(b":")?.trim_ascii_start();
+    let value = value.strip_prefix(b"\"")?;
+    let end = memchr::memchr(b'"', value)?;
+    std::str::from_utf8(&value[..end]).ok()
 }
 
 fn answered(replay: &Replay, again: bool) -> Answer {

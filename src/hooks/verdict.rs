@@ -8,8 +8,10 @@ use serde_json::json;
 use super::event::Posted;
 use crate::accounting::attribution::CostCentre;
 use crate::agent::session::Payer;
-use crate::live::{AGENT_TOOLS, Asked};
-use crate::policy::{Denial, Prompt, Server, ToolUse, Verdict, permission_mode, server_of};
+use crate::live::{Asked, Standing};
+use crate::policy::{
+    Denial, Prompt, Rules, Server, ToolUse, Verdict, permission_mode, server_of, starts_agent,
+};
 use crate::record::{HookEvent, RuleAction, RuleApplied};
 use crate::recorder::Recorder;
 use crate::rules::LiveRules;
@@ -37,33 +39,86 @@ pub(super) fn ask(
     let agent = event.agent.as_ref().map(crate::privacy::Identifier::as_str);
     let asked = repeat.map(|repeat| Asked { agent, id, repeat });
     let standing = recorder.live().standing(session, asked);
-    let unknown = || Payer { team: CostCentre::unattributed().team, ..Payer::default() };
-    let payer = standing.payer.clone().unwrap_or_else(unknown);
     if let (Some(session), Some(cwd)) = (session, posted.text("cwd")) {
-        rules.pin(session, Path::new(cwd), &payer.team);
+        let team = standing.payers.first().map(|payer| payer.team.as_str());
+        rules.pin(session, Path::new(cwd), team);
     }
-    let of_caller = rules.of(&payer, session);
+    let unknown = Payer { team: CostCentre::unattributed().team, ..Payer::default() };
+    let nobody = standing.payers.is_empty().then_some(&unknown);
+    let mut ruling = Ruling::default();
+    // A session id is anybody's to name, so the rules of all who paid for it hold.
+    for payer in standing.payers.iter().chain(nobody) {
+        let rules = rules.of(payer, session);
+        let verdict = of_event(&rules, posted, &standing);
+        let decides = ruling.verdict.denied.is_none() && verdict.denied.is_some();
+        if decides || ruling.policy.is_empty() && verdict != Verdict::default() {
+            ruling.team.clone_from(&payer.team);
+            ruling.policy = rules.version();
+        }
+        ruling.verdict.merge(verdict);
+    }
+    ruling
+}
+
+fn of_event(rules: &Rules, posted: &Posted, standing: &Standing) -> Verdict {
     let mode = posted.text("permission_mode");
     let mode = mode.map(|mode| permission_mode(mode).unwrap_or(mode));
-    let verdict = match posted.event() {
+    match posted.event() {
         "PreToolUse" => {
             let name = posted.text("tool_name").unwrap_or_default();
-            let (told, source) = posted.mcp_server();
-            let server = told.or_else(|| server_of(name));
-            of_caller.tool(&ToolUse {
+            rules.tool(&ToolUse {
                 name,
-                server: server.map(|name| Server { name: Some(name), source, url: None }),
+                server: server(name, posted.mcp_server()),
                 mode,
                 repeats: standing.repeats,
-                starts_agent: AGENT_TOOLS.contains(&name),
+                starts_agent: starts_agent(name),
                 agents_running: standing.agents_running,
             })
         }
-        "UserPromptSubmit" => of_caller.prompt(&Prompt { mode, turns: standing.turns }),
+        "UserPromptSubmit" => rules.prompt(&Prompt { mode, turns: standing.turns }),
         _ => Verdict::default(),
+    }
+}
+
+/// A tool's server: the one in its name, and where its configuration comes from only where the
+/// event tells it of that one.
+fn server<'a>(
+    tool: &'a str,
+    (told, source): (Option<&'a str>, Option<&'a str>),
+) -> Option<Server<'a>> {
+    let in_name = server_of(tool);
+    let same = |told: &str| in_name.is_none_or(|name| in_tool_names(told) == name);
+    let name = told.filter(|told| same(told));
+    let source = source.filter(|_| name.is_some());
+    let name = name.or(in_name).or(told)?;
+    Some(Server { name: Some(name), source, url: None })
+}
+
+/// A server's name as Claude Code writes it into the names of its tools.
+fn in_tool_names(server: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || c == '_' || c == '-';
+    server.chars().map(|c| if plain(c) { c } else { '_' }).collect()
+}
+
+/// The answer to an event that asks for leave and cannot be read.
+pub(super) fn unread(event: &str) -> Option<Bytes> {
+    let asks = matches!(event, "PreToolUse" | "UserPromptSubmit");
+    let reason = "This cannot be read, so no rule can allow it: it is longer than 1 MiB, nested too \
+                  deep, or no JSON. Do it in smaller steps.";
+    asks.then(|| denied(event, reason))
+}
+
+fn denied(event: &str, reason: &str) -> Bytes {
+    let reason = format!("Weighbridge: {reason}");
+    let said = match event {
+        "PreToolUse" => json!({"hookSpecificOutput": {
+            "hookEventName": "PreToolUse",
+            "permissionDecision": "deny",
+            "permissionDecisionReason": reason,
+        }}),
+        _ => json!({"decision": "block", "reason": reason}),
     };
-    let policy = if verdict == Verdict::default() { String::new() } else { of_caller.version() };
-    Ruling { verdict, policy, team: payer.team }
+    Bytes::from(said.to_string())
 }
 
 impl Ruling {
@@ -74,17 +129,10 @@ impl Ruling {
 
     /// The answer that the client reads.
     pub(super) fn answer(&self, event: &str) -> Bytes {
-        let Some(denial) = &self.verdict.denied else { return Bytes::from_static(super::GO_ON) };
-        let reason = format!("Weighbridge: {}", denial.reason);
-        let said = match event {
-            "PreToolUse" => json!({"hookSpecificOutput": {
-                "hookEventName": "PreToolUse",
-                "permissionDecision": "deny",
-                "permissionDecisionReason": reason,
-            }}),
-            _ => json!({"decision": "block", "reason": reason}),
-        };
-        Bytes::from(said.to_string())
+        match &self.verdict.denied {
+            Some(denial) => denied(event, &denial.reason),
+            None => Bytes::from_static(super::GO_ON),
+        }
     }
 
     /// Everything to be written down.

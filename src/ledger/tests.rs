@@ -42,6 +42,7 @@ fn opened(n: u64) -> Entry {
         parent_agent: None,
         platform: None,
         project: None,
+        returned: 0,
         request_bytes: Some(900),
         session: None,
         streamed: 1,

@@ -11,5 +11,5 @@ mod rules;
 
 pub use effective::{Effect, Said};
 pub use pattern::{Pattern, PatternError, Server, ServerPattern, Url};
-pub use questions::{Call, Prompt, ToolUse, server_of};
+pub use questions::{Call, Prompt, ToolUse, server_of, starts_agent};
 pub use rules::{Denial, Layer, Mode, Rule, RuleSet, Rules, Verdict, permission_mode};

@@ -1,6 +1,6 @@
 //! What is asked of rules: a tool call, a prompt, a call to the model.
 
-use super::pattern::Server;
+use super::pattern::{Pattern, Server};
 use super::rules::{Rule, RuleSet, Rules, Verdict};
 use crate::accounting::Money;
 
@@ -55,6 +55,15 @@ pub struct Call<'a> {
     pub unread: bool,
 }
 
+/// The tool that starts a sub-agent, under its name and under the one before it.
+const AGENT_TOOLS: [&str; 2] = ["Agent", "Task"];
+
+/// Whether a tool starts a sub-agent.
+#[must_use]
+pub fn starts_agent(tool: &str) -> bool {
+    AGENT_TOOLS.contains(&tool)
+}
+
 /// The MCP server in a tool's name: `mcp__server__tool`.
 #[must_use]
 pub fn server_of(tool: &str) -> Option<&str> {
@@ -63,9 +72,12 @@ pub fn server_of(tool: &str) -> Option<&str> {
 }
 
 fn tool_name(rules: &RuleSet, name: &str) -> Option<(Rule, String)> {
-    let denied = rules.tools_denied.iter().any(|pattern| pattern.matches(name));
-    let allowed = rules.tools_allowed.as_ref();
-    let allowed = allowed.is_none_or(|list| list.iter().any(|pattern| pattern.matches(name)));
+    let own = [name];
+    // One tool: whoever writes one name means both.
+    let names = if starts_agent(name) { &AGENT_TOOLS[..] } else { &own[..] };
+    let fits = |list: &[Pattern]| list.iter().any(|one| names.iter().any(|n| one.matches(n)));
+    let denied = fits(&rules.tools_denied);
+    let allowed = rules.tools_allowed.as_deref().is_none_or(fits);
     let what = "This tool is not allowed here. Use another one, or ask whoever runs Weighbridge";
     match (denied, allowed) {
         (true, _) => Some((Rule::ToolsDenied, what.to_owned())),
@@ -168,7 +180,7 @@ fn unread(rules: &RuleSet, call: &Call<'_>) -> Option<(Rule, String)> {
 }
 
 fn where_and_what(rules: &RuleSet, call: &Call<'_>) -> Option<(Rule, String)> {
-    let allowed = |list: &Option<Vec<super::Pattern>>, name: Option<&str>| {
+    let allowed = |list: &Option<Vec<Pattern>>, name: Option<&str>| {
         list.as_ref().is_none_or(|list| name.is_some_and(|n| list.iter().any(|p| p.matches(n))))
     };
     if !allowed(&rules.models_allowed, call.model) {

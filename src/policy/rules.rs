@@ -165,6 +165,18 @@ pub struct Verdict {
     pub observed: Vec<Denial>,
 }
 
+impl Verdict {
+    /// Adds what other rules say of the same.
+    pub fn merge(&mut self, more: Verdict) {
+        let new = more.observed.into_iter().filter(|denial| !self.observed.contains(denial));
+        let new: Vec<Denial> = new.collect();
+        self.observed.extend(new);
+        if self.denied.is_none() {
+            self.denied = more.denied;
+        }
+    }
+}
+
 /// One layer.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Layer {

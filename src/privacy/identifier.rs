@@ -13,6 +13,10 @@ use serde::{Deserialize, Serialize};
 /// The longest identifier that is kept as it is, in bytes.
 pub const IDENTIFIER_BYTES_MAX: usize = 128;
 
+/// What API keys, tokens of logins and our own virtual keys have in them: never a name, wherever a
+/// client puts it.
+const KEY_MARKS: [&str; 2] = ["sk-ant-", "wbk_"];
+
 /// The instance's key for hashing what may not be kept.
 #[derive(Clone)]
 pub struct HashKey(hmac::Key);
@@ -63,12 +67,13 @@ impl Identifier {
         u128::from_str_radix(digits, 16).ok()
     }
 
-    /// Keeps `text` where it looks like an identifier.
+    /// Keeps `text` where it looks like an identifier and holds no key.
     #[must_use]
     pub fn plain(text: &[u8]) -> Option<Identifier> {
         let fits = (1..=IDENTIFIER_BYTES_MAX).contains(&text.len());
         let text = std::str::from_utf8(text).ok()?;
-        (fits && text.bytes().all(is_plain)).then(|| Identifier(text.to_owned()))
+        let is_key = KEY_MARKS.iter().any(|mark| text.contains(mark));
+        (fits && !is_key && text.bytes().all(is_plain)).then(|| Identifier(text.to_owned()))
     }
 
     /// A name from our own source code.
@@ -110,7 +115,7 @@ mod tests {
     #[test]
     fn hashes_the_rest_under_the_key() {
         let (one, two) = (HashKey::new(&[1; 32]), HashKey::new(&[2; 32]));
-        for text in ["", "Jane Doe", "x\n", &"a".repeat(129)] {
+        for text in ["", "Jane Doe", "x\n", &"a".repeat(129), "sk-ant-api03-x", "a/wbk_b"] {
             let kept = Identifier::from_outside(text.as_bytes(), &one);
             assert!(kept.as_str().starts_with("hmac:") && kept.as_str().len() == 37);
             assert_eq!(kept, Identifier::from_outside(text.as_bytes(), &one));

@@ -97,6 +97,7 @@ impl Call {
             platform: platform.map(|platform| Identifier::known(platform.name())),
             project: centre.project,
             request_bytes: read.map(|facts| facts.bytes),
+            returned: read.map_or(0, |facts| facts.returned.len() as u64),
             session: keep(session),
             streamed: u8::from(self.streamed),
             subscription: u8::from(caller.subscription && gate.upstream.oauth_is_subscription),

@@ -53,10 +53,10 @@ pub(super) async fn run(
         Err(Some(refusal)) => return Ok(gate.refuse_unrecorded(refusal)),
         Err(None) => return Err(NoAnswer),
     };
-    let returned =
-        collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
     let call = Call::new(&gate, &head.method, &caller, route, &collected.facts);
     let opening = call.opening(&gate, caller, &collected.facts, centre);
+    let returned =
+        collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
     let ruling = rules::ask(&gate, &opening, collected.facts.as_ref(), &returned);
     let ruling = ruling.map(|ruling| (ruling, opening.clone()));
     // What is refused is not sent: its results have not gone to the model.

@@ -5,9 +5,8 @@
 //! to the model.
 
 use super::Gate;
-use crate::agent::session::Payer;
 use crate::anthropic::{Refusal, RequestFacts, ToolReturned};
-use crate::live::Standing;
+use crate::live::{Standing, payer_of};
 use crate::policy::{Call, Denial, Rule, Rules, Server, ToolUse, Verdict, server_of};
 use crate::privacy::Identifier;
 use crate::record::exchange::Endpoint;
@@ -38,42 +37,47 @@ pub(super) fn ask(
     if gate.rules.is_idle() {
         return None;
     }
-    let payer = Payer {
-        team: opening.team.clone(),
-        project: opening.project.clone(),
-        task: opening.tags.get("task").map(|task| task.as_str().to_owned()),
-    };
     let session = opening.session.as_ref().map(Identifier::as_str);
-    let rules = gate.rules.of(&payer, session);
+    let rules = gate.rules.of(&payer_of(opening), session);
+    let live = gate.recorder.live();
     let mut verdict = match opening.endpoint {
-        // Nothing of a batch's requests is read, so what must be checked in them cannot be.
-        Endpoint::Batches if opening.method.as_str() == "POST" => {
+        // Nothing of these is read, so what must be checked in them cannot be.
+        _ if spends_unread(opening) => {
+            let spent = live.standing(session, None).spent;
             let upstream = gate.rules.upstream();
-            rules.call(&Call { upstream, unread: true, ..Call::default() })
+            rules.call(&Call { upstream, spent, unread: true, ..Call::default() })
         }
         endpoint if endpoint.is_metered() || endpoint == Endpoint::CountTokens => {
-            let live = gate.recorder.live();
             let standing = live.standing(session, None);
             let agent = opening.agent.as_ref().map(Identifier::as_str);
             let repeated = live.repeated(session, agent);
             let call = call(gate, (opening, facts), &standing, repeated);
             let mut verdict = rules.call(&call);
             for tool in returned {
-                merge(&mut verdict, of_result(gate, session, &rules, tool));
+                verdict.merge(of_result(gate, session, &rules, tool));
             }
             verdict
         }
         _ => rules.upstream(gate.rules.upstream()),
     };
-    if opening.endpoint.is_metered()
+    if (opening.endpoint.is_metered() || spends_unread(opening))
         && verdict.denied.is_none()
         && let Some(limit) = gate.rules.run_usd_max()
-        && gate.recorder.live().spent() >= limit
+        && live.spent() >= limit
     {
         let reason = format!("This run has cost its ${limit} (run --budget).");
         verdict.denied = Some(Denial { rule: Rule::RunBudget, layer: "run".to_owned(), reason });
     }
     (verdict != Verdict::default()).then_some(Ruling { verdict, rules })
+}
+
+/// A new batch, or a form of asking a model that is not metered.
+fn spends_unread(opening: &Opening) -> bool {
+    match opening.endpoint {
+        Endpoint::Completions => true,
+        Endpoint::Batches => opening.method.as_str().eq_ignore_ascii_case("POST"),
+        _ => false,
+    }
 }
 
 fn call<'a>(
@@ -86,7 +90,7 @@ fn call<'a>(
     let servers = offered.map_or(&[][..], |offered| &offered.mcp_servers);
     let tools = offered.map_or(&[][..], |offered| &offered.server_tools);
     let is_metered = opening.endpoint.is_metered();
-    let new_turn = is_metered && standing.calls_in_turn.is_none();
+    let new_turn = is_metered && !standing.in_turn && opening.returned == 0;
     Call {
         model: opening.model.as_ref().map(Identifier::as_str),
         inference_geo: offered.and_then(|offered| offered.inference_geo.as_deref()),
@@ -101,7 +105,7 @@ fn call<'a>(
             .collect(),
         server_tools: tools.iter().map(String::as_str).collect(),
         turns: new_turn.then_some(standing.turns),
-        calls_in_turn: if is_metered { standing.calls_in_turn.unwrap_or(0) } else { 0 },
+        calls_in_turn: if is_metered && !new_turn { standing.calls } else { 0 },
         spent: standing.spent,
         repeated: if is_metered { repeated } else { 0 },
         unread: facts.is_none_or(|facts| facts.malformed || facts.offered.unread),
@@ -112,28 +116,18 @@ fn call<'a>(
 fn of_result(gate: &Gate, session: Option<&str>, rules: &Rules, tool: &ToolReturned) -> Verdict {
     let live = gate.recorder.live();
     let id = gate.recorder.identifier(tool.id.as_bytes());
-    if tool.failed && live.was_denied(session, id.as_str()) {
-        return Verdict::default();
-    }
-    if live.has_returned(session, id.as_str()) {
+    let known = live.call(session, id.as_str());
+    if tool.failed && known.denied {
         return Verdict::default();
     }
     // What the model asked for, rather than what the request says it did.
-    let Some(name) = live.tool_of(session, id.as_str()).or_else(|| tool.name.clone()) else {
+    let Some(name) = known.tool.or_else(|| tool.name.clone()) else {
         return Verdict::default();
     };
     // Only the client's hook tells where a server's configuration comes from.
-    let announced = live.was_announced(session, id.as_str());
-    let server = server_of(&name).filter(|_| !announced);
+    let server = server_of(&name).filter(|_| !known.announced);
     let server = server.map(|name| Server { name: Some(name), source: None, url: None });
     rules.tool(&ToolUse { name: &name, server, ..ToolUse::default() })
-}
-
-fn merge(verdict: &mut Verdict, more: Verdict) {
-    verdict.observed.extend(more.observed);
-    if verdict.denied.is_none() {
-        verdict.denied = more.denied;
-    }
 }
 
 /// Writes down what the rules said of a call that is in the ledger.

@@ -55,6 +55,9 @@ pub enum Endpoint {
     CountTokens,
     /// Anything below `/v1/messages/batches`.
     Batches,
+    /// `POST /v1/complete` and `/v1/chat/completions`: older and other forms of asking a model.
+    /// Relayed, recorded, not metered.
+    Completions,
     /// `/v1/models`.
     Models,
     /// Bedrock's `invoke` and `converse`, and their streams.
@@ -73,6 +76,7 @@ impl Endpoint {
             Endpoint::Messages => "messages",
             Endpoint::CountTokens => "count_tokens",
             Endpoint::Batches => "batches",
+            Endpoint::Completions => "completions",
             Endpoint::Models => "models",
             Endpoint::Bedrock => "bedrock",
             Endpoint::Vertex => "vertex",
@@ -125,6 +129,9 @@ pub struct Opening {
     /// Bytes of the request's body, where it was collected.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub request_bytes: Option<u64>,
+    /// How many results of tools are new with the request.
+    #[serde(default, skip_serializing_if = "is_none")]
+    pub returned: u64,
     /// The client's session.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub session: Option<Identifier>,

@@ -32,6 +32,15 @@ impl Recorder {
         Identifier::hashed(text, &self.identifiers)
     }
 
+    /// A skill's name, out of a tool's input: a path in its place is not kept.
+    #[must_use]
+    pub fn skill(&self, name: &str) -> Identifier {
+        match name.contains('/') {
+            true => self.hashed(name.as_bytes()),
+            false => self.identifier(name.as_bytes()),
+        }
+    }
+
     /// Size and commitment of one side of a tool call; no commitment without its content.
     #[must_use]
     pub fn committed(
@@ -71,7 +80,7 @@ impl Recorder {
                 failed: u8::from(tool.failed),
                 name: tool.name.map(|name| self.identifier(name.as_bytes())),
                 output: self.content(session, &id, Side::Output, &tool.output),
-                skill: tool.skill.map(|skill| self.identifier(skill.as_bytes())),
+                skill: tool.skill.map(|skill| self.skill(&skill)),
                 id,
             });
         }
@@ -136,7 +145,7 @@ impl Recorder {
             kind: tool.kind,
             name: name(tool.name),
             server: tool.server.map(name),
-            skill: tool.skill.map(name),
+            skill: tool.skill.map(|skill| self.skill(&skill)),
             id,
         }
     }

@@ -8,28 +8,28 @@ use super::support::client::{MODEL, Request, Response};
 use super::support::hooks::{post, send};
 use super::support::sidecar::{Options, Sidecar, Site};
 
-struct Stand {
-    fake: Fake,
-    site: Site,
-    sidecar: Sidecar,
+pub struct Stand {
+    pub fake: Fake,
+    pub site: Site,
+    pub sidecar: Sidecar,
 }
 
 impl Stand {
-    async fn with(config: &str) -> Stand {
+    pub async fn with(config: &str) -> Stand {
         let fake = Fake::start("steady").await;
         let site = Site::new();
         let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(config));
         Stand { fake, site, sidecar }
     }
 
-    async fn hook(&self, event: &Value) -> Value {
+    pub async fn hook(&self, event: &Value) -> Value {
         let answer = send(&self.sidecar, &post(&self.sidecar, event.to_string().as_bytes())).await;
         assert_eq!(answer.status, 200, "{}", String::from_utf8_lossy(&answer.body));
         answer.json()
     }
 
     /// `None` where the tool may run, else the reason.
-    async fn tool(&self, name: &str, more: Value) -> Option<String> {
+    pub async fn tool(&self, name: &str, more: Value) -> Option<String> {
         let mut event = json!({"hook_event_name": "PreToolUse", "session_id": "s", "tool_name": name,
             "tool_use_id": format!("toolu_{name}"), "tool_input": {"x": 1}});
         event.as_object_mut().unwrap().extend(more.as_object().unwrap().clone());

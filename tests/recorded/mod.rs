@@ -83,6 +83,7 @@ pub fn opening(id: &str) -> Opening {
         parent_agent: None,
         platform: None,
         project: None,
+        returned: 0,
         request_bytes: Some(10),
         session: Some(name("session-1")),
         streamed: 1,
