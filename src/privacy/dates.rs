@@ -1,0 +1,191 @@
+//! Dates: in numbers, in letters, compact; and the times of logs and releases, which are no
+//! person's.
+
+use super::checks;
+use super::cue::Cues;
+use super::finding::Finding;
+use super::forms::{self, Form};
+use super::label::Label;
+use super::numbers::Verdict;
+use super::text::Text;
+use super::token::{Gap, Token};
+
+/// The number at a token as a field that is known to hold dates has it.
+#[must_use]
+pub fn find_date(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    let (form, end) = forms::at(text.text, token.start)?;
+    let is_date = matches!(
+        form,
+        Form::DateTime
+            | Form::Date
+            | Form::DottedDate
+            | Form::WrittenDate
+            | Form::MonthYear
+            | Form::CompactDate
+            | Form::DayMonth
+    );
+    let written = text.text.get(token.start..end)?;
+    let parts: Vec<u32> = written.split('/').filter_map(|part| part.parse().ok()).collect();
+    let quantity = form == Form::DayMonth
+        && !matches!(parts.as_slice(), [one, other] if checks::day_and_month(*one, *other));
+    let is_date =
+        is_date && !quantity && !text.before(at).is_some_and(|word| word.cues.has(Cues::QUANTITY));
+    is_date.then(|| Finding::new(token.start, end, Label::Date, "date-field"))
+}
+
+pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: &str) -> Verdict {
+    let Some(token) = text.get(at) else { return Verdict::IsNothing };
+    let parts: Vec<u32> = written
+        .split(|sign: char| !sign.is_ascii_digit())
+        .filter_map(|part| part.parse().ok())
+        .collect();
+    let is = |condition: bool, rule| {
+        if condition { Verdict::Is(Label::Date, rule) } else { Verdict::Unknown }
+    };
+    let dated = || text.has_before(at, Cues::DATE.or(Cues::WHEN), 3);
+    match form {
+        _ if is_beginning_of_time(written) => Verdict::IsNothing,
+        Form::DateTime if is_system_time(text, at, end) => Verdict::IsNothing,
+        Form::WrittenDate if is_access_log(text, at, end) => Verdict::IsNothing,
+        Form::DateTime => is(true, "date-time"),
+        Form::Date => {
+            let (one, other) = match parts.as_slice() {
+                [year, month, day] if *year > 31 => (*month, *day),
+                [one, other, ..] => (*one, *other),
+                _ => (0, 0),
+            };
+            let goes_on = matches!(text.byte(end), Some(b'/' | b'-'))
+                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+            let version = text.byte_before(token.start) == Some(b'-') && token.gap == Gap::None
+                || is_release(text, token);
+            let announced = text
+                .announced(at)
+                .is_some_and(|(label, _)| !matches!(label, Label::Id | Label::Phone | Label::Zip));
+            is(checks::day_and_month(one, other) && !goes_on && !version && !announced, "date")
+        }
+        Form::DottedDate => {
+            let fits = matches!(parts.as_slice(), [one, other, _]
+                if checks::day_and_month(*one, *other));
+            is(fits && dated(), "date-dotted")
+        }
+        Form::WrittenDate => written_date(text, at, written, &parts),
+        Form::MonthYear => is(!text.has_before(at, Cues::QUANTITY, 2), "month-year"),
+        Form::CompactDate => compact_date(text, at, end, written),
+        Form::DayMonth => {
+            let fits =
+                matches!(parts.as_slice(), [one, other] if checks::day_and_month(*one, *other));
+            let quantity = text.has_before(at, Cues::QUANTITY, 3) && !dated();
+            let sentence = text.before(at).is_none_or(|sign| sign.is_sign(b'.'))
+                && text.byte(end) == Some(b':');
+            let next = text.get(text.place_from(at, end));
+            let visit =
+                next.is_some_and(|next| next.cues.has(Cues::DATE) && next.gap == Gap::Space);
+            let follow_up = text.text.get(..token.start).is_some_and(|before| {
+                ["f/u ", "F/U ", "~", "sign-out ", "handoff ", "note ", "rounds "]
+                    .iter()
+                    .any(|lead| before.ends_with(lead))
+            });
+            let led = visit
+                || follow_up
+                || dated()
+                || text.begins_line(at)
+                || followed_by_time(text, end)
+                || sentence;
+            let goes_on = matches!(text.byte(end), Some(b'/' | b'-' | b'.' | b'%'))
+                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+            is(fits && led && !quantity && !goes_on, "day-month")
+        }
+        _ => Verdict::Unknown,
+    }
+}
+
+/// A month in letters with a day, a year or both. `may 5` and `march 10` in small letters can be
+/// verbs: they need a year, an ordinal or a cue.
+fn written_date(text: &Text<'_>, at: usize, written: &str, parts: &[u32]) -> Verdict {
+    let month = written.find(|sign: char| sign.is_ascii_alphabetic()).unwrap_or(0);
+    let ordinal_first =
+        parts.first().is_some_and(|_| written.starts_with(|c: char| c.is_ascii_digit()));
+    let name = written.get(month..).unwrap_or("");
+    let name = if ordinal_first {
+        name.trim_start_matches(|sign: char| sign.is_ascii_lowercase() && "stndrhof".contains(sign))
+    } else {
+        name
+    };
+    let capital = name.trim_start().starts_with(|sign: char| sign.is_ascii_uppercase());
+    let has_year = parts.iter().any(|part| *part > 31);
+    let fits = parts.iter().all(|part| *part <= 31 || (1800..2100).contains(part) || *part < 100);
+    let joined = text.get(at).is_some_and(|token| {
+        token.gap == Gap::None && matches!(text.byte_before(token.start), Some(b'_' | b'.'))
+    });
+    let spoken = parts.is_empty();
+    let dated = text.has_before(at, Cues::DATE.or(Cues::WHEN).or(Cues::WEEKDAY), 3)
+        || at
+            .checked_sub(2)
+            .and_then(|day| text.get(day))
+            .is_some_and(|day| day.cues.has(Cues::WEEKDAY));
+    if fits && !joined && (capital || has_year || spoken || dated) {
+        return Verdict::Is(Label::Date, "date-written");
+    }
+    Verdict::IsNothing
+}
+
+/// `20231015`, also with a time behind it; not the date in the name of a model.
+fn compact_date(text: &Text<'_>, at: usize, end: usize, written: &str) -> Verdict {
+    let Some(token) = text.get(at) else { return Verdict::IsNothing };
+    let part = |from: usize, to: usize| {
+        written.get(from..to).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0)
+    };
+    let fits = (1..=12).contains(&part(4, 6)) && (1..=31).contains(&part(6, 8));
+    let joined =
+        token.gap == Gap::None && matches!(text.byte_before(token.start), Some(b'-' | b'/' | b'.'));
+    let goes_on = matches!(text.byte(end), Some(b'.' | b'-' | b'_'))
+        && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+    if fits && !joined && !goes_on && text.announced(at).is_none() {
+        return Verdict::Is(Label::Date, "date-compact");
+    }
+    Verdict::Unknown
+}
+
+/// The time of a line of a log, or of a field that says when a system did something.
+fn is_system_time(text: &Text<'_>, at: usize, end: usize) -> bool {
+    let rest = text.text.get(end..).unwrap_or("");
+    let goes_on = rest.lines().next().is_some_and(|line| !line.trim().is_empty());
+    if !goes_on {
+        return text.has_before(at, Cues::CREATED, 2);
+    }
+    let opens = match at.checked_sub(1).and_then(|before| text.get(before)) {
+        None => true,
+        Some(before) => before.is_sign(b'[') && text.begins_line(at - 1),
+    };
+    opens || text.begins_line(at) || text.has_before(at, Cues::CREATED, 2)
+}
+
+/// The dates that programs write for "none" and "never".
+fn is_beginning_of_time(written: &str) -> bool {
+    ["1900-01-01", "1970-01-01", "0001-01-01", "9999-12-31"]
+        .iter()
+        .any(|none| written.starts_with(none))
+}
+
+/// `[13/Oct/2025:22:24:41 +0000]`: the time of a web server's log.
+fn is_access_log(text: &Text<'_>, at: usize, end: usize) -> bool {
+    text.before(at).is_some_and(|sign| sign.is_sign(b'['))
+        && text.byte(end) == Some(b':')
+        && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_digit())
+}
+
+/// `## [2.1.0] - 2025-07-26`: the heading of a release.
+fn is_release(text: &Text<'_>, token: &Token) -> bool {
+    let line = text.text.get(..token.start).unwrap_or("").rsplit('\n').next().unwrap_or("");
+    line.starts_with("## [")
+}
+
+/// `2/27 0436` and `2/27 at 04:36`.
+fn followed_by_time(text: &Text<'_>, end: usize) -> bool {
+    let rest = text.text.get(end..).unwrap_or("").trim_start_matches([' ', ',', '@']);
+    let rest = rest.strip_prefix("at ").unwrap_or(rest).as_bytes();
+    let digits = rest.iter().take_while(|byte| byte.is_ascii_digit()).count();
+    digits == 4 && !rest.get(4).is_some_and(u8::is_ascii_alphanumeric)
+        || (1..=2).contains(&digits) && rest.get(digits) == Some(&b':')
+}

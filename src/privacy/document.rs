@@ -1,0 +1,255 @@
+//! A whole document: its structure first, then the text in it, then the names it has told.
+
+use super::cue::Cues;
+use super::finding::{Finding, merged};
+use super::key::Field;
+use super::known::Known;
+use super::label::Label;
+use super::names;
+use super::rules::{Mode, Rules};
+use super::scan::{self, Scanned};
+use super::structure;
+use super::text::Text;
+use super::token::{Case, Kind, Token};
+use super::view::View;
+
+/// How deep documents may stand in documents (JSON in a string of JSON, a table in that).
+pub const DEPTH_MAX: usize = 12;
+
+/// Finds everything in one document.
+pub struct Document<'a> {
+    pub(super) rules: &'a Rules,
+    text: &'a str,
+    found: Vec<Finding>,
+    known: &'a mut Known,
+    /// Tokens of texts that were read, and where they stand: for names that are told later.
+    later: Vec<(usize, usize, Token)>,
+    /// Names, if the document turns out to be about a person.
+    perhaps: Vec<Finding>,
+}
+
+/// Findings in a document, in order and without overlap. Names that it tells are remembered in
+/// `known`, and names that `known` holds already are found.
+#[must_use]
+pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
+    let mut document =
+        Document { rules, text, found: Vec::new(), known, later: Vec::new(), perhaps: Vec::new() };
+    structure::read(&mut document, &View::document(text), 0);
+    document.found.retain(|finding| !rules.allows(finding, text));
+    if is_about_a_person(&document.found) {
+        document.found.append(&mut document.perhaps);
+    }
+    for (start, end, token) in &document.later {
+        if document.known.has(token) || rules.names(token.hash) {
+            document.found.push(Finding::new(*start, *end, Label::Name, "name-told-before"));
+        }
+    }
+    document.found.retain(|finding| !rules.allows(finding, text));
+    merged(document.found)
+}
+
+/// What is found says that the document is about a person.
+fn is_about_a_person(found: &[Finding]) -> bool {
+    found.iter().any(|finding| {
+        matches!(
+            finding.label,
+            Label::Name | Label::Mrn | Label::Ssn | Label::HealthPlanId | Label::Phone | Label::Age
+        )
+    })
+}
+
+impl Document<'_> {
+    /// Tells a finding in a view.
+    pub fn tell(&mut self, view: &View<'_>, finding: Finding) {
+        view.tell(finding, self.text, &mut self.found);
+    }
+
+    /// Tells a whole view, but for white space about it.
+    pub fn tell_all(&mut self, view: &View<'_>, label: Label, rule: &'static str) {
+        let text = view.text.as_ref();
+        let start = text.len() - text.trim_start().len();
+        let end = text.trim_end().len();
+        if start < end {
+            self.tell(view, Finding::new(start, end, label, rule));
+        }
+    }
+
+    /// Reads a text that has no structure.
+    pub fn plain(&mut self, view: &View<'_>) {
+        let scanned = scan::scan(&view.text, self.rules);
+        for finding in &scanned.found {
+            if finding.label == Label::Name {
+                let name = view.text.get(finding.start..finding.end).unwrap_or("");
+                self.known.learn(&Text::new(name));
+            }
+            self.tell(view, *finding);
+        }
+        for finding in &scanned.perhaps {
+            view.tell(*finding, self.text, &mut self.perhaps);
+        }
+        self.remember(view, &scanned);
+        if self.rules.mode == Mode::Strict {
+            self.strict(view, &scanned);
+        }
+    }
+
+    /// Keeps the words that may turn out to be names.
+    fn remember(&mut self, view: &View<'_>, scanned: &Scanned<'_>) {
+        for (token, taken) in scanned.text.tokens.iter().zip(&scanned.taken) {
+            let word = token.kind == Kind::Word && token.len() >= 3 && !taken;
+            if word
+                && (token.case != Case::Lower || token.flags.is_name() || token.flags.is_strange())
+            {
+                let mut place = Vec::new();
+                view.tell(
+                    Finding::new(token.start, token.end, Label::Name, ""),
+                    self.text,
+                    &mut place,
+                );
+                self.later.extend(place.iter().map(|place| (place.start, place.end, *token)));
+            }
+        }
+    }
+
+    /// Everything that is on no list of words, and every word with four digits.
+    fn strict(&mut self, view: &View<'_>, scanned: &Scanned<'_>) {
+        const DIGITS_MIN: usize = 4;
+        let rules = self.rules;
+        for (token, taken) in scanned.text.tokens.iter().zip(&scanned.taken) {
+            let written = scanned.text.str(token);
+            let digits = written.bytes().filter(u8::is_ascii_digit).count();
+            let year = token.kind == Kind::Number
+                && written.parse().is_ok_and(|year: u32| (1900..2100).contains(&year));
+            let capital = token.kind == Kind::Word
+                && token.len() > 1
+                && matches!(token.case, Case::Title | Case::Upper | Case::Inner)
+                && !token.flags.is_known()
+                && !token.cues.has(Cues::STOP.or(Cues::MONTH).or(Cues::WEEKDAY));
+            let finding = if digits >= DIGITS_MIN && !year {
+                Finding::new(token.start, token.end, Label::Id, "strict-digits")
+            } else if capital {
+                Finding::new(token.start, token.end, Label::Name, "strict-capital")
+            } else {
+                continue;
+            };
+            if !taken && !rules.allows(&finding, scanned.text.text) {
+                self.tell(view, finding);
+            }
+        }
+    }
+
+    /// Reads the value of a field.
+    pub fn value(&mut self, view: &View<'_>, field: Option<Field>, depth: usize) {
+        let text = view.text.trim();
+        if text.is_empty() || is_nothing(text) {
+            return;
+        }
+        let whole = match field {
+            None => return structure::read(self, view, depth + 1),
+            Some(field) => self.whole(text, field),
+        };
+        match whole {
+            Some(Some(label)) => {
+                if label == Label::Name {
+                    self.known.learn(&Text::new(text));
+                }
+                self.tell_all(view, label, "field");
+            }
+            Some(None) => {}
+            None => structure::read(self, view, depth + 1),
+        }
+    }
+
+    /// What a whole value is: a label, nothing (`Some(None)`), or a text to be read (`None`).
+    fn whole(&self, text: &str, field: Field) -> Option<Option<Label>> {
+        const NUMBER_BYTES_MAX: usize = 40;
+        const SECRET_BYTES_MIN: usize = 4;
+        let digits = text.bytes().filter(u8::is_ascii_digit).count();
+        let letters = text.chars().any(char::is_alphabetic);
+        let short = text.len() <= NUMBER_BYTES_MAX;
+        match field {
+            Field::Sure(Label::Name) if letters => Some(Some(Label::Name)),
+            Field::Sure(Label::Email) => None,
+            Field::Sure(label) if letters || digits > 0 => Some(Some(label)),
+            Field::MaybeName => {
+                names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
+            }
+            Field::Number(Label::Secret) => (text.len() >= SECRET_BYTES_MIN && !text.contains(' '))
+                .then_some(Some(Label::Secret)),
+            Field::Number(label) => {
+                let shortest = if matches!(label, Label::Id | Label::Mrn) { 1 } else { 3 };
+                let spaces = text.bytes().filter(|byte| *byte == b' ').count();
+                let words = label != Label::Phone && spaces > 4;
+                (digits >= shortest && short && !words).then_some(Some(label))
+            }
+            Field::Date => {
+                let year = digits == 4 && text.len() == 4;
+                let month = Text::new(text).tokens.iter().any(|token| token.cues.has(Cues::MONTH));
+                let fits =
+                    short && !year && (digits >= 3 && is_date_like(text) || month && digits > 0);
+                if year { Some(None) } else { fits.then_some(Some(Label::Date)) }
+            }
+            Field::Age => {
+                let age = text.trim_end_matches(|sign: char| !sign.is_ascii_digit()).parse::<u32>();
+                Some(age.is_ok_and(|age| (90..=130).contains(&age)).then_some(Label::Age))
+            }
+            Field::LogTime => {
+                let number = !letters || is_date_like(text) && short && digits >= 8;
+                number.then_some(None)
+            }
+            Field::Code => {
+                let single = short && !text.contains(char::is_whitespace);
+                let machine = single && self.rules.mode == Mode::Standard && !text.contains('@');
+                machine.then_some(None)
+            }
+            Field::Sure(_) => None,
+        }
+    }
+}
+
+/// Digits and the signs of dates and times, with at most a `T`, a `Z` or a zone.
+fn is_date_like(text: &str) -> bool {
+    text.bytes().all(|byte| {
+        byte.is_ascii_digit()
+            || matches!(
+                byte,
+                b'-' | b'/'
+                    | b'.'
+                    | b':'
+                    | b' '
+                    | b'T'
+                    | b'Z'
+                    | b'+'
+                    | b','
+                    | b'A'
+                    | b'P'
+                    | b'M'
+                    | b't'
+                    | b'z'
+            )
+    })
+}
+
+/// A value that says there is none, or that was redacted before.
+fn is_nothing(text: &str) -> bool {
+    if Label::placeholder_at(text) == Some(text.len()) {
+        return true;
+    }
+    const NOTHINGS: [&str; 14] = [
+        "null",
+        "none",
+        "n/a",
+        "na",
+        "unknown",
+        "true",
+        "false",
+        "yes",
+        "no",
+        "-",
+        "--",
+        "nil",
+        "undefined",
+        "None",
+    ];
+    text.len() <= 9 && NOTHINGS.iter().any(|nothing| text.eq_ignore_ascii_case(nothing))
+}

@@ -1,0 +1,218 @@
+//! What a name of a field says about its value: `patient_mrn`, `PAT_LAST_NM`, `DOB`, `Home Phone`.
+//!
+//! Keys of JSON, headers of tables, labels of forms and `key=value` in logs are read alike: cut
+//! into words, whose cues are put together.
+
+use super::cue::Cues;
+use super::label::Label;
+use super::token::{Kind, Token, tokens};
+
+/// What a field holds.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Field {
+    /// This, whatever it looks like.
+    Sure(Label),
+    /// A number of this kind, where it has digits.
+    Number(Label),
+    /// A person's name, where it looks like one.
+    MaybeName,
+    /// A date, in any form that dates have.
+    Date,
+    /// An age in years.
+    Age,
+    /// When a system did something: the time of a log, of no person.
+    LogTime,
+    /// A code of a system: nothing is looked for in a single word.
+    Code,
+}
+
+/// The most words of a key that are read.
+pub const KEY_WORDS_MAX: usize = 6;
+
+/// What the field with this name holds. The last part of a path is its name.
+#[must_use]
+pub fn field(key: &str) -> Option<Field> {
+    const KEY_BYTES_MAX: usize = 64;
+    if key.len() > KEY_BYTES_MAX || key.is_empty() {
+        return None;
+    }
+    let name = key.rsplit(['/', '.']).next().unwrap_or(key);
+    let split = split_camel(name);
+    let words: Vec<Token> = tokens(&split)
+        .into_iter()
+        .filter(|token| token.kind != Kind::Number && token.is_alphanumeric())
+        .collect();
+    let cues: Vec<Cues> = words.iter().map(|word| word.cues).collect();
+    of_words(&cues)
+}
+
+/// What the words of a key say together.
+#[must_use]
+pub fn of_words(words: &[Cues]) -> Option<Field> {
+    if words.is_empty() || words.len() > KEY_WORDS_MAX {
+        return None;
+    }
+    let all = words.iter().fold(Cues::default(), |all, cues| all.or(*cues));
+    let has = |cues| all.has(cues);
+    let single = words.len() == 1;
+    let key = has(Cues::ACCESS) && has(Cues::NUMBER) && !has(Cues::PERSON);
+    if has(Cues::SECRET) || key {
+        return Some(Field::Number(Label::Secret));
+    }
+    if has(Cues::CREATED) {
+        return Some(Field::LogTime);
+    }
+    if let Some(field) = of_numbers(all, single) {
+        return Some(field);
+    }
+    if has(Cues::FULL_NAME) {
+        return Some(Field::Sure(Label::Name));
+    }
+    let of_person = Cues::PERSON
+        .or(Cues::NAME_PART)
+        .or(Cues::ROLE)
+        .or(Cues::RELATIVE)
+        .or(Cues::BIRTH)
+        .or(Cues::CALL);
+    if has(Cues::NAME) && has(of_person) && !has(Cues::NUMBER) {
+        return Some(Field::Sure(Label::Name));
+    }
+    if has(Cues::THING) || has(Cues::QUANTITY) {
+        return None;
+    }
+    if has(Cues::NAME) {
+        return Some(Field::MaybeName);
+    }
+    if has(Cues::DATE) {
+        return Some(Field::Date);
+    }
+    let person = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE);
+    let alone = has(Cues::ADDRESSEE.or(Cues::NAME_PART)) && single;
+    (has(person) || alone).then_some(Field::MaybeName)
+}
+
+/// Fields of numbers, contacts and places.
+fn of_numbers(all: Cues, single: bool) -> Option<Field> {
+    let has = |cues| all.has(cues);
+    let number = has(Cues::NUMBER);
+    let sure = |label| Some(Field::Sure(label));
+    let with_digits = |label| Some(Field::Number(label));
+    if has(Cues::EMAIL) {
+        return sure(Label::Email);
+    }
+    if has(Cues::BIRTH) && has(Cues::CITY) {
+        return sure(Label::Location);
+    }
+    if has(Cues::BIRTH) && !has(Cues::NAME.or(Cues::FULL_NAME)) {
+        return Some(Field::Date);
+    }
+    if has(Cues::PHONE) && !has(Cues::NAME.or(Cues::DATE)) {
+        return with_digits(Label::Phone);
+    }
+    if has(Cues::MRN) {
+        return with_digits(Label::Mrn);
+    }
+    if has(Cues::SSN) {
+        return with_digits(Label::Ssn);
+    }
+    if has(Cues::ZIP) {
+        return with_digits(Label::Zip);
+    }
+    if has(Cues::NAME.or(Cues::FULL_NAME)) {
+        return None;
+    }
+    if has(Cues::ADDRESS) && !has(Cues::MACHINE) {
+        return sure(Label::Address);
+    }
+    if has(Cues::CITY) && !number {
+        return sure(Label::Location);
+    }
+    if has(Cues::DATE) && !number {
+        return None;
+    }
+    if has(Cues::LICENSE) {
+        return with_digits(Label::License);
+    }
+    if has(Cues::VEHICLE) {
+        return with_digits(Label::Vehicle);
+    }
+    if has(Cues::DEVICE) {
+        return with_digits(Label::Device);
+    }
+    if has(Cues::ACCOUNT) {
+        return with_digits(Label::Account);
+    }
+    if has(Cues::PLAN) && (number || single || has(Cues::PERSON)) && !has(Cues::THING) {
+        return with_digits(Label::HealthPlanId);
+    }
+    if has(Cues::CODE) && (number || single) {
+        return with_digits(Label::Id);
+    }
+    if has(Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE)) && number {
+        return with_digits(Label::Id);
+    }
+    if has(Cues::AGE) && (single || has(Cues::PERSON)) {
+        return Some(Field::Age);
+    }
+    (number && !has(Cues::PERSON)).then_some(Field::Code)
+}
+
+/// `birthDate` and `DOBDate` as words.
+fn split_camel(key: &str) -> String {
+    let mut split = String::with_capacity(key.len() + 4);
+    let (mut before_before, mut before) = (' ', ' ');
+    for sign in key.chars() {
+        if before.is_ascii_lowercase() && sign.is_ascii_uppercase()
+            || before.is_ascii_digit() != sign.is_ascii_digit() && before != ' '
+        {
+            split.push(' ');
+        } else if before_before.is_ascii_uppercase()
+            && before.is_ascii_uppercase()
+            && sign.is_ascii_lowercase()
+        {
+            split.pop();
+            split.push(' ');
+            split.push(before);
+        }
+        split.push(if sign == '_' || sign == '-' { ' ' } else { sign });
+        (before_before, before) = (before, sign);
+    }
+    split
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_of_fields_are_read_in_any_style() {
+        for (key, field) in [
+            ("mrn", Some(Field::Number(Label::Mrn))),
+            ("patient_mrn_no", Some(Field::Number(Label::Mrn))),
+            ("PAT_LAST_NM", Some(Field::Sure(Label::Name))),
+            ("birthDate", Some(Field::Date)),
+            ("DOB", Some(Field::Date)),
+            ("Home Phone", Some(Field::Number(Label::Phone))),
+            ("postalCode", Some(Field::Number(Label::Zip))),
+            ("memberId", Some(Field::Number(Label::HealthPlanId))),
+            ("address_line1", Some(Field::Sure(Label::Address))),
+            ("city", Some(Field::Sure(Label::Location))),
+            ("state", None),
+            ("file_name", None),
+            ("name", Some(Field::MaybeName)),
+            ("firstName", Some(Field::Sure(Label::Name))),
+            ("emergency_contact_name", Some(Field::Sure(Label::Name))),
+            ("attending", Some(Field::MaybeName)),
+            ("request_id", Some(Field::Code)),
+            ("patient_id", Some(Field::Number(Label::Id))),
+            ("created_at", Some(Field::LogTime)),
+            ("last_visit", Some(Field::Date)),
+            ("api_key", Some(Field::Number(Label::Secret))),
+            ("password", Some(Field::Number(Label::Secret))),
+            ("ip_address", None),
+            ("model", None),
+        ] {
+            assert_eq!(super::field(key), field, "{key}");
+        }
+    }
+}

@@ -1,0 +1,441 @@
+//! Numbers: which of them are dates, telephones, cards, records, and which are quantities.
+//!
+//! The written form ([`super::forms`]) proposes, the words around decide. A form that is nothing
+//! else is masked without a cue; a bare number needs one.
+
+use super::checks;
+use super::cue::Cues;
+use super::dates::date;
+use super::finding::Finding;
+use super::forms::{self, Form};
+use super::label::Label;
+use super::text::Text;
+use super::token::{Case, Gap, Kind, Token};
+
+/// The identifier that begins at a token, if one does.
+#[must_use]
+pub fn find(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    if !may_begin(text, at, token) {
+        return None;
+    }
+    if let Some((form, end)) = forms::at(text.text, token.start) {
+        let (label, rule) = match judge(text, at, form, end) {
+            Verdict::Is(label, rule) => (label, rule),
+            Verdict::IsNothing => return None,
+            Verdict::Unknown => return code(text, at),
+        };
+        return Some(Finding::new(token.start, end, label, rule));
+    }
+    code(text, at)
+}
+
+/// Where a form may begin: at a number, a sign before one, a month, or letters of a hexadecimal.
+fn may_begin(text: &Text<'_>, at: usize, token: &Token) -> bool {
+    let joined = matches!(text.byte_before(token.start), Some(b'.' | b'_'))
+        && token.gap == Gap::None
+        && text.before(at).is_some_and(|before| before.end == token.start)
+        && text.byte_before(token.start - 1).is_some_and(|byte| byte.is_ascii_digit());
+    if joined {
+        return false;
+    }
+    match token.kind {
+        Kind::Number | Kind::Mixed => true,
+        Kind::Sign(b'+' | b'(' | b'-') => text.get(at + 1).is_some_and(Token::has_digits),
+        Kind::Sign(_) => false,
+        Kind::Word => {
+            let next = text.byte(token.end);
+            token.cues.has(Cues::MONTH)
+                || token.len() <= 8
+                    && matches!(next, Some(b'-' | b':' | b' '))
+                    && text.str(token).bytes().all(|byte| byte.is_ascii_hexdigit())
+                || token.len() == 2 && token.case == Case::Upper
+        }
+    }
+}
+
+/// What a form is where it stands.
+pub(super) enum Verdict {
+    Is(Label, &'static str),
+    /// A number of no person.
+    IsNothing,
+    /// The form says nothing; a cue may.
+    Unknown,
+}
+
+fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
+    let Some(token) = text.get(at) else { return Verdict::IsNothing };
+    let written = text.text.get(token.start..end).unwrap_or("");
+    let digits = checks::digits(written);
+    let announced = text.announced(at);
+    let is = |label: Label| announced.is_some_and(|(found, _)| found == label);
+    let when = |condition: bool, label, rule| {
+        if condition { Verdict::Is(label, rule) } else { Verdict::Unknown }
+    };
+    match form {
+        Form::Opaque => match announced {
+            Some((label, rule)) if text.has_before(at, Cues::PERSON.or(Cues::MRN), 3) => {
+                Verdict::Is(label, rule)
+            }
+            _ => Verdict::IsNothing,
+        },
+        Form::DateTime
+        | Form::Date
+        | Form::DottedDate
+        | Form::WrittenDate
+        | Form::MonthYear
+        | Form::CompactDate
+        | Form::DayMonth => date(text, at, form, end, written),
+        Form::Ssn => when(true, Label::Ssn, "ssn"),
+        Form::Phone => when(!is(Label::Account), Label::Phone, "phone"),
+        Form::PhoneAbroad => when((8..=15).contains(&digits.len()), Label::Phone, "phone-abroad"),
+        Form::PhoneGroups => groups(text, at, written, &digits, announced),
+        Form::PhoneLocal => when(is(Label::Phone), Label::Phone, "phone-local"),
+        Form::Card => when(checks::luhn(&digits) || is(Label::Account), Label::Account, "card"),
+        Form::Ipv4 => ipv4(text, at, written, end),
+        Form::Ipv6 => when(written.len() > 6 && digits.len() > 1, Label::Ip, "ipv6"),
+        Form::Mac => when(true, Label::Device, "mac"),
+        Form::Mbi => when(true, Label::HealthPlanId, "mbi"),
+        Form::Iban => when(checks::iban(written) || is(Label::Account), Label::Account, "iban"),
+        Form::Vin => when(
+            digits.len() < 17
+                && written.bytes().any(|byte| byte.is_ascii_alphabetic())
+                && (checks::vin(written) || is(Label::Vehicle)),
+            Label::Vehicle,
+            "vin",
+        ),
+        Form::Dea => when(
+            checks::dea(&digits) || text.has_before(at, Cues::LICENSE, 3),
+            Label::License,
+            "dea",
+        ),
+        Form::Nino => when(true, Label::Ssn, "nino"),
+        Form::Udi => when(true, Label::Device, "udi"),
+        Form::Geocode => when(true, Label::Location, "geocode"),
+        Form::Postcode => when(
+            token.kind == Kind::Mixed && written.contains(' ') || is(Label::Zip),
+            Label::Zip,
+            "postcode",
+        ),
+        Form::ZipPlus => match announced {
+            Some((label, rule)) if label != Label::Zip => Verdict::Is(label, rule),
+            _ => when(
+                is(Label::Zip) || text.before(at).is_some_and(is_state),
+                Label::Zip,
+                "zip-plus-four",
+            ),
+        },
+    }
+}
+
+/// Groups of digits: a telephone with a cue, or with the zero of a trunk call.
+fn groups(
+    text: &Text<'_>,
+    at: usize,
+    written: &str,
+    digits: &[u8],
+    announced: Option<(Label, &'static str)>,
+) -> Verdict {
+    let length = digits.len();
+    let parts = written.split([' ', '-', '.', '/', '(', ')']).filter(|part| !part.is_empty());
+    let parts = parts.count();
+    let phone = announced.is_some_and(|(label, _)| label == Label::Phone);
+    if phone && (7..=15).contains(&length) {
+        return Verdict::Is(Label::Phone, "phone-cue");
+    }
+    let grouped = parts >= 3 || parts == 2 && written.contains([' ', '/', '(']);
+    if let Some((label, rule)) = announced
+        .filter(|(label, _)| grouped && length >= 6 && !matches!(label, Label::Phone | Label::Zip))
+    {
+        return Verdict::Is(label, rule);
+    }
+    let trunk = digits.first() == Some(&0) && grouped && (9..=12).contains(&length);
+    if trunk && announced.is_none() && !text.has_before(at, Cues::QUANTITY, 3) {
+        return Verdict::Is(Label::Phone, "phone-trunk");
+    }
+    Verdict::Unknown
+}
+
+fn ipv4(text: &Text<'_>, at: usize, written: &str, end: usize) -> Verdict {
+    let address = written.split(['/', ':']).next().unwrap_or("");
+    let fits = address.split('.').all(|part| part.parse::<u16>().is_ok_and(|part| part <= 255));
+    let goes_on = text.byte(end) == Some(b'.')
+        && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_digit());
+    let version = text.has_before(at, Cues::QUANTITY, 1);
+    let network = written.contains('/') && address.ends_with(".0");
+    let own = address.starts_with("127.") || address == "0.0.0.0" || network;
+    if fits && !goes_on && !version && !own {
+        return Verdict::Is(Label::Ip, "ipv4");
+    }
+    Verdict::IsNothing
+}
+
+/// Two letters that are a state, or its whole name.
+#[must_use]
+pub fn is_state(token: &Token) -> bool {
+    token.cues.has(Cues::STATE) && token.case == Case::Upper && token.len() == 2
+}
+
+/// The longest code that is read, in tokens.
+const CODE_TOKENS_MAX: usize = 9;
+
+/// Where a code ends that begins at a token: pieces of letters and digits that hang together by
+/// `-`, `.`, `/` or `_`. Whether it has digits, and how many.
+#[must_use]
+pub fn code_end(text: &Text<'_>, at: usize) -> (usize, usize) {
+    let Some(first) = text.get(at) else { return (0, 0) };
+    let count = |token: &Token| text.str(token).bytes().filter(u8::is_ascii_digit).count();
+    let (mut end, mut digits) = (first.end, count(first));
+    let mut next = at + 1;
+    for _ in 0..CODE_TOKENS_MAX {
+        let (Some(sign), Some(piece)) = (text.get(next), text.get(next + 1)) else { break };
+        let hangs = sign.start == end
+            && piece.start == sign.end
+            && matches!(sign.kind, Kind::Sign(b'-' | b'.' | b'/' | b'_'))
+            && piece.is_alphanumeric()
+            && (piece.has_digits() || piece.len() <= 4 && piece.case == Case::Upper);
+        if !hangs {
+            break;
+        }
+        end = piece.end;
+        digits += count(piece);
+        next += 2;
+    }
+    (end, digits)
+}
+
+/// `BHC-0261789`: the letters before a number belong to its code.
+fn code_begin(text: &Text<'_>, at: usize) -> usize {
+    let hangs = text.get(at).is_some_and(|token| token.gap == Gap::None)
+        && text.before(at).is_some_and(|sign| sign.is_sign(b'-') && sign.gap == Gap::None);
+    let letters = at.checked_sub(2).and_then(|place| text.get(place));
+    let belongs = letters.is_some_and(|letters| {
+        letters.kind == Kind::Word && letters.case != Case::Lower && letters.len() <= 5
+    });
+    if hangs && belongs { at - 2 } else { at }
+}
+
+/// A code that a word before it announces.
+fn code(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let at = code_begin(text, at);
+    let token = text.get(at)?;
+    let (end, digits) = code_end(text, at);
+    if let Some(finding) = prefixed(text, at, end, digits) {
+        return Some(finding);
+    }
+    if !token.has_digits() && digits == 0 {
+        return None;
+    }
+    let written = text.text.get(token.start..end)?;
+    if token.kind == Kind::Mixed && is_digest(written) {
+        return None;
+    }
+    let decimal = written.split_once('.').is_some_and(|(whole, part)| {
+        whole.bytes().all(|byte| byte.is_ascii_digit())
+            && part.bytes().all(|byte| byte.is_ascii_digit())
+    });
+    if decimal || text.byte(end) == Some(b'%') {
+        return None;
+    }
+    if let Some(finding) = age_with_sex(text, at, end) {
+        return Some(finding);
+    }
+    let (label, rule) = match text.announced(at) {
+        Some(found) => found,
+        None => return bare(text, at, end, written),
+    };
+    let enough = match label {
+        Label::Zip => digits >= 5,
+        Label::Phone => digits == 10 || digits == 11 || digits == 7 && written.len() > 7,
+        Label::Ssn => (9..=15).contains(&digits) || digits == 4,
+        Label::Account => digits >= 4 && (written.len() >= 5 || text.has_ending(at)),
+        Label::Mrn => digits >= 4,
+        Label::Vehicle => digits <= 8 && written.len() <= 10 || written.len() == 17,
+        Label::Id => digits >= 4 && written.len() >= 5,
+        _ => digits >= 4 && written.len() >= 5,
+    };
+    if !enough {
+        return None;
+    }
+    let (start, end) =
+        if label == Label::Vehicle { plate(text, at, end) } else { (token.start, end) };
+    let start = if label == Label::Device { lettered_start(text, at, start) } else { start };
+    Some(Finding::new(start, end, label, rule))
+}
+
+/// A number that no word announces: an account by its check digit, a telephone by its plan.
+fn bare(text: &Text<'_>, at: usize, end: usize, written: &str) -> Option<Finding> {
+    let token = text.get(at)?;
+    let (from, to) = plate(text, at, end);
+    let plate = text.text.get(from..to).unwrap_or("");
+    let lettered = plate.bytes().any(|byte| byte.is_ascii_uppercase());
+    if text.is_about_car(at) && lettered && (5..=9).contains(&plate.len()) {
+        return Some(Finding::new(from, to, Label::Vehicle, "plate"));
+    }
+    if is_numbered(text, at) && end - token.start >= 5 {
+        return Some(Finding::new(token.start, end, Label::Id, "number-sign"));
+    }
+    if token.kind != Kind::Number || end != token.end {
+        return None;
+    }
+    let digits = checks::digits(written);
+    let hangs = token.gap == Gap::None
+        && matches!(text.byte_before(token.start), Some(b'-' | b'.' | b'/' | b'_' | b'=' | b':'));
+    let found = |label, rule| Some(Finding::new(token.start, end, label, rule));
+    match digits.len() {
+        13..=19 if checks::luhn(&digits) && !hangs => found(Label::Account, "card"),
+        10 if checks::nanp(&digits) && !hangs && !text.has_before(at, Cues::QUANTITY, 2) => {
+            found(Label::Phone, "phone-bare")
+        }
+        _ => None,
+    }
+}
+
+/// `PCR# 8336067`: the sign hangs on the name of a number.
+fn is_numbered(text: &Text<'_>, at: usize) -> bool {
+    text.before(at).is_some_and(|sign| sign.is_sign(b'#') && sign.gap == Gap::None)
+        && at
+            .checked_sub(2)
+            .and_then(|name| text.get(name))
+            .is_some_and(|name| name.case == Case::Upper && !name.cues.has(Cues::QUANTITY))
+}
+
+/// `KJX 9306`, `KJX-9306`, `7TR 8482`, `030 GZW`: both halves of a plate.
+fn plate(text: &Text<'_>, at: usize, end: usize) -> (usize, usize) {
+    let half = |token: &Token| {
+        (2..=4).contains(&token.len()) && (token.case == Case::Upper || token.has_digits())
+    };
+    let Some(token) = text.get(at) else { return (0, end) };
+    let hangs = text.before(at).is_some_and(|sign| sign.is_sign(b'-') && sign.gap == Gap::None);
+    let before = at.checked_sub(if hangs { 2 } else { 1 }).and_then(|place| text.get(place));
+    let start = match before {
+        Some(letters) if letters.case == Case::Upper && half(letters) => letters.start,
+        _ => token.start,
+    };
+    let behind = text.get(text.place_from(at, end));
+    match behind {
+        Some(other)
+            if start == token.start
+                && other.gap == Gap::Space
+                && half(other)
+                && token.len() <= 4 =>
+        {
+            (start, other.end)
+        }
+        _ => (start, end),
+    }
+}
+
+/// `SN RTM563699S`: the letters before a serial number belong to it.
+fn lettered_start(text: &Text<'_>, at: usize, start: usize) -> usize {
+    match text.before(at) {
+        Some(letters) if letters.cues.has(Cues::DEVICE) && letters.case == Case::Upper => {
+            letters.start
+        }
+        _ => start,
+    }
+}
+
+/// `PT407227`, `pat-031475`, and what follows `/patients/`.
+fn prefixed(text: &Text<'_>, at: usize, end: usize, digits: usize) -> Option<Finding> {
+    const PREFIXES: [&str; 12] = [
+        "pt", "pat", "patient", "subj", "subject", "mrn", "mem", "mbr", "enc", "person", "ptid",
+        "pid",
+    ];
+    let token = text.get(at)?;
+    let path = at.checked_sub(2).and_then(|noun| text.get(noun)).is_some_and(|noun| {
+        noun.cues.has(Cues::PERSON.or(Cues::MRN).or(Cues::CODE))
+            && text.byte_before(token.start) == Some(b'/')
+            && noun.end + 1 == token.start
+    });
+    if path && digits >= 2 {
+        return Some(Finding::new(token.start, end, Label::Id, "path-of-person"));
+    }
+    if !matches!(token.kind, Kind::Mixed) || digits < 4 {
+        return None;
+    }
+    let letters = text.str(token).bytes().take_while(u8::is_ascii_alphabetic).count();
+    let prefix = text.str(token).get(..letters)?.to_ascii_lowercase();
+    PREFIXES
+        .contains(&prefix.as_str())
+        .then(|| Finding::new(token.start, end, Label::Id, "person-prefix"))
+}
+
+/// A code of the form `pat-031475`, whose first piece is a word.
+#[must_use]
+pub fn prefixed_word(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    if token.kind != Kind::Word {
+        return None;
+    }
+    let (end, digits) = code_end(text, at);
+    if let Some(finding) = prefixed(text, at, end, digits) {
+        return Some(finding);
+    }
+    let person = token.cues.has(Cues::PERSON.or(Cues::MRN));
+    let sign = text.get(at + 1)?;
+    let number = text.get(at + 2)?;
+    let hangs = matches!(sign.kind, Kind::Sign(b'-' | b'_'))
+        && sign.start == token.end
+        && number.start == sign.end
+        && number.has_digits();
+    if !person || !hangs {
+        return None;
+    }
+    let (end, digits) = code_end(text, at + 2);
+    (digits >= 3).then(|| Finding::new(token.start, end, Label::Id, "person-prefix"))
+}
+
+/// A digest or another hexadecimal of a machine.
+fn is_digest(written: &str) -> bool {
+    written.len() >= 12
+        && written.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
+}
+
+/// `103M`, `94F`, `92yo`.
+fn age_with_sex(text: &Text<'_>, at: usize, end: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    let written = text.text.get(token.start..end)?;
+    let digits = written.bytes().take_while(u8::is_ascii_digit).count();
+    let age: u32 = written.get(..digits)?.parse().ok()?;
+    let tail = written.get(digits..)?.to_ascii_lowercase();
+    let is_age = matches!(tail.as_str(), "m" | "f" | "yo" | "y" | "yof" | "yom" | "yrs" | "yr");
+    (is_age && (90..=120).contains(&age))
+        .then(|| Finding::new(token.start, token.start + digits, Label::Age, "age"))
+}
+
+/// An age over 89: the number with `year`, `yo` or `aged` beside it.
+#[must_use]
+pub fn age(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    let age: u32 = text.str(token).parse().ok().filter(|_| token.kind == Kind::Number)?;
+    if !(90..=120).contains(&age) {
+        return None;
+    }
+    let rest = text.text.get(token.end..)?.trim_start_matches([' ', '-']);
+    let unit =
+        ["year", "yo", "y/o", "y.o", "yr", "y o", "years", "Year", "YEAR", "YO", "Y/O", "jahre"];
+    let aged = unit.iter().any(|unit| rest.starts_with(unit));
+    let sexed = rest
+        .strip_prefix(['M', 'F'])
+        .is_some_and(|rest| !rest.starts_with(|sign: char| sign.is_ascii_alphanumeric()));
+    let led = text.cues_before(at).take(2).any(|(_, word)| {
+        word.cues.has(Cues::AGE) || matches!(text.str(word), "turned" | "turning")
+    });
+    // `Ayşe Aksoy, 92, found`: an age in apposition to a name.
+    let comma = |token: Option<&Token>| token.is_some_and(|sign| sign.is_sign(b','));
+    let apposed = comma(text.before(at))
+        && (comma(text.get(at + 1))
+            || text.get(at + 1).is_some_and(|sign| sign.is_sign(b'.') || sign.is_sign(b')')))
+        && at
+            .checked_sub(2)
+            .and_then(|name| text.get(name))
+            .is_some_and(|name| name.is_capital() && !name.cues.has(Cues::MONTH));
+    let slashed = text.before(at).is_some_and(|sign| sign.is_sign(b'/'))
+        && at
+            .checked_sub(2)
+            .and_then(|sex| text.get(sex))
+            .is_some_and(|sex| matches!(text.str(sex), "M" | "F"));
+    (aged || sexed || led || apposed || slashed)
+        .then(|| Finding::new(token.start, token.end, Label::Age, "age"))
+}

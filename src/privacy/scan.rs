@@ -1,0 +1,331 @@
+//! A plain text put to all rules, in the order in which they may rely on each other.
+
+use super::contact;
+use super::cue::Cues;
+use super::dates;
+use super::finding::Finding;
+use super::key::{self, Field};
+use super::label::Label;
+use super::names;
+use super::numbers;
+use super::places;
+use super::rules::Rules;
+use super::secrets;
+use super::text::Text;
+use super::token::{Case, Gap, Kind, Token};
+
+/// Findings in a text, and which of its tokens they take.
+pub struct Scanned<'a> {
+    /// The text.
+    pub text: Text<'a>,
+    /// In offsets of the text.
+    pub found: Vec<Finding>,
+    /// Names, if the document is about a person.
+    pub perhaps: Vec<Finding>,
+    /// Tokens that are found, or known to be nothing.
+    pub taken: Vec<bool>,
+}
+
+/// Puts a text to the rules.
+#[must_use]
+pub fn scan<'a>(text: &'a str, rules: &Rules) -> Scanned<'a> {
+    let text = Text::new(text);
+    let taken = vec![false; text.tokens.len()];
+    let mut scanned = Scanned { text, found: Vec::new(), perhaps: Vec::new(), taken };
+    secrets::find(scanned.text.text, &mut scanned.found);
+    contact::find(scanned.text.text, &rules.own_hosts, &mut scanned.found);
+    rules.find_own(scanned.text.text, &mut scanned.found);
+    scanned.take(0);
+    scanned.walk();
+    let before = scanned.found.len();
+    names::find(&scanned.text, &scanned.taken, &mut scanned.found, &mut scanned.perhaps);
+    scanned.found.retain(|finding| !rules.allows(finding, scanned.text.text));
+    scanned.take(before.min(scanned.found.len()));
+    scanned
+}
+
+impl Scanned<'_> {
+    /// Takes the tokens of the findings from a place of the list on.
+    fn take(&mut self, from: usize) {
+        for finding in self.found.get(from..).unwrap_or(&[]) {
+            let tokens = &self.text.tokens;
+            let first = tokens.partition_point(|token| token.end <= finding.start);
+            for (token, taken) in tokens.iter().zip(&mut self.taken).skip(first) {
+                if token.start >= finding.end {
+                    break;
+                }
+                *taken = true;
+            }
+        }
+    }
+
+    /// Numbers, places and fields, from the first token to the last.
+    fn walk(&mut self) {
+        let mut at = 0;
+        while at < self.text.tokens.len() {
+            if self.taken[at] {
+                at += 1;
+                continue;
+            }
+            let before = self.found.len();
+            self.step(at);
+            self.take(before);
+            at += 1;
+        }
+    }
+
+    fn step(&mut self, at: usize) {
+        let token = self.text.tokens[at];
+        if let Kind::Sign(sign) = token.kind {
+            let field = if matches!(sign, b':' | b'=') { self.field_before(at) } else { None };
+            if let Some(field) = field {
+                return self.value(at + 1, field);
+            }
+            if !matches!(sign, b'+' | b'(' | b'-') {
+                return;
+            }
+        }
+        let text = &self.text;
+        let found = &mut self.found;
+        let before = found.len();
+        if token.has_digits() || token.is_capital() || token.case == Case::Initial {
+            places::find(text, at, found);
+        }
+        if found.len() == before && token.is_capital() {
+            let _ = places::lived_in(text, at, found)
+                .or_else(|| places::town_and_state(text, at, found));
+        }
+        if found.len() == before {
+            let number = places::zip_after_state(text, at, found).map_or_else(
+                || {
+                    numbers::age(text, at)
+                        .or_else(|| numbers::find(text, at))
+                        .or_else(|| numbers::prefixed_word(text, at))
+                },
+                |_| None,
+            );
+            found.extend(number);
+        }
+    }
+
+    /// What the words before a `:` or `=` say of what follows.
+    fn field_before(&self, sign: usize) -> Option<Field> {
+        let separator = self.text.get(sign)?;
+        let value = self.text.get(sign + 1)?;
+        let time = separator.is_sign(b':') && value.gap == Gap::None && value.kind == Kind::Number;
+        if time && self.text.before(sign).is_some_and(Token::has_digits) {
+            return None;
+        }
+        let mut words = Vec::with_capacity(key::KEY_WORDS_MAX);
+        let mut gap = separator.gap;
+        for token in self.text.tokens[..sign].iter().rev() {
+            if gap >= Gap::Wide || words.len() >= key::KEY_WORDS_MAX {
+                break;
+            }
+            match token.kind {
+                Kind::Word => words.push(token.cues),
+                Kind::Number | Kind::Mixed => {}
+                Kind::Sign(
+                    b'_' | b'-' | b'/' | b'#' | b'.' | b'\'' | b'"' | b'(' | b')' | b'*' | b'`',
+                ) => {}
+                _ => break,
+            }
+            gap = token.gap;
+        }
+        // `MR#` is a medical record; `Mr` is not.
+        let hash_sign = self.text.before(sign).is_some_and(|hash| hash.is_sign(b'#'));
+        let record = sign.checked_sub(2).and_then(|word| self.text.get(word));
+        if hash_sign && record.is_some_and(|word| self.text.str(word) == "MR") {
+            return Some(Field::Number(Label::Mrn));
+        }
+        // The last words name the field; those before may be a sentence.
+        let last: Vec<Cues> = words.iter().take(3).rev().copied().collect();
+        (0..last.len()).find_map(|from| key::of_words(&last[from..]))
+    }
+
+    /// Tells the value of a field that begins at a token.
+    fn value(&mut self, at: usize, field: Field) {
+        let mut at = at;
+        while self.text.get(at).is_some_and(|token| {
+            matches!(token.kind, Kind::Sign(b'"' | b'\'' | b'*' | b'#' | b'(' | b'=' | b'_'))
+        }) {
+            at += 1;
+        }
+        let Some(token) = self.text.get(at).copied() else { return };
+        if token.gap == Gap::Line && !self.text.before(at).is_some_and(|sign| sign.is_sign(b':')) {
+            return;
+        }
+        match field {
+            Field::Sure(Label::Name) => self.name(at, true),
+            Field::MaybeName => self.name(at, false),
+            Field::Sure(Label::Address) => self.address(at),
+            Field::Sure(Label::Location) => self.location(at),
+            Field::Number(Label::Secret) => self.secret(at),
+            Field::Number(label) => self.number(at, label),
+            Field::Date => {
+                let date = (at..at + 3).find_map(|place| {
+                    let token = self.text.get(place)?;
+                    let near = place == at || token.gap < Gap::Line;
+                    near.then(|| dates::find_date(&self.text, place)).flatten()
+                });
+                self.found.extend(date);
+            }
+            Field::Age => {
+                let age: Option<u32> = self.text.str(&token).parse().ok();
+                if age.is_some_and(|age| (90..=120).contains(&age)) {
+                    self.found.push(Finding::new(token.start, token.end, Label::Age, "age-field"));
+                }
+            }
+            Field::Sure(_) | Field::LogTime | Field::Code => {}
+        }
+    }
+
+    /// The words of a name behind its label.
+    fn name(&mut self, at: usize, sure: bool) {
+        const WORDS_MAX: usize = 6;
+        let mut end = at;
+        let mut named = false;
+        while let Some(token) = self.text.get(end) {
+            let first = end == at;
+            if !first && token.gap >= Gap::Wide || end >= at + WORDS_MAX || self.taken[end] {
+                break;
+            }
+            let stop = token.cues.has(Cues::STOP.or(Cues::NONE)) && !token.flags.is_first()
+                || self
+                    .text
+                    .get(end + 1)
+                    .is_some_and(|next| next.is_sign(b':') || next.is_sign(b'='));
+            let joins = !first
+                && (token.is_sign(b'.')
+                    || token.is_sign(b',')
+                    || token.is_sign(b'-')
+                    || token.is_sign(b'^'))
+                && self
+                    .text
+                    .get(end + 1)
+                    .is_some_and(|next| next.is_capital() || next.case == Case::Initial);
+            let small = token.case == Case::Lower
+                && (sure && token.flags.is_name() && !token.cues.has(Cues::STOP)
+                    || token.cues.has(Cues::PARTICLE));
+            let part = token.is_capital() || token.case == Case::Initial || small;
+            if stop || !(part && token.kind == Kind::Word || joins) {
+                break;
+            }
+            let credential = token.cues.has(Cues::CREDENTIAL) && token.case == Case::Upper;
+            if credential {
+                break;
+            }
+            named |= token.flags.is_name() && !token.cues.has(Cues::ORGANISATION)
+                || token.flags.is_strange() && token.len() > 2;
+            end += 1;
+        }
+        while end > at && self.text.get(end - 1).is_some_and(|token| !token.is_alphanumeric()) {
+            end -= 1;
+        }
+        if end == at || !sure && !named {
+            return;
+        }
+        if let (Some(first), Some(last)) = (self.text.get(at), self.text.get(end - 1)) {
+            self.found.push(Finding::new(first.start, last.end, Label::Name, "name-field"));
+        }
+    }
+
+    /// A street behind its label, to the end of the field.
+    fn address(&mut self, at: usize) {
+        if places::find(&self.text, at, &mut self.found).is_some() {
+            return;
+        }
+        const TOKENS_MAX: usize = 14;
+        let mut end = at;
+        while let Some(token) = self.text.get(end) {
+            let stop = end > at && token.gap >= Gap::Wide
+                || end >= at + TOKENS_MAX
+                || matches!(token.kind, Kind::Sign(b';' | b'|' | b'"' | b'&' | b'@'))
+                || self
+                    .text
+                    .get(end + 1)
+                    .is_some_and(|next| next.is_sign(b':') || next.is_sign(b'='));
+            if stop {
+                break;
+            }
+            end += 1;
+        }
+        let has_digits = self.text.tokens[at..end].iter().any(Token::has_digits);
+        let (first, last) = (self.text.get(at), self.text.get(end.wrapping_sub(1)));
+        if let (true, Some(first), Some(last)) = (has_digits, first, last) {
+            self.found.push(Finding::new(first.start, last.end, Label::Address, "address-field"));
+        }
+    }
+
+    fn location(&mut self, at: usize) {
+        let mut end = at;
+        while let Some(token) = self.text.get(end) {
+            let gap = end > at && token.gap >= Gap::Wide;
+            let part = token.is_capital() && !numbers::is_state(token)
+                || end > at
+                    && token.gap == Gap::None
+                    && matches!(token.kind, Kind::Sign(b'.' | b'\'' | b'-'));
+            if gap || !part || end >= at + 4 {
+                break;
+            }
+            end += 1;
+        }
+        if let (true, Some(first), Some(last)) =
+            (end > at, self.text.get(at), self.text.get(end.wrapping_sub(1)))
+        {
+            self.found.push(Finding::new(first.start, last.end, Label::Location, "place-field"));
+        }
+    }
+
+    /// What a password or key is, to the next space or sign that ends it.
+    fn secret(&mut self, at: usize) {
+        const SECRET_BYTES_MIN: usize = 6;
+        let Some(token) = self.text.get(at) else { return };
+        let rest = self.text.text.get(token.start..).unwrap_or("");
+        let length = rest
+            .find(|sign: char| {
+                sign.is_whitespace()
+                    || matches!(sign, '"' | '\'' | ',' | ';' | '&' | ')' | '}' | '`')
+            })
+            .unwrap_or(rest.len());
+        let written = rest.get(..length).unwrap_or("");
+        let word = written
+            .bytes()
+            .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_' | b'(' | b')'));
+        let variable = written.starts_with(['$', '<', '[', '{']) || written.starts_with("env:");
+        if length >= SECRET_BYTES_MIN && !word && !variable {
+            let (start, end) = (token.start, token.start + length);
+            self.found.push(Finding::new(start, end, Label::Secret, "secret-field"));
+        }
+    }
+
+    /// A number behind its label, with the groups that hang together.
+    fn number(&mut self, at: usize, label: Label) {
+        let Some(token) = self.text.get(at).copied() else { return };
+        if let Some(finding) = numbers::find(&self.text, at) {
+            let label = if finding.label == Label::Id { label } else { finding.label };
+            self.found.push(Finding { label, ..finding });
+            return;
+        }
+        let (mut end, mut digits) = numbers::code_end(&self.text, at);
+        let mut next = self.text.place_from(at, end);
+        // Groups that are set apart by spaces, as cards and telephones are.
+        while let Some(group) = self.text.get(next) {
+            let letters = self.text.str(&token).len() <= 4 && digits == 0;
+            let beside = group.gap == Gap::Space
+                && (group.kind == Kind::Number || letters && group.has_digits());
+            if !beside || label == Label::Zip {
+                break;
+            }
+            let more;
+            (end, more) = numbers::code_end(&self.text, next);
+            digits += more;
+            next = self.text.place_from(next, end);
+        }
+        let shortest = if label == Label::Zip { 5 } else { 3 };
+        let plain = token.is_alphanumeric() && (token.has_digits() || token.case != Case::Lower);
+        if digits >= shortest && plain {
+            self.found.push(Finding::new(token.start, end, label, "number-field"));
+        }
+    }
+}

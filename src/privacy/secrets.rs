@@ -1,0 +1,106 @@
+//! Keys, tokens and passwords: forms that are nothing else.
+//!
+//! The prefixes are those the issuers publish. Each begins with letters that a scan for bytes finds
+//! quickly; the pattern is asked there alone.
+
+use std::sync::LazyLock;
+
+use regex::bytes::Regex;
+
+use super::finding::Finding;
+use super::label::Label;
+
+/// What a secret may begin with: the rule's name and its pattern.
+const FORMS: &[(&str, &str)] = &[
+    ("anthropic-key", r"sk-ant-[A-Za-z0-9_-]{8,}"),
+    ("weighbridge-key", r"wbk_[A-Za-z0-9_-]{8,}"),
+    ("api-key", r"sk-(?:proj-|live-|test-)?[A-Za-z0-9_-]{20,}"),
+    ("stripe-key", r"(?:sk|pk|rk)_(?:live|test)_[A-Za-z0-9]{16,}"),
+    ("aws-key", r"(?:AKIA|ASIA|AROA|AIDA)[A-Z0-9]{16}"),
+    ("github-token", r"gh[pousr]_[A-Za-z0-9]{20,}"),
+    ("github-token", r"github_pat_[A-Za-z0-9_]{22,}"),
+    ("gitlab-token", r"glpat-[A-Za-z0-9_-]{20,}"),
+    ("slack-token", r"xox[abeprs]-[A-Za-z0-9-]{10,}"),
+    ("google-key", r"AIza[A-Za-z0-9_-]{30,}"),
+    ("npm-token", r"npm_[A-Za-z0-9]{30,}"),
+    ("pypi-token", r"pypi-[A-Za-z0-9_-]{40,}"),
+    ("hf-token", r"hf_[A-Za-z0-9]{30,}"),
+    ("jwt", r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    ("bearer", r"(?i:bearer|basic) +[A-Za-z0-9._~+/=-]{16,}"),
+    ("pem", r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)"),
+    ("password-in-url", r"[a-z][a-z0-9+]{1,12}://[^\s/:@]{1,64}:[^\s/@]{1,128}@[^\s/]+"),
+];
+
+static SECRETS: LazyLock<Option<(Regex, Vec<Regex>)>> = LazyLock::new(|| {
+    let each = FORMS.iter().map(|(_, form)| Regex::new(&format!("(?-u)^(?:{form})")));
+    let each: Result<Vec<Regex>, _> = each.collect();
+    let begins = Regex::new(
+        "(?-u)(?:sk-|sk_|pk_|rk_|wbk_|AKIA|ASIA|AROA|AIDA|gh[pousr]_|github_pat_|glpat-|\
+         xox[abeprs]-|AIza|npm_|pypi-|hf_|eyJ|[Bb]earer |BEARER |[Bb]asic |-----BEGIN |://)",
+    );
+    Some((begins.ok()?, each.ok()?))
+});
+
+/// Compiles the forms, so that no call has to wait for it.
+pub fn load() {
+    LazyLock::force(&SECRETS);
+}
+
+/// Secrets in a text.
+pub fn find(text: &str, found: &mut Vec<Finding>) {
+    let Some((begins, forms)) = SECRETS.as_ref() else { return };
+    let bytes = text.as_bytes();
+    let mut from = 0;
+    while let Some(begin) = begins.find_at(bytes, from) {
+        from = begin.end();
+        let mut start = begin.start();
+        if begin.as_bytes() == b"://" {
+            let scheme = bytes[..start].iter().rev().take_while(|b| b.is_ascii_alphanumeric());
+            start -= scheme.count();
+        } else if start > 0 && bytes[start - 1].is_ascii_alphanumeric() {
+            continue;
+        }
+        let rest = &bytes[start..];
+        let hit = forms
+            .iter()
+            .zip(FORMS)
+            .find_map(|(form, (rule, _))| form.find(rest).map(|hit| (hit.end(), *rule)));
+        if let Some((length, rule)) = hit {
+            let mut end = start + length;
+            while !text.is_char_boundary(end) {
+                end += 1;
+            }
+            found.push(Finding::new(start, end, Label::Secret, rule));
+            from = from.max(end);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn keys_of_many_issuers_are_found() {
+        for secret in [
+            "sk-ant-api03-abcdefgh",
+            "wbk_0123456789abcdef",
+            "AKIAABCDEFGHIJKLMNOP",
+            "ghp_0123456789abcdefghij0123",
+            "xoxb-0123456789-abcdef",
+            "eyJhbGciOiJIUzI1NiJ9.eyJzdWIiOiIxIn0x.c2ln",
+            "Bearer 0123456789abcdef0123",
+            "postgres://app:hunter2@db.internal",
+            "-----BEGIN RSA PRIVATE KEY-----\nMIIE\n-----END RSA PRIVATE KEY-----",
+        ] {
+            let text = format!("x {secret} y");
+            let mut found = Vec::new();
+            find(&text, &mut found);
+            assert_eq!(found.len(), 1, "{secret}");
+            assert_eq!(&text[found[0].start..found[0].end], secret);
+        }
+        let mut found = Vec::new();
+        find("task-antibody basic training https://example.com/a eyJ", &mut found);
+        assert!(found.is_empty(), "{found:?}");
+    }
+}

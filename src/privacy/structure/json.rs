@@ -1,0 +1,461 @@
+//! JSON, also in pieces: within a text, line by line, cut off, or with the quotes of Python.
+//!
+//! A value is read by its key, by its sibling (`{"system": "phone", "value": …}`), and by the kind
+//! of object it stands in (FHIR's `HumanName`, `Reference`, `Patient`).
+
+use super::super::document::Document;
+use super::super::key::Field;
+use super::super::label::Label;
+use super::super::names;
+use super::super::text::Text;
+use super::super::view::View;
+use super::stream::Stream;
+
+/// How deep values may be nested; deeper ones are read as text.
+const NESTING_MAX: usize = 96;
+
+/// A value and where it stands, quotes included.
+#[derive(Debug)]
+pub(super) struct Value {
+    pub start: usize,
+    pub end: usize,
+    pub kind: Kind,
+}
+
+impl Value {
+    /// Where the raw text between a string's quotes stands.
+    pub fn inner(&self, text: &str) -> (usize, usize) {
+        let raw = text.get(self.start..self.end).unwrap_or("");
+        let closed = raw.len() > 1 && raw.ends_with(['"', '\'']);
+        (self.start + 1, self.end - usize::from(closed))
+    }
+}
+
+/// What a value is.
+#[derive(Debug)]
+pub(super) enum Kind {
+    Text,
+    /// A number or a word without quotes.
+    Bare,
+    List(Vec<Value>),
+    Object(Vec<(Value, Value)>),
+}
+
+/// Reads every object and list in a text, and what stands between as lines. `false` where there is
+/// none.
+pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) -> bool {
+    let text = view.text.as_ref();
+    let mut stream = Stream::default();
+    let mut plain_from = 0;
+    let mut from = 0;
+    let mut any = false;
+    while let Some(at) = text.get(from..).and_then(|rest| rest.find(['{', '['])).map(|at| at + from)
+    {
+        let Some(value) = parse(text, at) else {
+            from = at + 1;
+            continue;
+        };
+        any = true;
+        if at > plain_from {
+            super::lines(document, &view.part(plain_from, at), depth);
+        }
+        let mut walk = Walk { document, view, depth, stream: &mut stream };
+        walk.value(&value, None, &Around::default());
+        from = value.end;
+        plain_from = value.end;
+    }
+    if !any {
+        return false;
+    }
+    if plain_from < text.len() {
+        super::lines(document, &view.part(plain_from, text.len()), depth);
+    }
+    for joined in stream.joined() {
+        super::read(document, &joined, depth + 1);
+    }
+    true
+}
+
+/// The object or list that begins at a byte; one that is cut off ends with the text.
+fn parse(text: &str, at: usize) -> Option<Value> {
+    let mut parser = Parser { text, bytes: text.as_bytes(), at };
+    let value = parser.value(0)?;
+    let filled = match &value.kind {
+        Kind::Object(fields) => !fields.is_empty(),
+        Kind::List(values) => values.iter().any(|value| !matches!(value.kind, Kind::Bare)),
+        _ => false,
+    };
+    filled.then_some(value)
+}
+
+struct Parser<'a> {
+    text: &'a str,
+    bytes: &'a [u8],
+    at: usize,
+}
+
+impl Parser<'_> {
+    fn space(&mut self) {
+        while self.bytes.get(self.at).is_some_and(u8::is_ascii_whitespace) {
+            self.at += 1;
+        }
+    }
+
+    fn value(&mut self, nesting: usize) -> Option<Value> {
+        self.space();
+        let start = self.at;
+        let kind = match self.bytes.get(self.at)? {
+            b'{' if nesting < NESTING_MAX => self.object(nesting)?,
+            b'[' if nesting < NESTING_MAX => self.list(nesting)?,
+            b'"' | b'\'' => {
+                self.string()?;
+                Kind::Text
+            }
+            byte if byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+') => {
+                let bare = |byte: &&u8| {
+                    byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'+' | b'.' | b'_')
+                };
+                self.at += self.bytes[self.at..].iter().take_while(bare).count();
+                self.call();
+                Kind::Bare
+            }
+            _ => return None,
+        };
+        Some(Value { start, end: self.at, kind })
+    }
+
+    /// `datetime.date(1995, 7, 23)`: what a program would call, as one value.
+    fn call(&mut self) {
+        const CALL_BYTES_MAX: usize = 80;
+        if self.bytes.get(self.at) == Some(&b'(') {
+            let rest = self.bytes.get(self.at..).unwrap_or(&[]);
+            let close = rest.iter().take(CALL_BYTES_MAX).position(|byte| *byte == b')');
+            self.at += close.map_or(0, |close| close + 1);
+        }
+    }
+
+    /// A string to its closing quote, or to the end of a text that is cut off.
+    fn string(&mut self) -> Option<()> {
+        let quote = *self.bytes.get(self.at)?;
+        self.at += 1;
+        loop {
+            match self.bytes.get(self.at) {
+                None => return Some(()),
+                Some(b'\\') => self.at = (self.at + 2).min(self.bytes.len()),
+                Some(byte) if *byte == quote => {
+                    self.at += 1;
+                    return Some(());
+                }
+                Some(b'\n') if quote == b'\'' => return None,
+                Some(_) => self.at += 1,
+            }
+            while !self.text.is_char_boundary(self.at) {
+                self.at += 1;
+            }
+        }
+    }
+
+    fn object(&mut self, nesting: usize) -> Option<Kind> {
+        let mut fields = Vec::new();
+        self.at += 1;
+        loop {
+            self.space();
+            match self.bytes.get(self.at) {
+                None => return (!fields.is_empty()).then_some(Kind::Object(fields)),
+                Some(b'}') => {
+                    self.at += 1;
+                    return Some(Kind::Object(fields));
+                }
+                Some(b',') => self.at += 1,
+                Some(b'"' | b'\'') => {
+                    let key = self.value(nesting + 1)?;
+                    self.space();
+                    if self.bytes.get(self.at) != Some(&b':') {
+                        return self.bytes.get(self.at).is_none().then_some(Kind::Object(fields));
+                    }
+                    self.at += 1;
+                    match self.value(nesting + 1) {
+                        Some(value) => fields.push((key, value)),
+                        None if self.at >= self.bytes.len() => return Some(Kind::Object(fields)),
+                        None => return None,
+                    }
+                }
+                Some(_) => return None,
+            }
+        }
+    }
+
+    fn list(&mut self, nesting: usize) -> Option<Kind> {
+        let mut values = Vec::new();
+        self.at += 1;
+        loop {
+            self.space();
+            match self.bytes.get(self.at) {
+                None => return (!values.is_empty()).then_some(Kind::List(values)),
+                Some(b']') => {
+                    self.at += 1;
+                    return Some(Kind::List(values));
+                }
+                Some(b',') => self.at += 1,
+                Some(_) => values.push(self.value(nesting + 1)?),
+            }
+        }
+    }
+}
+
+/// What the objects around a value say of it.
+#[derive(Clone, Default)]
+struct Around {
+    /// What the sibling of a `value` says.
+    sibling: Option<Field>,
+    /// Inside a name's object: `HumanName` of FHIR.
+    in_name: bool,
+    /// Inside an address's object.
+    in_address: bool,
+    /// The object is of a person: its `name` and `id` are.
+    is_person: bool,
+    /// The object refers to a person.
+    to_person: bool,
+    /// The object is a code of a vocabulary.
+    is_code: bool,
+}
+
+struct Walk<'d, 'r, 'v> {
+    document: &'d mut Document<'r>,
+    view: &'d View<'v>,
+    depth: usize,
+    stream: &'d mut Stream,
+}
+
+impl Walk<'_, '_, '_> {
+    fn inner(&self, value: &Value) -> (usize, usize) {
+        value.inner(&self.view.text)
+    }
+
+    fn string(&self, value: &Value) -> &str {
+        let (start, end) = self.inner(value);
+        self.view.text.get(start..end.max(start)).unwrap_or("")
+    }
+
+    fn value(&mut self, value: &Value, key: Option<&str>, around: &Around) {
+        match &value.kind {
+            Kind::Object(fields) => self.object(fields, key, around),
+            Kind::List(values) => {
+                for value in values {
+                    self.value(value, key, around);
+                }
+            }
+            Kind::Text => {
+                let field = key.and_then(|key| self.field(key, around));
+                let (start, end) = self.inner(value);
+                if start < end {
+                    let view = self.view.unescaped(start, end);
+                    self.document.value(&view, field, self.depth);
+                }
+            }
+            Kind::Bare => {
+                let field = key.and_then(|key| self.field(key, around));
+                let view = self.view.part(value.start, value.end);
+                let bare = view
+                    .text
+                    .bytes()
+                    .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
+                let field = field.or(bare.then_some(Field::LogTime));
+                self.document.value(&view, field, self.depth);
+            }
+        }
+    }
+
+    /// What a key says where it stands.
+    fn field(&self, key: &str, around: &Around) -> Option<Field> {
+        let name = Field::Sure(Label::Name);
+        match key {
+            _ if around.is_code => return None,
+            "system" | "profile" | "$schema" | "@context" => return Some(Field::Code),
+            "value" | "val" | "valueString" | "valueDate" | "valueDateTime" | "text" | "answer"
+            | "content"
+                if around.sibling.is_some() =>
+            {
+                return around.sibling;
+            }
+            "family" | "given" => return Some(name),
+            "first" | "last" | "middle" if around.in_name || around.is_person => return Some(name),
+            "text" if around.in_name => return Some(name),
+            "text" | "line" if around.in_address => return Some(Field::Sure(Label::Address)),
+            "display" | "text" if around.to_person => return Some(Field::MaybeName),
+            "name" | "full" | "fullName" | "display" if around.is_person => return Some(name),
+            "id" if around.is_person => return Some(Field::Sure(Label::Id)),
+            _ => {}
+        }
+        self.document.rules.field(key)
+    }
+
+    fn object(&mut self, fields: &[(Value, Value)], key: Option<&str>, around: &Around) {
+        let around = self.around(fields, key, around);
+        for (name, value) in fields {
+            let key = self.string(name).to_owned();
+            self.key(name, &key);
+            if self.stream.takes(self.view, fields, &key, value) {
+                continue;
+            }
+            if key == "reference" && matches!(value.kind, Kind::Text) {
+                self.reference(value);
+                continue;
+            }
+            if is_binary(&key, self.string(value)) {
+                continue;
+            }
+            self.value(value, Some(&key), &around);
+        }
+    }
+
+    /// What an object's own fields say of it.
+    fn around(&self, fields: &[(Value, Value)], key: Option<&str>, outer: &Around) -> Around {
+        const PERSONS: [&str; 6] =
+            ["Patient", "RelatedPerson", "Person", "Practitioner", "patient", "member"];
+        let mut around = Around::default();
+        let mut personal = 0;
+        let lower = key.unwrap_or("").to_ascii_lowercase();
+        for (name, value) in fields {
+            let text = if matches!(value.kind, Kind::Text) { self.string(value) } else { "" };
+            match self.string(name) {
+                "resourceType" => {
+                    around.is_person |= PERSONS.contains(&text) && text != "Practitioner"
+                }
+                "reference" | "type" if is_person_reference(text) => around.to_person = true,
+                "system" | "name" | "key" | "label" | "field" | "use" | "question" | "url"
+                | "type" | "code" | "linkId" | "attribute" | "column" | "header" | "param" => {
+                    let field =
+                        if text.is_empty() { self.coded(value) } else { self.sibling(text) };
+                    around.sibling = around.sibling.or(field);
+                }
+                key => {
+                    let field = self.document.rules.field(key);
+                    let one =
+                        matches!(
+                            field,
+                            Some(
+                                Field::Number(Label::Mrn | Label::Ssn | Label::Phone)
+                                    | Field::Sure(Label::Address | Label::Email)
+                            )
+                        ) || matches!(key, "gender" | "sex" | "dob" | "birthDate" | "birth_date");
+                    personal += u32::from(one);
+                }
+            }
+        }
+        let has = |wanted: &str| fields.iter().any(|(name, _)| self.string(name) == wanted);
+        around.is_person |= personal >= 1
+            || matches!(
+                lower.as_str(),
+                "patient"
+                    | "subject"
+                    | "member"
+                    | "subscriber"
+                    | "guarantor"
+                    | "user"
+                    | "customer"
+                    | "person"
+                    | "contact"
+                    | "beneficiary"
+            );
+        around.in_name = lower.ends_with("name") || has("family") || has("given");
+        around.in_address = lower.contains("address") || has("postalCode") || has("city");
+        around.is_code = has("system") && has("code") && !has("value") || lower == "coding";
+        if around.sibling.is_none() && lower == "identifier" {
+            around.sibling = Some(Field::Number(Label::Id));
+        }
+        around.in_name |= outer.in_name && lower.is_empty();
+        around
+    }
+
+    /// What the text of a sibling says: the last part of a web address or of a path, too.
+    fn sibling(&self, text: &str) -> Option<Field> {
+        match text {
+            "MR" => Some(Field::Number(Label::Mrn)),
+            "SS" => Some(Field::Number(Label::Ssn)),
+            "DL" => Some(Field::Number(Label::License)),
+            "usual" | "official" | "home" | "work" => None,
+            _ if text.len() > 120 => None,
+            _ => self.document.rules.field(text),
+        }
+    }
+
+    /// The code inside a `type`: `{"coding": [{"code": "MR"}]}`.
+    fn coded(&self, value: &Value) -> Option<Field> {
+        match &value.kind {
+            Kind::Object(fields) => {
+                fields.iter().find_map(|(name, value)| match (self.string(name), &value.kind) {
+                    ("code", Kind::Text) => self.sibling(self.string(value)),
+                    ("coding", Kind::List(_)) => self.coded(value),
+                    _ => None,
+                })
+            }
+            Kind::List(values) => values.iter().find_map(|value| self.coded(value)),
+            _ => None,
+        }
+    }
+
+    /// `Patient/PT014894`: what stands behind the kind.
+    fn reference(&mut self, value: &Value) {
+        let (start, end) = self.inner(value);
+        let text = self.view.text.get(start..end).unwrap_or("");
+        match text.rsplit_once('/') {
+            Some((kind, _)) if is_person_reference(text) => {
+                let view = self.view.part(start + kind.len() + 1, end);
+                self.document.tell_all(&view, Label::Id, "reference");
+            }
+            _ => {
+                let view = self.view.unescaped(start, end);
+                self.document.value(&view, Some(Field::Code), self.depth);
+            }
+        }
+    }
+
+    /// A key may be a name or a number itself: `{"Jane Roe": …}`.
+    fn key(&mut self, name: &Value, key: &str) {
+        let (start, end) = self.inner(name);
+        let digits = key.bytes().filter(u8::is_ascii_digit).count();
+        let named = key.contains(' ') && key.starts_with(|sign: char| sign.is_uppercase());
+        if named && self.document.rules.field(key).is_none() {
+            let view = self.view.unescaped(start, end);
+            if names::reads_like_name(&Text::new(&view.text)) {
+                self.document.tell_all(&view, Label::Name, "name-as-key");
+            }
+        } else if digits >= 5 || key.contains('@') {
+            let view = self.view.unescaped(start, end);
+            self.document.plain(&view);
+        }
+    }
+}
+
+fn is_person_reference(text: &str) -> bool {
+    let mut parts = text.rsplit('/').skip(1);
+    matches!(parts.next(), Some("Patient" | "RelatedPerson" | "Person"))
+        || matches!(text, "Patient" | "RelatedPerson" | "Person")
+}
+
+/// The data of an image or a document, or a signature: bytes, not text.
+fn is_binary(key: &str, text: &str) -> bool {
+    const BINARY_BYTES_MIN: usize = 64;
+    matches!(key, "data" | "signature" | "encrypted_content")
+        && text.len() >= BINARY_BYTES_MIN
+        && text.bytes().all(|byte| {
+            byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'/' | b'=' | b'-' | b'_')
+        })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn pieces_and_python_are_read_and_text_is_not() {
+        let whole = |text| parse(text, 0).map(|value| value.end);
+        assert_eq!(whole(r#"{"a":[1,{"b":"}"}]} x"#), Some(19));
+        assert_eq!(whole("{'a': None, 'b': 'it'}"), Some(22));
+        assert_eq!(whole(r#"{"a":"cut of"#), Some(12));
+        for text in ["[NAME] was", "{x: 1}", "[1, 2]", "{}", "[see below]"] {
+            assert_eq!(whole(text), None, "{text}");
+        }
+    }
+}

@@ -1,0 +1,74 @@
+//! Structure before guessing: what a key, a segment or a header says of a value is worth more than
+//! what the value looks like.
+//!
+//! A document is asked what it is; pieces of another form within it are read by that form, to a
+//! bounded depth.
+
+mod hl7;
+mod json;
+mod markup;
+mod segments;
+mod sql;
+mod stream;
+mod table;
+
+use super::document::{DEPTH_MAX, Document};
+use super::view::View;
+
+/// Reads a view by whatever structure it has.
+pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    let text = view.text.as_ref();
+    if text.trim().is_empty() {
+        return;
+    }
+    if depth >= DEPTH_MAX {
+        return document.plain(view);
+    }
+    let short = text.len() < 24 && !text.contains(['{', '[', '<', '|', '=', '\n']);
+    if short {
+        return document.plain(view);
+    }
+    if hl7::is(text) {
+        return hl7::read(document, view, depth);
+    }
+    if segments::is(text) {
+        return segments::read(document, view, depth);
+    }
+    if markup::is(text) {
+        return markup::read(document, view, depth);
+    }
+    if text.contains(['{', '[']) && json::read(document, view, depth) {
+        return;
+    }
+    lines(document, view, depth);
+}
+
+/// Tables and statements of SQL in a text; what is neither is plain text.
+fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    let mut blocks = table::blocks(document.rules, &view.text);
+    blocks.extend(sql::blocks(&view.text));
+    blocks.sort_by_key(|block| block.start);
+    let mut from = 0;
+    for block in blocks {
+        if block.start < from {
+            continue;
+        }
+        if block.start > from {
+            document.plain(&view.part(from, block.start));
+        }
+        for (start, end, field) in &block.cells {
+            document.value(&view.part(*start, *end), *field, depth.max(DEPTH_MAX - 2));
+        }
+        from = block.end;
+    }
+    if from < view.text.len() {
+        document.plain(&view.part(from, view.text.len()));
+    }
+}
+
+/// Cells of a table: where they stand, and what their column says of them.
+struct Block {
+    start: usize,
+    end: usize,
+    cells: Vec<(usize, usize, Option<super::key::Field>)>,
+}

@@ -1,0 +1,256 @@
+//! Tables in text: CSV and its kin, the output of databases, Markdown.
+//!
+//! A block of lines with the same separator is a table where its first line names fields. Each cell
+//! is then read by its column.
+
+use super::super::key::Field;
+use super::super::label::Label;
+use super::super::names;
+use super::super::numbers;
+use super::super::rules::Rules;
+use super::super::text::Text;
+use super::Block;
+
+/// Separators, those first that are rare in prose.
+const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
+
+/// How many columns a table has at most; wider ones are read as text.
+const COLUMNS_MAX: usize = 200;
+
+/// The tables of a text.
+pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
+    let mut blocks = Vec::new();
+    let lines: Vec<(usize, &str)> = text
+        .split_inclusive('\n')
+        .scan(0, |at, line| {
+            let start = *at;
+            *at += line.len();
+            Some((start, line.trim_end_matches(['\n', '\r'])))
+        })
+        .collect();
+    let mut place = 0;
+    while place < lines.len() {
+        let rest = &lines[place..];
+        let block = SEPARATORS
+            .iter()
+            .find_map(|separator| table(rules, rest, *separator))
+            .or_else(|| fixed(rules, rest))
+            .or_else(|| headless(rest));
+        match block {
+            Some((block, length)) => {
+                blocks.push(block);
+                place += length;
+            }
+            None => place += 1,
+        }
+    }
+    blocks
+}
+
+/// The table that begins with the first of these lines, and how many lines it has.
+fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Block, usize)> {
+    let (start, header) = *lines.first()?;
+    if header.matches(separator).count() < 2 {
+        return None;
+    }
+    let names = cells(header, start, separator);
+    let fields: Vec<Option<Field>> =
+        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
+    let titles = names.iter().all(|(from, to)| {
+        let name = name(header, start, *from, *to);
+        name.len() <= 40
+            && name.split_whitespace().count() <= 4
+            && !name.bytes().any(|byte| byte == b':')
+            && name.bytes().filter(u8::is_ascii_digit).count() <= 2
+    });
+    let known = fields.iter().flatten().count();
+    if !titles || known < 2 || known * 4 < names.len() || names.len() > COLUMNS_MAX {
+        return None;
+    }
+    let mut block = Block { start, end: start + header.len(), cells: Vec::new() };
+    // A header that is none after all is read, too.
+    block.cells.extend(names.iter().map(|(from, to)| (*from, *to, None)));
+    let mut length = 1;
+    for (start, line) in lines.iter().skip(1) {
+        if !rule_line(line) {
+            let row = cells(line, *start, separator);
+            if row.len() != names.len() {
+                break;
+            }
+            let fields = fields.iter().copied();
+            block
+                .cells
+                .extend(row.iter().zip(fields).map(|((from, to), field)| (*from, *to, field)));
+        }
+        block.end = start + line.len();
+        length += 1;
+    }
+    (block.cells.len() > names.len()).then_some((block, length))
+}
+
+/// Columns of a fixed width, as the line of dashes under their names says.
+fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
+    let (start, header) = *lines.first()?;
+    let (_, dashes) = *lines.get(1)?;
+    let ruled = dashes.starts_with('-') && dashes.bytes().all(|byte| matches!(byte, b'-' | b' '));
+    if !ruled || dashes.split_whitespace().count() < 2 {
+        return None;
+    }
+    let mut columns: Vec<(usize, usize)> = Vec::new();
+    for (at, byte) in dashes.bytes().enumerate() {
+        match columns.last_mut() {
+            Some(last) if byte == b'-' && last.1 == at => last.1 = at + 1,
+            _ if byte == b'-' => columns.push((at, at + 1)),
+            _ => {}
+        }
+    }
+    let piece = |line: &str, column: usize| {
+        let from = columns[column].0;
+        let to = columns.get(column + 1).map_or(line.len(), |next| next.0);
+        let points: Vec<usize> =
+            line.char_indices().map(|(at, _)| at).chain([line.len()]).collect();
+        let byte = |point: usize| points.get(point).copied().unwrap_or(line.len());
+        let (from, to) = (byte(from), byte(to.min(points.len())));
+        let cell = line.get(from..to).unwrap_or("");
+        let lead = cell.len() - cell.trim_start().len();
+        (from + lead, from + lead + cell.trim().len())
+    };
+    let fields: Vec<Option<Field>> = (0..columns.len())
+        .map(|column| {
+            let (from, to) = piece(header, column);
+            rules.field(header.get(from..to).unwrap_or(""))
+        })
+        .collect();
+    if fields.iter().flatten().count() == 0 {
+        return None;
+    }
+    let mut block = Block { start, end: start, cells: Vec::new() };
+    let mut length = 2;
+    for (start, line) in lines.iter().skip(2).take_while(|(_, line)| !line.trim().is_empty()) {
+        for (column, field) in fields.iter().enumerate() {
+            let (from, to) = piece(line, column);
+            block.cells.push((start + from, start + to, *field));
+        }
+        block.end = start + line.len();
+        length += 1;
+    }
+    (!block.cells.is_empty()).then_some((block, length))
+}
+
+/// A row without a header: what stands beside each other says what it is. Two names are a person's,
+/// a state makes the cell before a town and the one behind a postal code.
+fn headless(lines: &[(usize, &str)]) -> Option<(Block, usize)> {
+    const CELLS_MIN: usize = 5;
+    let (start, line) = *lines.first()?;
+    let separator = ['|', '\t', ';', ',']
+        .into_iter()
+        .find(|separator| line.matches(*separator).count() + 1 >= CELLS_MIN)?;
+    // Prose has spaces behind its commas.
+    if line.contains(", ") && separator == ',' && !line.contains('"') {
+        return None;
+    }
+    let cells = cells(line, start, separator);
+    let texts: Vec<Text<'_>> = cells
+        .iter()
+        .map(|(from, to)| Text::new(line.get(from - start..to - start).unwrap_or("")))
+        .collect();
+    let single =
+        |at: usize| texts.get(at).filter(|text| text.tokens.len() == 1).map(|text| text.tokens[0]);
+    let name = |at: usize| {
+        single(at).is_some_and(|token| {
+            token.is_capital() && names::may_be_name(&token) && token.len() > 1
+        })
+    };
+    let state = |at: usize| single(at).is_some_and(|token| numbers::is_state(&token));
+    let field = |at: usize| {
+        let beside = name(at) && (name(at + 1) || at > 0 && name(at - 1));
+        let town = state(at + 1) && texts[at].tokens.iter().all(|token| !token.has_digits());
+        let zip = at > 0 && state(at - 1) && single(at).is_some_and(|token| token.has_digits());
+        match (beside, town, zip) {
+            (true, false, _) => Some(Field::Sure(Label::Name)),
+            (_, true, _) => Some(Field::Sure(Label::Location)),
+            (_, _, true) => Some(Field::Number(Label::Zip)),
+            _ => None,
+        }
+    };
+    let fields: Vec<Option<Field>> = (0..cells.len()).map(field).collect();
+    if fields.iter().flatten().count() < 2 {
+        return None;
+    }
+    let cells =
+        cells.into_iter().zip(fields).map(|((from, to), field)| (from, to, field)).collect();
+    Some((Block { start, end: start + line.len(), cells }, 1))
+}
+
+fn name(line: &str, start: usize, from: usize, to: usize) -> &str {
+    line.get(from - start..to - start).unwrap_or("").trim_matches(['`', '*', '"', '\''])
+}
+
+/// `---+---` and `| --- | --- |`.
+fn rule_line(line: &str) -> bool {
+    !line.is_empty()
+        && line.contains('-')
+        && line.bytes().all(|byte| matches!(byte, b'-' | b'+' | b'|' | b' ' | b':' | b'='))
+}
+
+/// The cells of a line, in the text's offsets, without spaces and quotes about them.
+fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
+    let mut cells = Vec::new();
+    let (mut from, mut quoted) = (0, false);
+    for (at, sign) in line.char_indices() {
+        if sign == '"' {
+            quoted = !quoted;
+        }
+        if sign == separator && !quoted {
+            cells.push((from, at));
+            from = at + sign.len_utf8();
+        }
+    }
+    cells.push((from, line.len()));
+    // Markdown's outer bars make empty cells at both ends.
+    let bare = |(from, to): &(usize, usize)| {
+        line.get(*from..*to).is_some_and(|cell| cell.trim().is_empty())
+    };
+    if separator == '|'
+        && cells.len() > 2
+        && cells.first().is_some_and(bare)
+        && cells.last().is_some_and(bare)
+    {
+        cells.remove(0);
+        cells.pop();
+    }
+    cells
+        .into_iter()
+        .map(|(from, to)| {
+            let cell = line.get(from..to).unwrap_or("");
+            let inner = cell.trim().trim_matches('"');
+            let lead = cell.find(inner).unwrap_or(0);
+            (start + from + lead, start + from + lead + inner.len())
+        })
+        .collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::super::label::Label;
+    use super::*;
+
+    #[test]
+    fn a_header_says_what_its_columns_hold() {
+        let text = "x\nlast_name,dob,a1c\n\"Roe, Jr\",1960-01-02,7\nDoe,1970-01-02,8\nend\n";
+        let blocks = blocks(&Rules::default(), text);
+        assert_eq!(blocks.len(), 1);
+        let cells: Vec<&str> =
+            blocks[0].cells.iter().map(|(from, to, _)| &text[*from..*to]).collect();
+        let cells = &cells[3..];
+        assert_eq!(cells, ["Roe, Jr", "1960-01-02", "7", "Doe", "1970-01-02", "8"]);
+        assert_eq!(blocks[0].cells[3].2, Some(Field::Sure(Label::Name)));
+        assert_eq!(&text[blocks[0].end..], "\nend\n");
+    }
+
+    #[test]
+    fn prose_with_commas_is_no_table() {
+        let text = "He came, saw, and won.\nShe left, too, and late.\n";
+        assert!(blocks(&Rules::default(), text).is_empty());
+    }
+}

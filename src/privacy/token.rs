@@ -1,0 +1,289 @@
+//! One pass over a text: words, numbers and signs, each looked up once.
+//!
+//! Every rule works on these tokens. Offsets are bytes; white space is not a token, but each token
+//! says what white space stood before it.
+
+use super::cue::Cues;
+use super::label::Label;
+use super::lexicon::{self, Flags};
+
+/// What a token is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// Letters only; an apostrophe within belongs to it (`O'Brien`).
+    Word,
+    /// Digits only.
+    Number,
+    /// Letters and digits in one piece.
+    Mixed,
+    /// One other character; for ASCII it is given.
+    Sign(u8),
+}
+
+/// How a word is written.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Case {
+    /// `word`.
+    Lower,
+    /// `Word`.
+    Title,
+    /// `WORD`, two letters at least.
+    Upper,
+    /// `W`.
+    Initial,
+    /// `McDonald`, `DeShawn`, `O'Brien`.
+    Inner,
+    /// `camelCase` and other mixtures.
+    Other,
+}
+
+/// The white space before a token.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Gap {
+    /// None.
+    None,
+    /// One space.
+    Space,
+    /// A tab or several spaces.
+    Wide,
+    /// A line ends here.
+    Line,
+}
+
+/// One token.
+#[derive(Clone, Copy, Debug)]
+pub struct Token {
+    /// Its first byte.
+    pub start: usize,
+    /// The byte after its last.
+    pub end: usize,
+    /// What it is.
+    pub kind: Kind,
+    /// How it is written; [`Case::Other`] where it is no word.
+    pub case: Case,
+    /// What stood before it.
+    pub gap: Gap,
+    /// The [`lexicon::hash`] of a word in small letters without accents; 0 where it is no word.
+    pub hash: u64,
+    /// What the lists say of it.
+    pub flags: Flags,
+    /// What it announces.
+    pub cues: Cues,
+}
+
+impl Token {
+    /// It is this sign.
+    #[must_use]
+    pub fn is_sign(&self, sign: u8) -> bool {
+        self.kind == Kind::Sign(sign)
+    }
+
+    /// A word written as names are.
+    #[must_use]
+    pub fn is_capital(&self) -> bool {
+        self.kind == Kind::Word && matches!(self.case, Case::Title | Case::Upper | Case::Inner)
+    }
+
+    /// It has digits in it.
+    #[must_use]
+    pub fn has_digits(&self) -> bool {
+        matches!(self.kind, Kind::Number | Kind::Mixed)
+    }
+
+    /// It has letters or digits in it.
+    #[must_use]
+    pub fn is_alphanumeric(&self) -> bool {
+        !matches!(self.kind, Kind::Sign(_))
+    }
+
+    /// Its bytes: never none.
+    #[must_use]
+    #[expect(clippy::len_without_is_empty, reason = "a token is never empty")]
+    pub fn len(&self) -> usize {
+        self.end - self.start
+    }
+}
+
+/// Cuts `text` into tokens. Placeholders of an earlier redaction are passed over.
+#[must_use]
+pub fn tokens(text: &str) -> Vec<Token> {
+    let bytes = text.as_bytes();
+    let mut tokens = Vec::with_capacity(bytes.len() / 4 + 4);
+    let (mut at, mut gap) = (0, Gap::Line);
+    while let Some(byte) = bytes.get(at).copied() {
+        match byte {
+            b' ' => gap = if gap == Gap::None { Gap::Space } else { gap.max(Gap::Wide) },
+            b'\t' => gap = gap.max(Gap::Wide),
+            b'\n' | b'\r' | 0x0b | 0x0c => gap = Gap::Line,
+            b'[' if let Some(length) = Label::placeholder_at(text.get(at..).unwrap_or("")) => {
+                let mut token = sign(at, b'[', gap);
+                token.end = at + length;
+                tokens.push(token);
+                gap = Gap::None;
+                at += length;
+                continue;
+            }
+            _ => {
+                let token = token_at(text, at, gap);
+                at = token.end;
+                if let Some(token) = Some(token).filter(|token| !is_space(text, token)) {
+                    tokens.push(token);
+                    gap = Gap::None;
+                } else {
+                    gap = gap.max(Gap::Space);
+                }
+                continue;
+            }
+        }
+        at += 1;
+    }
+    tokens
+}
+
+/// A space of Unicode, such as one that does not break.
+fn is_space(text: &str, token: &Token) -> bool {
+    token.kind == Kind::Sign(0)
+        && text.get(token.start..token.end).is_some_and(|sign| sign.trim().is_empty())
+}
+
+fn sign(start: usize, byte: u8, gap: Gap) -> Token {
+    Token {
+        start,
+        end: start + 1,
+        kind: Kind::Sign(byte),
+        case: Case::Other,
+        gap,
+        hash: 0,
+        flags: Flags::default(),
+        cues: Cues::default(),
+    }
+}
+
+fn token_at(text: &str, start: usize, gap: Gap) -> Token {
+    let bytes = text.as_bytes();
+    let mut shape = Shape::default();
+    let mut at = start;
+    while let Some(byte) = bytes.get(at).copied() {
+        let next = match byte {
+            b'a'..=b'z' => shape.lower(),
+            b'A'..=b'Z' => shape.upper(),
+            b'0'..=b'9' => shape.digit(),
+            b'\'' if shape.letters > 0 && joins(text, at + 1) => shape.apostrophe(1),
+            0x80.. => match text.get(at..).and_then(|rest| rest.chars().next()) {
+                Some('\u{2019}') if shape.letters > 0 && joins(text, at + 3) => shape.apostrophe(3),
+                Some(letter) if letter.is_alphabetic() => shape.letter(letter),
+                _ => None,
+            },
+            _ => None,
+        };
+        let Some(length) = next else { break };
+        at += length;
+    }
+    if at == start {
+        let length = text.get(at..).and_then(|rest| rest.chars().next()).map_or(1, char::len_utf8);
+        let byte = if length == 1 { bytes[start] } else { 0 };
+        return Token { end: start + length, ..sign(start, byte, gap) };
+    }
+    shape.token(text, start, at, gap)
+}
+
+/// Letters go on after an apostrophe: `O'Brien`, but not `Tammy's` and not `'quoted'`.
+fn joins(text: &str, at: usize) -> bool {
+    let mut letters = text.get(at..).unwrap_or("").chars().take_while(|c| c.is_alphabetic());
+    match (letters.next(), letters.next()) {
+        (Some('s' | 'S'), None) | (None, _) => false,
+        (Some(first), _) => first.is_uppercase(),
+    }
+}
+
+/// What is known of a token while its bytes pass.
+#[derive(Default)]
+struct Shape {
+    letters: u32,
+    uppers: u32,
+    lowers: u32,
+    digits: u32,
+    begins_upper: bool,
+    /// An upper-case letter came after a small one.
+    inner: bool,
+    odd: bool,
+}
+
+impl Shape {
+    fn lower(&mut self) -> Option<usize> {
+        self.letters += 1;
+        self.lowers += 1;
+        Some(1)
+    }
+
+    fn upper(&mut self) -> Option<usize> {
+        self.begins_upper |= self.letters == 0 && self.digits == 0;
+        self.inner |= self.lowers > 0;
+        self.letters += 1;
+        self.uppers += 1;
+        Some(1)
+    }
+
+    fn digit(&mut self) -> Option<usize> {
+        self.digits += 1;
+        Some(1)
+    }
+
+    fn apostrophe(&mut self, length: usize) -> Option<usize> {
+        self.odd = true;
+        Some(length)
+    }
+
+    fn letter(&mut self, letter: char) -> Option<usize> {
+        self.odd = true;
+        if letter.is_uppercase() {
+            self.upper()
+        } else {
+            self.lower()
+        };
+        Some(letter.len_utf8())
+    }
+
+    fn token(&self, text: &str, start: usize, end: usize, gap: Gap) -> Token {
+        let mut token = Token { end, ..sign(start, 0, gap) };
+        token.kind = match (self.letters, self.digits) {
+            (_, 0) => Kind::Word,
+            (0, _) => Kind::Number,
+            _ => Kind::Mixed,
+        };
+        if token.kind != Kind::Word {
+            return token;
+        }
+        token.case = match (self.uppers, self.lowers) {
+            (0, _) => Case::Lower,
+            (1, 0) => Case::Initial,
+            (_, 0) => Case::Upper,
+            (1, _) if self.begins_upper => Case::Title,
+            _ if self.begins_upper => Case::Inner,
+            _ => Case::Other,
+        };
+        token.hash = fold(text.get(start..end).unwrap_or(""), self.odd);
+        token.flags = lexicon::flags(token.hash);
+        token.cues = super::cue::cues(token.hash);
+        token
+    }
+}
+
+/// The longest word that is looked up, in bytes.
+const WORD_BYTES_MAX: usize = 32;
+
+/// The hash of a word in small letters without accents and apostrophes.
+fn fold(word: &str, odd: bool) -> u64 {
+    if odd {
+        let plain = any_ascii::any_ascii(word);
+        let letters = plain.bytes().filter(u8::is_ascii_alphabetic);
+        let folded: Vec<u8> = letters.map(|b| b.to_ascii_lowercase()).collect();
+        return lexicon::hash(&folded);
+    }
+    let mut buffer = [0; WORD_BYTES_MAX];
+    let length = word.len().min(WORD_BYTES_MAX);
+    let folded = &mut buffer[..length];
+    folded.copy_from_slice(&word.as_bytes()[..length]);
+    folded.make_ascii_lowercase();
+    lexicon::hash(folded)
+}
