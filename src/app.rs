@@ -25,7 +25,7 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use budgets::BudgetWatch;
-pub use files::{hook_token, random_hex, write_private};
+pub use files::{content_key, hook_token, random_hex, write_private};
 use files::{instance_id, secret_file, token_file};
 use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
@@ -37,6 +37,7 @@ use crate::accounting::price_book::PriceBook;
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
+use crate::capture::Capture;
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityName, LedgerModeName};
 use crate::hooks::Intake;
@@ -47,6 +48,7 @@ use crate::logging;
 use crate::metrics::Metrics;
 use crate::otlp::Export;
 use crate::outbound::Route;
+use crate::privacy::Redactor;
 use crate::privacy::commitment::CommitmentKey;
 use crate::privacy::identifier::HashKey;
 use crate::proxy::upstream::Upstream;
@@ -122,6 +124,8 @@ pub async fn start(config: &Config) -> Result<App> {
         .with_context(|| format!("the data directory {} cannot be made", dir.display()))?;
     let seen_prices = prices::versions(&config.pricing);
     let prices = prices::current(config, clock)?;
+    // Every identifier from outside is put to the rules: no call has to wait for their lists.
+    Redactor::load();
     let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
     let first = recorder.ledger().head();
     record_start(&recorder, config, &recovery).await?;
@@ -359,6 +363,7 @@ fn gate(
     let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
+        capture: capture(config, recorder)?,
         recorder: Arc::clone(recorder),
         keys: Arc::new(LiveKeys::open(&config.ledger.dir)?),
         rules,
@@ -371,6 +376,24 @@ fn gate(
         hashes: std::hash::RandomState::new(),
         seed: random_seed(),
     }))
+}
+
+/// Where contents are kept, if any team asks for it.
+fn capture(config: &Config, recorder: &Recorder) -> Result<Option<Capture>> {
+    let dir = &config.ledger.dir;
+    if !config.capture.keeps_anything() {
+        return Ok(None);
+    }
+    let identifiers = HashKey::new(&secret_file(dir, "identifier.key")?);
+    let key = content_key(dir)?;
+    let levels = (&config.capture, &config.redaction);
+    Ok(Capture::start(
+        dir,
+        levels,
+        key,
+        &recorder.shared_metrics(),
+        (identifiers, recorder.clock()),
+    )?)
 }
 
 /// Random at every start, so that nobody outside can choose colliding keys.

@@ -11,6 +11,7 @@ mod notify;
 mod otlp;
 mod policy;
 mod reader;
+mod redaction;
 mod settings;
 
 pub use budget::BudgetConfig;
@@ -20,6 +21,7 @@ pub use notify::{ChannelConfig, ChannelKind, ChannelUrl, check_kept_url};
 pub use otlp::{OtelVariables, OtlpConfig, SIGNALS, Semconv};
 pub use policy::{PolicyConfig, parse_project_file};
 pub use reader::{ConfigError, SecretRef, Setting};
+pub use redaction::{CaptureConfig, CaptureLevel, RedactionConfig};
 pub use settings::{
     Config, DurabilityName, LedgerConfig, LedgerModeName, ListenConfig, PricingConfig,
     Surroundings, UpstreamConfig,

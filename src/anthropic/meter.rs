@@ -65,6 +65,8 @@ pub struct Metered {
     pub returned: Vec<ToolReturned>,
     /// What a fetch of a batch's results held.
     pub batch: Option<BatchTally>,
+    /// The body, decoded, where a copy was asked for and it was not too long.
+    pub copy: Option<Vec<u8>>,
     /// The usage is final: `message_stop`, a `message_delta` with a stop reason, or a whole JSON
     /// document was seen.
     pub complete: bool,
@@ -152,6 +154,13 @@ impl Meter {
         }
     }
 
+    /// Keeps a copy of the decoded body, of at most so many bytes, for whoever keeps contents.
+    pub fn keep_copy(&mut self, bytes_max: usize) {
+        if let Some(decoder) = self.decoder.as_mut().filter(|_| self.expects_usage) {
+            decoder.sink_mut().copy = Some(Copy { bytes: Vec::new(), bytes_max });
+        }
+    }
+
     /// How the body is read.
     #[must_use]
     pub const fn form(&self) -> Form {
@@ -193,6 +202,7 @@ impl Meter {
         let stopped = decoder.stopped();
         let mut inspector = std::mem::take(decoder.sink_mut());
         let whole_document = inspector.finish();
+        let copy = inspector.copy.take().and_then(Copy::whole);
         let mut reading = inspector.reading;
         if let Some(flag) = stopped {
             reading.flag(flag);
@@ -200,7 +210,7 @@ impl Meter {
         if whole_document && self.stream_requested {
             reading.flag(Flag::JsonForStream);
         }
-        let metered = gathered(reading);
+        let metered = Metered { copy, ..gathered(reading) };
         if !self.expects_usage {
             // An error page need not be JSON, and bills nothing.
             return Metered { flags: Vec::new(), usage: None, ..metered };
@@ -258,6 +268,26 @@ fn form_of(head: &ResponseHead<'_>) -> Form {
 struct Inspector {
     body: Body,
     reading: Reading,
+    copy: Option<Copy>,
+}
+
+/// A copy of a body.
+#[derive(Debug)]
+struct Copy {
+    bytes: Vec<u8>,
+    bytes_max: usize,
+}
+
+impl Copy {
+    fn push(&mut self, bytes: &[u8]) {
+        // One byte above the bound tells that it was passed.
+        let room = (self.bytes_max + 1).saturating_sub(self.bytes.len());
+        self.bytes.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or(bytes));
+    }
+
+    fn whole(self) -> Option<Vec<u8>> {
+        (self.bytes.len() <= self.bytes_max).then_some(self.bytes)
+    }
 }
 
 #[derive(Debug)]
@@ -280,7 +310,7 @@ impl Inspector {
             Form::Sse => Body::Sse(Sse::default()),
             Form::EventStream => Body::EventStream(EventStream::default()),
         };
-        Inspector { body, reading: Reading::default() }
+        Inspector { body, reading: Reading::default(), copy: None }
     }
 
     /// Reads what only the end makes readable. Says whether the body was one whole document.
@@ -303,6 +333,9 @@ impl Inspector {
 /// Takes decoded bytes; never fails.
 impl Write for Inspector {
     fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        if let Some(copy) = &mut self.copy {
+            copy.push(bytes);
+        }
         match &mut self.body {
             Body::Document(document) => {
                 // One byte above the bound tells that it was passed.

@@ -6,6 +6,7 @@
 //! never depends on what was understood.
 
 pub mod batch;
+pub mod content;
 mod converse;
 mod decode;
 pub mod endpoint;
@@ -29,5 +30,5 @@ pub use failure::Refusal;
 pub use limits::RateLimits;
 pub use merge::UsageMerge;
 pub use meter::{Form, Meter, Metered, ResponseHead, Seen};
-pub use request::{RequestFacts, RequestScanner};
+pub use request::{RequestFacts, RequestScanner, Wanted};
 pub use tools::{Offered, ToolAsked, ToolReturned};

@@ -43,6 +43,8 @@ pub struct RequestFacts {
     pub messages_hash: Option<u64>,
     /// What it offers to the model that rules look at.
     pub offered: Offered,
+    /// The messages that are new with this request, where they are asked for.
+    pub new_messages: Vec<Vec<u8>>,
     /// Results of tools that are new with this request.
     pub returned: Vec<ToolReturned>,
     /// `model`.
@@ -53,6 +55,15 @@ pub struct RequestFacts {
     pub stream: bool,
     /// `metadata.user_id`.
     pub user_id: Option<String>,
+}
+
+/// What is read at the end of a body beside the facts.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Wanted {
+    /// The tools of the API that it offers: for rules.
+    pub offers: bool,
+    /// The messages that are new with it: where contents are kept.
+    pub messages: bool,
 }
 
 /// Where the walk over the top level stands.
@@ -161,7 +172,7 @@ impl RequestScanner {
     pub fn finish_over<'a>(
         mut self,
         chunks: impl Iterator<Item = &'a [u8]> + Clone,
-        offers: bool,
+        wanted: Wanted,
     ) -> RequestFacts {
         let places = std::mem::take(&mut self.places);
         let mut facts = self.finish();
@@ -171,7 +182,10 @@ impl RequestScanner {
         let (returned, unread) = places.returned(chunks.clone());
         facts.returned = returned;
         facts.offered.unread |= unread;
-        if offers {
+        if wanted.messages {
+            facts.new_messages = places.new_messages(chunks.clone());
+        }
+        if wanted.offers {
             let (tools, unread) = places.server_tools(chunks);
             facts.offered.server_tools = tools;
             facts.offered.unread |= unread;

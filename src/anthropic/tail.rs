@@ -96,6 +96,29 @@ impl Places {
         (results, unread)
     }
 
+    /// The messages behind the last one of the assistant's, as they came: what is new with this
+    /// request. At most the last [`MESSAGES_MAX`], and [`TAIL_BYTES_MAX`] of them.
+    pub(super) fn new_messages<'a>(
+        &self,
+        chunks: impl Iterator<Item = &'a [u8]> + Clone,
+    ) -> Vec<Vec<u8>> {
+        let (mut messages, mut bytes_left) = (Vec::new(), TAIL_BYTES_MAX);
+        for span in self.messages.iter().rev() {
+            let Some(left) = bytes_left.checked_sub(span.end.saturating_sub(span.start)) else {
+                break;
+            };
+            bytes_left = left;
+            let raw = copied(chunks.clone(), *span);
+            let role = serde_json::from_slice::<Message<'_>>(&raw).ok().and_then(|m| text(m.role));
+            if role.is_some_and(|role| role == "assistant") {
+                break;
+            }
+            messages.push(raw);
+        }
+        messages.reverse();
+        messages
+    }
+
     /// The tools that run at the API: those with a type of their own. And whether some may
     /// have been missed.
     pub(super) fn server_tools<'a>(

@@ -37,6 +37,15 @@ pub(super) fn secret_file(dir: &Path, name: &str) -> Result<[u8; 32]> {
     hash.map(|hash| *hash.as_bytes()).ok_or_else(wrong)
 }
 
+/// The key that seals the keys of kept contents.
+///
+/// # Errors
+///
+/// It cannot be read or made.
+pub fn content_key(dir: &Path) -> Result<[u8; 32]> {
+    secret_file(dir, "content.key")
+}
+
 /// Reads a small file of our own, or makes it (0600).
 fn keep(dir: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String> {
     let path = dir.join(name);

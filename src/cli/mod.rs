@@ -3,6 +3,7 @@
 
 mod budgets;
 mod check;
+mod content;
 mod demo;
 mod error;
 pub mod exchanges;
@@ -36,7 +37,7 @@ use crate::accounting::price_book::PriceBook;
 use crate::app;
 use crate::config::{self, Config, Layer, OtelVariables};
 use crate::privacy::Redactor;
-use crate::privacy::rules::{Mode, Rules};
+use crate::privacy::rules::Mode;
 
 /// Weighs every call to the Claude API on its way through: meters, prices, attributes, records.
 #[derive(Debug, Parser)]
@@ -76,6 +77,8 @@ enum Command {
     Hook(hook::HookArgs),
     /// Move past spend to another team, visibly
     Reattribute(reattribute::ReattributeArgs),
+    /// What was kept of a call, redacted; and erasing it
+    Content(content::ContentArgs),
     /// Redact standard input by rules
     Redact(redact::RedactArgs),
     /// Price one usage object, or JSON Lines of them
@@ -141,8 +144,9 @@ impl Surroundings {
 
     /// The redactor with the additions of a configuration file.
     fn redactor(&self, file: Option<&PathBuf>, mode: Mode) -> Result<Redactor, CliError> {
-        let _ = file;
-        Ok(Redactor::new(Rules::new(mode)))
+        let nowhere = self.data_dir().as_os_str().is_empty().then(|| ".".to_owned());
+        let config = self.config(file, Layer::flags(None, [None, None, None], nowhere))?;
+        Ok(Redactor::new(config.redaction.rules(mode)))
     }
 
     /// The prices that file and environment ask for, for commands that need nothing else.
@@ -228,6 +232,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Hook(args) => return Ok(args.run(surroundings)),
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
+        Command::Content(args) => args.run(&mut output, surroundings)?,
         Command::Redact(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Log(args) => args.run(&mut output, surroundings)?,

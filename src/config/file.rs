@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{budget, notify, policy};
+use super::{budget, notify, policy, redaction};
 use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
@@ -21,6 +21,10 @@ pub struct File {
     pub otlp: Otlp,
     /// What is said on standard error.
     pub log: Log,
+    /// What of contents is kept.
+    pub capture: redaction::CaptureTable,
+    /// What the redaction rules are to find besides.
+    pub redaction: redaction::RedactionTable,
     /// Limits on spend, by name.
     pub budget: budget::Tables,
     /// Where crossings are told, by name.
@@ -109,7 +113,7 @@ pub struct Log {
 }
 
 /// A list, or one text with commas: a variable cannot hold a list.
-fn one_or_more<'de, D: Deserializer<'de>>(
+pub(super) fn one_or_more<'de, D: Deserializer<'de>>(
     deserializer: D,
 ) -> Result<Option<Vec<String>>, D::Error> {
     #[derive(Deserialize)]
@@ -197,7 +201,8 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 6] = ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_", "LOG_"];
+const SECTIONS: [&str; 8] =
+    ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_", "LOG_", "CAPTURE_", "REDACTION_"];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.

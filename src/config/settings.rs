@@ -14,6 +14,7 @@ use super::reader::{
     ConfigError, Reader, SecretRef, Setting, address, duration, is_private, non_empty, number,
     secret, size, url,
 };
+use super::redaction::{CaptureConfig, RedactionConfig, read_capture, read_redaction};
 use crate::accounting::price_book::{Override, Platform};
 
 /// Everything `serve` needs to know.
@@ -31,6 +32,10 @@ pub struct Config {
     pub otlp: OtlpConfig,
     /// `[log]`
     pub log: LogConfig,
+    /// `[capture]`
+    pub capture: CaptureConfig,
+    /// `[redaction]`
+    pub redaction: RedactionConfig,
     /// `[budget.NAME]`, by name.
     pub budgets: Vec<BudgetConfig>,
     /// `[notify.NAME]`, by name.
@@ -158,6 +163,8 @@ impl Config {
         let pricing = read_pricing(&mut reader);
         let otlp = read_otlp(&mut reader, otel)?;
         let log = log::read(&mut reader)?;
+        let capture = read_capture(&mut reader)?;
+        let redaction = read_redaction(&mut reader)?;
         let channels = notify::read(&mut reader)?;
         let budgets = budget::read(&mut reader, &channels)?;
         let policy = policy::read(&mut reader)?;
@@ -169,6 +176,8 @@ impl Config {
             pricing,
             otlp,
             log,
+            capture,
+            redaction,
             budgets,
             channels,
             policy,

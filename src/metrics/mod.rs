@@ -16,6 +16,7 @@ mod health;
 mod labels;
 mod limits;
 mod money;
+mod privacy;
 mod series;
 mod sessions;
 
@@ -35,6 +36,7 @@ pub use calls::PAIRS_MAX;
 pub use followers::{Followers, Lag};
 pub use health::Health;
 pub use labels::{LABEL_VALUES_MAX, OTHER};
+pub use privacy::Privacy;
 pub use series::FAILURES_MAX;
 pub use sessions::{SESSION_IDLE_NS, SESSIONS_MAX};
 
@@ -50,6 +52,8 @@ pub struct Metrics {
     limits: Limits,
     /// Queries, tool calls, hooks and rules.
     pub agents: Agents,
+    /// What was redacted, kept and dropped.
+    pub privacy: Privacy,
     /// How the sidecar itself is.
     pub health: Health,
     /// Who follows the ledger.
@@ -74,10 +78,11 @@ impl Metrics {
         let sessions = Sessions::new(&build)?;
         let limits = Limits::new(&build, &team_names)?;
         let agents = Agents::new(&build, &overflow, &team_names)?;
+        let privacy = Privacy::new(&build, &team_names)?;
         let (health, followers) = (Health::new(&build)?, Followers::new(&build)?);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Metrics { registry, calls, sessions, limits, agents, health, followers })
+        Ok(Metrics { registry, calls, sessions, limits, agents, privacy, health, followers })
     }
 
     /// Adds families that are made elsewhere; they are collected with every scrape.

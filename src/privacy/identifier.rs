@@ -1,14 +1,20 @@
 //! Identifiers from outside: kept as they are when they look like one, else as a keyed hash.
 //!
 //! A model name, a session id or a tag is chosen by the client, so it could hold anything. What
-//! matches `[A-Za-z0-9._:/-]{1,128}` is kept; anything else becomes `hmac:` and 32 hexadecimal
-//! digits of HMAC-SHA-256 under the instance's own key: the same value gives the same hash, and
-//! nobody without the key can try out guesses.
+//! matches `[A-Za-z0-9._:/-]{1,128}` and in which the rules find nobody is kept; anything else
+//! becomes `hmac:` and 32 hexadecimal digits of HMAC-SHA-256 under the instance's own key: the
+//! same value gives the same hash, and nobody without the key can try out guesses.
 
 use std::fmt;
 
+use std::sync::LazyLock;
+
 use aws_lc_rs::hmac;
 use serde::{Deserialize, Serialize};
+
+use super::label::Label;
+use super::rules::Rules;
+use super::scan::scan;
 
 /// The longest identifier that is kept as it is, in bytes.
 pub const IDENTIFIER_BYTES_MAX: usize = 128;
@@ -67,13 +73,14 @@ impl Identifier {
         u128::from_str_radix(digits, 16).ok()
     }
 
-    /// Keeps `text` where it looks like an identifier and holds no key.
+    /// Keeps `text` where it looks like an identifier, holds no key and names nobody.
     #[must_use]
     pub fn plain(text: &[u8]) -> Option<Identifier> {
         let fits = (1..=IDENTIFIER_BYTES_MAX).contains(&text.len());
         let text = std::str::from_utf8(text).ok()?;
         let is_key = KEY_MARKS.iter().any(|mark| text.contains(mark));
-        (fits && !is_key && text.bytes().all(is_plain)).then(|| Identifier(text.to_owned()))
+        let plain = fits && !is_key && text.bytes().all(is_plain);
+        (plain && !tells_of_a_person(text)).then(|| Identifier(text.to_owned()))
     }
 
     /// A name from our own source code.
@@ -95,6 +102,52 @@ impl fmt::Display for Identifier {
     }
 }
 
+/// The rules find a person in an identifier: `jane.roe`, `ssn-527-48-1936`, `patient/pt-031475`.
+///
+/// A word alone is a name of something too often (`Jenkins`), and dates stand in names of runs.
+fn tells_of_a_person(text: &str) -> bool {
+    static RULES: LazyLock<Rules> = LazyLock::new(Rules::default);
+    if is_machine_made(text) {
+        return false;
+    }
+    scan(text, &RULES).found.iter().any(|finding| match finding.label {
+        Label::Name => finding.rule != "name-alone",
+        Label::Ssn
+        | Label::Mrn
+        | Label::Phone
+        | Label::Email
+        | Label::HealthPlanId
+        | Label::Account
+        | Label::License
+        | Label::Ip
+        | Label::Id
+        | Label::Secret => true,
+        _ => false,
+    })
+}
+
+/// One word, a UUID, an id that the API made, or the name of a model: most of what comes.
+fn is_machine_made(text: &str) -> bool {
+    const MADE: [&str; 8] = [
+        "claude-",
+        "toolu_",
+        "srvtoolu_",
+        "msg_",
+        "msgbatch_",
+        "req_",
+        "anthropic.",
+        "us.anthropic.",
+    ];
+    let bytes = text.as_bytes();
+    let uuid = bytes.len() == 36
+        && bytes.iter().enumerate().all(|(at, byte)| match at {
+            8 | 13 | 18 | 23 => *byte == b'-',
+            _ => byte.is_ascii_hexdigit(),
+        });
+    uuid || bytes.iter().all(u8::is_ascii_alphabetic)
+        || MADE.iter().any(|made| text.starts_with(made))
+}
+
 const fn is_plain(byte: u8) -> bool {
     byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'_' | b':' | b'/' | b'-')
 }
@@ -106,6 +159,20 @@ mod tests {
     #[test]
     fn keeps_what_looks_like_an_identifier() {
         let key = HashKey::new(&[7; 32]);
+        for text in [
+            "nightly-2026-11-25",
+            "jenkins",
+            "team:search",
+            "mcp__github__get_issue",
+            "run-42",
+            "feature/mark-down-export",
+            "v1.2.3",
+            "sess_01HZX4",
+            "a1b2c3d4e5f60718",
+            "prod/eu-west-1",
+        ] {
+            assert_eq!(Identifier::from_outside(text.as_bytes(), &key).as_str(), text);
+        }
         for text in ["claude-opus-5-5", "a2f16f96-1048-418a-8d39-43cd985a3aa6", "us.anthropic.x:0"]
         {
             assert_eq!(Identifier::from_outside(text.as_bytes(), &key).as_str(), text);
@@ -115,6 +182,10 @@ mod tests {
     #[test]
     fn hashes_the_rest_under_the_key() {
         let (one, two) = (HashKey::new(&[1; 32]), HashKey::new(&[2; 32]));
+        for text in ["jane.roe", "ssn-527-48-1936", "patient/pt-031475", "call-919-555-0121"] {
+            let kept = Identifier::from_outside(text.as_bytes(), &one);
+            assert!(kept.as_str().starts_with("hmac:"), "{text}");
+        }
         for text in ["", "Jane Doe", "x\n", &"a".repeat(129), "sk-ant-api03-x", "a/wbk_b"] {
             let kept = Identifier::from_outside(text.as_bytes(), &one);
             assert!(kept.as_str().starts_with("hmac:") && kept.as_str().len() == 37);

@@ -150,6 +150,9 @@ fn post_box(text: &Text<'_>, at: usize) -> Option<usize> {
         let place = at + 2 + usize::from(sign(at + 2, b','));
         return (word(place, "box") && number(place + 1)).then_some(place + 2);
     }
+    if !text.get(at).is_some_and(|first| matches!(text.byte(first.start), Some(b'P' | b'p'))) {
+        return None;
+    }
     let mut place = at;
     if word(place, "p") && sign(place + 1, b'.') && word(place + 2, "o") {
         place += 3 + usize::from(sign(place + 3, b'.'));
@@ -168,7 +171,7 @@ fn post_box(text: &Text<'_>, at: usize) -> Option<usize> {
 /// `rue des Tilleuls` and `avenue Victor Hugo` behind their number.
 fn named_street(text: &Text<'_>, at: usize) -> Option<usize> {
     let first = text.get(at)?;
-    if !BEGINS.contains(&text.str(first).to_lowercase().as_str()) {
+    if !is_begin(text.str(first)) {
         return None;
     }
     let mut place = at + 1;
@@ -187,6 +190,10 @@ fn named_street(text: &Text<'_>, at: usize) -> Option<usize> {
         place += 1;
     }
     named.then_some(place)
+}
+
+fn is_begin(word: &str) -> bool {
+    BEGINS.iter().any(|begin| begin.eq_ignore_ascii_case(word))
 }
 
 /// What street names begin with in other languages.
@@ -218,13 +225,16 @@ fn street_abroad(text: &Text<'_>, at: usize) -> Option<usize> {
         "vej", "gata",
     ];
     let word = text.get(at)?;
-    let lower = text.str(word).to_lowercase();
+    let written = text.str(word);
     let number = |place: usize| text.get(place).is_some_and(Token::has_digits);
-    if lower.len() > 5 && word.case == Case::Title && ENDS.iter().any(|end| lower.ends_with(end)) {
+    if written.len() > 5
+        && word.case == Case::Title
+        && ENDS.iter().any(|end| written.ends_with(end))
+    {
         let place = at + 1 + usize::from(text.get(at + 1).is_some_and(|sign| sign.is_sign(b'.')));
         return number(place).then_some(place + 1);
     }
-    if !BEGINS.contains(&lower.as_str()) {
+    if !is_begin(written) {
         return None;
     }
     let begins = text.before(at).is_some_and(|before| before.has_digits() || before.is_sign(b','));

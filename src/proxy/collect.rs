@@ -16,7 +16,7 @@ use tokio::time::{Instant, sleep_until};
 
 use super::Gate;
 use super::body::RequestBody;
-use crate::anthropic::{Refusal, RequestFacts, RequestScanner, Route};
+use crate::anthropic::{Refusal, RequestFacts, RequestScanner, Route, Wanted};
 use crate::record::exchange::Endpoint;
 
 /// Silence between two frames of a request body.
@@ -74,9 +74,10 @@ pub(super) async fn body(
         }
         silence.as_mut().reset(end.min(Instant::now() + BODY_SILENCE_MAX));
     }
+    let wanted = Wanted { offers: !gate.rules.is_idle(), messages: gate.capture.is_some() };
     let facts = scanner.map_or_else(
         || RequestFacts { bytes, malformed: true, ..RequestFacts::default() },
-        |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref), !gate.rules.is_idle()),
+        |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref), wanted),
     );
     Ok(Collected { body: RequestBody::Collected { chunks, left: bytes }, facts: Some(facts) })
 }

@@ -25,8 +25,9 @@ use super::relay;
 use super::rules;
 use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
-use crate::anthropic::{RateLimits, Refusal, classify};
-use crate::record::Outcome;
+use crate::anthropic::{RateLimits, Refusal, RequestFacts, classify};
+use crate::capture::{Subject, Taking};
+use crate::record::{Opening, Outcome};
 use crate::recorder::{BatchFetch, Ending, OpenExchange};
 
 type Answer = Response<ReplyBody>;
@@ -57,6 +58,7 @@ pub(super) async fn run(
     let opening = call.opening(&gate, caller, &collected.facts, centre);
     let returned =
         collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
+    let taking = taking(&gate, &opening, collected.facts.as_mut());
     let ruling = rules::ask(&gate, &opening, collected.facts.as_ref(), &returned);
     let ruling = ruling.map(|ruling| (ruling, opening.clone()));
     // What is refused is not sent: its results have not gone to the model.
@@ -69,7 +71,7 @@ pub(super) async fn run(
             return Ok(gate.refuse_unrecorded(Refusal::LedgerUnavailable));
         }
     };
-    let mut exchange = Exchange { gate, call, open: Some(open), line };
+    let mut exchange = Exchange { gate, call, open: Some(open), line, taking };
     if let Some(refusal) = refusal {
         return Ok(exchange.refuse(refusal, None).await);
     }
@@ -98,6 +100,29 @@ pub(super) async fn run(
     Ok(exchange.refuse(refusal, None).await)
 }
 
+/// What of this call is kept, where its team asks for it.
+fn taking(gate: &Gate, opening: &Opening, facts: Option<&mut RequestFacts>) -> Option<Taking> {
+    let mode = gate.capture.as_ref()?.mode(&opening.team)?;
+    if !opening.endpoint.is_metered() {
+        return None;
+    }
+    let session = opening.session.as_ref().map(ToString::to_string);
+    let subject = match (&opening.user, &session) {
+        (Some(user), _) => Subject::User(opening.team.clone(), user.clone()),
+        (None, Some(session)) => Subject::Session(session.clone()),
+        (None, None) => Subject::Exchange(opening.exchange.clone()),
+    };
+    Some(Taking {
+        mode,
+        exchange: opening.exchange.clone(),
+        team: opening.team.clone(),
+        session,
+        subject,
+        messages: facts.map(|facts| std::mem::take(&mut facts.new_messages)).unwrap_or_default(),
+        answer: None,
+    })
+}
+
 /// What must hold for any request, before anything else is looked at.
 fn check(head: &Parts) -> Result<(), Refusal> {
     if matches!(head.method, Method::CONNECT | Method::TRACE) {
@@ -122,9 +147,24 @@ pub(super) struct Exchange {
     /// Taken by the closing.
     open: Option<OpenExchange>,
     pub(super) line: Line,
+    /// What of it is kept, handed over at its end.
+    taking: Option<Taking>,
 }
 
 impl Exchange {
+    /// A copy of the answer is wanted.
+    pub(super) fn keeps_content(&self) -> bool {
+        self.taking.is_some()
+    }
+
+    /// Hands over what is kept of this call.
+    fn hand_over(&mut self, ending: &mut Ending) {
+        let copy = ending.metered.copy.take();
+        if let (Some(taking), Some(capture)) = (self.taking.take(), &self.gate.capture) {
+            capture.take(Taking { answer: copy, ..taking });
+        }
+    }
+
     /// Begins to read the results of a batch that this call fetches.
     pub(super) async fn fetch_batch(&self, id: &str, coding: Option<&str>) -> Option<BatchFetch> {
         match &self.open {
@@ -145,6 +185,7 @@ impl Exchange {
 
     /// Records the end (R2). The end may go out when the future returned is ready.
     pub(super) fn close(&mut self, mut ending: Box<Ending>) -> Closing {
+        self.hand_over(&mut ending);
         self.call.complete(&self.gate, &mut ending);
         let open = self.open.take();
         let recording = async move {
@@ -158,6 +199,7 @@ impl Exchange {
     /// Records that the call was dropped before its end, without waiting.
     pub(super) fn drop_with(&mut self, mut ending: Box<Ending>) {
         let Some(open) = self.open.take() else { return };
+        self.hand_over(&mut ending);
         ending.outcome = self.departure();
         self.call.complete(&self.gate, &mut ending);
         open.close_now(ending);

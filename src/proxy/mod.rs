@@ -29,6 +29,7 @@ use tokio_util::task::TaskTracker;
 use self::upstream::Upstream;
 use crate::accounting::attribution::{CredentialHash, Payer, VIRTUAL_KEY_PREFIX};
 use crate::agent::attempt::Attempts;
+use crate::capture::Capture;
 use crate::keys::LiveKeys;
 use crate::recorder::Recorder;
 use crate::rules::LiveRules;
@@ -61,6 +62,8 @@ pub struct Gate {
     pub tasks: TaskTracker,
     /// Drops every running exchange: the drain is over.
     pub force: CancellationToken,
+    /// Where contents are kept, if any team asks for it.
+    pub capture: Option<Capture>,
     /// Attempts that may be repeated.
     pub attempts: Mutex<Attempts>,
     /// Random at every start: keys of the attempts' map cannot be chosen from outside.

@@ -5,6 +5,7 @@ use hyper::http::response::Parts;
 
 use super::exchange::Exchange;
 use crate::anthropic::{BatchStep, Form, Meter, ResponseHead, Seen};
+use crate::capture::COPY_BYTES_MAX;
 use crate::recorder::{BatchFetch, Ending};
 
 /// Where Bedrock names an error: its body holds a text only.
@@ -33,13 +34,16 @@ pub(super) async fn observer(head: &Parts, exchange: &Exchange) -> Observer {
         }
         None => {}
     }
-    let meter = Meter::new(&ResponseHead {
+    let mut meter = Meter::new(&ResponseHead {
         endpoint: exchange.call.route.endpoint,
         status: head.status.as_u16(),
         content_type: text(&head.headers, header::CONTENT_TYPE),
         content_encoding,
         stream_requested: exchange.call.streamed,
     });
+    if exchange.keeps_content() {
+        meter.keep_copy(COPY_BYTES_MAX);
+    }
     let failed = head.status.is_client_error() || head.status.is_server_error();
     let error = head.headers.get(ERROR_HEADER).filter(|_| failed);
     Observer::Meter(meter.with_error_header(error.and_then(|value| value.to_str().ok())))

@@ -196,7 +196,7 @@ fn in_pieces(body: &[u8], size: usize) -> RequestFacts {
     for piece in body.chunks(size) {
         scanner.observe(piece);
     }
-    scanner.finish_over(body.chunks(size), true)
+    scanner.finish_over(body.chunks(size), Wanted { offers: true, messages: true })
 }
 
 #[test]

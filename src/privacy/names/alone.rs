@@ -78,9 +78,10 @@ pub(super) fn eponym_behind(text: &Text<'_>, at: usize) -> bool {
     if possessive {
         place += 2;
     } else if sign(place, b'-') || sign(place, b'/') {
-        return text
-            .get(place + 1)
-            .is_some_and(|token| token.cues.has(Cues::EPONYM.or(Cues::DISCOVERER)));
+        let discoverer = text.get(at).is_some_and(|token| token.cues.has(Cues::DISCOVERER));
+        return text.get(place + 1).is_some_and(|token| {
+            token.cues.has(Cues::EPONYM) || discoverer && token.cues.has(Cues::DISCOVERER)
+        });
     }
     text.get(place).is_some_and(|token| {
         token.cues.has(Cues::EPONYM) && token.gap <= Gap::Space && token.case == Case::Lower

@@ -166,7 +166,7 @@ pub(super) fn cue_before(text: &Text<'_>, at: usize) -> bool {
             Kind::Word if token.cues.has(led) => return true,
             Kind::Word
                 if words < 2
-                    && BETWEEN.contains(&text.str(token).to_ascii_lowercase().as_str()) =>
+                    && BETWEEN.iter().any(|word| word.eq_ignore_ascii_case(text.str(token))) =>
             {
                 words += 1;
             }

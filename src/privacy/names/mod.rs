@@ -195,7 +195,7 @@ fn push(text: &Text<'_>, run: Run, found: &mut Vec<Finding>) {
         while last + 1 < run.places.len() && run.marks[last + 1].is_some() {
             last += 1;
         }
-        let surname = rule == "surname-first" && last + 1 == run.places.len();
+        let surname = run.marks[last] == Some("surname-first") && last + 1 == run.places.len();
         let end = if surname { run.end } else { run.places[last] + 1 };
         push_span(text, run.places[place], end, rule, found);
         place = last + 1;

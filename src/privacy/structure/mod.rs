@@ -12,6 +12,8 @@ mod sql;
 mod stream;
 mod table;
 
+use memchr::{memchr, memchr2};
+
 use super::document::{DEPTH_MAX, Document};
 use super::view::View;
 
@@ -28,16 +30,19 @@ pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     if short {
         return document.plain(view);
     }
-    if hl7::is(text) {
+    // What none of the forms can do without is looked for first, at the speed of `memchr`.
+    let bytes = text.as_bytes();
+    let has = |byte| memchr(byte, bytes).is_some();
+    if has(b'|') && hl7::is(text) {
         return hl7::read(document, view, depth);
     }
-    if segments::is(text) {
+    if has(b'*') && segments::is(text) {
         return segments::read(document, view, depth);
     }
     if markup::is(text) {
         return markup::read(document, view, depth);
     }
-    if text.contains(['{', '[']) && json::read(document, view, depth) {
+    if memchr2(b'{', b'[', bytes).is_some() && json::read(document, view, depth) {
         return;
     }
     lines(document, view, depth);

@@ -3,6 +3,8 @@
 //! A block of lines with the same separator is a table where its first line names fields. Each cell
 //! is then read by its column.
 
+use memchr::memchr_iter;
+
 use super::super::key::Field;
 use super::super::label::Label;
 use super::super::names;
@@ -31,11 +33,14 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     let mut place = 0;
     while place < lines.len() {
         let rest = &lines[place..];
+        let counts = SEPARATORS.map(|separator| count(separator, lines[place].1));
         let block = SEPARATORS
             .iter()
-            .find_map(|separator| table(rules, rest, *separator))
+            .zip(counts)
+            .filter(|(_, count)| *count >= 2)
+            .find_map(|(separator, _)| table(rules, rest, *separator))
             .or_else(|| fixed(rules, rest))
-            .or_else(|| headless(rest));
+            .or_else(|| headless(rest, counts));
         match block {
             Some((block, length)) => {
                 blocks.push(block);
@@ -47,12 +52,15 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     blocks
 }
 
+/// How often a separator stands in a line.
+fn count(separator: char, line: &str) -> usize {
+    // Separators are ASCII.
+    memchr_iter(separator as u8, line.as_bytes()).count()
+}
+
 /// The table that begins with the first of these lines, and how many lines it has.
 fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Block, usize)> {
     let (start, header) = *lines.first()?;
-    if header.matches(separator).count() < 2 {
-        return None;
-    }
     let names = cells(header, start, separator);
     let fields: Vec<Option<Field>> =
         names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
@@ -139,12 +147,11 @@ fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
 
 /// A row without a header: what stands beside each other says what it is. Two names are a person's,
 /// a state makes the cell before a town and the one behind a postal code.
-fn headless(lines: &[(usize, &str)]) -> Option<(Block, usize)> {
+fn headless(lines: &[(usize, &str)], counts: [usize; SEPARATORS.len()]) -> Option<(Block, usize)> {
     const CELLS_MIN: usize = 5;
     let (start, line) = *lines.first()?;
-    let separator = ['|', '\t', ';', ',']
-        .into_iter()
-        .find(|separator| line.matches(*separator).count() + 1 >= CELLS_MIN)?;
+    let (separator, _) =
+        SEPARATORS.into_iter().zip(counts).find(|(_, count)| count + 1 >= CELLS_MIN)?;
     // Prose has spaces behind its commas.
     if line.contains(", ") && separator == ',' && !line.contains('"') {
         return None;

@@ -1,0 +1,287 @@
+//! Contents that a team asks to keep: redacted, sealed, beside the ledger and never in it.
+//!
+//! Nothing is kept by default. Where a team's level says so, a copy of a call's new messages and of
+//! its answer is taken while they pass; when the call has ended, a thread of its own reads the copy
+//! into pieces, redacts each once and seals the whole under the key of its subject. Nobody waits
+//! for it: where the thread has too much to do, a text is too long, or a redaction fails, the
+//! content is dropped and counted, and never kept as it was.
+
+mod store;
+
+use std::collections::HashMap;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::time::Duration;
+
+use serde::Serialize;
+
+pub use store::{Store, StoreError, Subject};
+
+use crate::anthropic::content::{self, Author, Piece};
+use crate::clock::Clock;
+use crate::config::{CaptureConfig, CaptureLevel, RedactionConfig};
+use crate::metrics::Metrics;
+use crate::privacy::identifier::HashKey;
+use crate::privacy::known::Known;
+use crate::privacy::redactor::{Outcome, TEXT_BYTES_MAX};
+use crate::privacy::rules::Mode;
+use crate::privacy::{Identifier, Redacted, Redactor};
+
+/// Calls that wait to be redacted.
+const JOBS_MAX: usize = 256;
+
+/// Bytes that wait to be redacted.
+const BYTES_MAX: usize = 64 << 20;
+
+/// The longest copy of an answer that is taken, in bytes.
+pub const COPY_BYTES_MAX: usize = 4 << 20;
+
+/// How long the pieces of one call may take; what is left then is dropped.
+const TIME_NS_MAX: u64 = 5_000_000_000;
+
+/// Sessions whose names are remembered.
+const SESSIONS_MAX: usize = 1_024;
+
+/// What of one call is to be kept.
+#[derive(Debug)]
+pub struct Taking {
+    /// How it is redacted.
+    pub mode: Mode,
+    /// The exchange's id.
+    pub exchange: String,
+    /// Who pays.
+    pub team: String,
+    /// The session, where the client names one.
+    pub session: Option<String>,
+    /// Whose content it is.
+    pub subject: Subject,
+    /// Messages that are new with the request, as they came.
+    pub messages: Vec<Vec<u8>>,
+    /// The answer, decoded; `None` where it was too long.
+    pub answer: Option<Vec<u8>>,
+}
+
+/// A call's contents as they are sealed.
+#[derive(Debug, Serialize)]
+pub struct Kept {
+    /// The exchange.
+    pub exchange: String,
+    /// `standard` or `strict`.
+    pub mode: &'static str,
+    /// The pieces, in order.
+    pub pieces: Vec<KeptPiece>,
+}
+
+/// One piece of content as it is sealed.
+#[derive(Debug, Serialize)]
+pub struct KeptPiece {
+    /// `user` or `assistant`.
+    pub author: &'static str,
+    /// What it is.
+    pub kind: &'static str,
+    /// The tool, where it is known.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub tool: Option<Identifier>,
+    /// The redacted text; absent where there was none or it was dropped.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub text: Option<Redacted>,
+    /// Bytes of the text or data before.
+    pub bytes: u64,
+    /// Type of data that is not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub media: Option<Identifier>,
+    /// Keyed hash of data that is not text.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub hash: Option<Identifier>,
+    /// Why the text is not there.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub dropped: Option<&'static str>,
+}
+
+/// Takes what is to be kept; shared by all exchanges.
+pub struct Capture {
+    levels: CaptureConfig,
+    jobs: SyncSender<Taking>,
+    waiting: Arc<AtomicUsize>,
+    metrics: Arc<Metrics>,
+}
+
+impl Capture {
+    /// Starts the thread that redacts and seals. `None` where no team keeps anything.
+    ///
+    /// # Errors
+    ///
+    /// The store cannot be made, or the thread cannot be started.
+    pub fn start(
+        dir: &Path,
+        (levels, redaction): (&CaptureConfig, &RedactionConfig),
+        key: [u8; 32],
+        metrics: &Arc<Metrics>,
+        (identifiers, clock): (HashKey, Clock),
+    ) -> Result<Option<Capture>, StoreError> {
+        if !levels.keeps_anything() {
+            return Ok(None);
+        }
+        let store = Store::open(dir, key)?;
+        let (jobs, taken) = sync_channel(JOBS_MAX);
+        let waiting = Arc::new(AtomicUsize::new(0));
+        let worker = Worker {
+            store,
+            standard: Redactor::new(redaction.rules(Mode::Standard)),
+            strict: Redactor::new(redaction.rules(Mode::Strict)),
+            sessions: HashMap::new(),
+            metrics: Arc::clone(metrics),
+            waiting: Arc::clone(&waiting),
+            identifiers,
+            clock,
+        };
+        let thread = std::thread::Builder::new().name("capture".to_owned());
+        thread.spawn(move || worker.run(&taken)).map_err(StoreError::Io)?;
+        Ok(Some(Capture { levels: levels.clone(), jobs, waiting, metrics: Arc::clone(metrics) }))
+    }
+
+    /// How the contents of a team's calls are kept; `None` where they are not.
+    #[must_use]
+    pub fn mode(&self, team: &str) -> Option<Mode> {
+        match self.levels.of(team) {
+            CaptureLevel::Metadata => None,
+            CaptureLevel::Kept(mode) => Some(mode),
+        }
+    }
+
+    /// Hands a call over. Never waits: what has no room is dropped and counted.
+    pub fn take(&self, taking: Taking) {
+        let bytes = taking.bytes();
+        let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
+        if before + bytes <= BYTES_MAX && self.jobs.try_send(taking).is_ok() {
+            return;
+        }
+        self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+        self.metrics.privacy.dropped("busy", 1);
+    }
+}
+
+impl Taking {
+    fn bytes(&self) -> usize {
+        let answer = self.answer.as_ref().map_or(0, Vec::len);
+        answer + self.messages.iter().map(Vec::len).sum::<usize>()
+    }
+}
+
+/// The thread's own state.
+struct Worker {
+    store: Store,
+    standard: Redactor,
+    strict: Redactor,
+    /// Names that each session has told.
+    sessions: HashMap<String, Known>,
+    metrics: Arc<Metrics>,
+    waiting: Arc<AtomicUsize>,
+    identifiers: HashKey,
+    clock: Clock,
+}
+
+impl Worker {
+    fn run(mut self, taken: &Receiver<Taking>) {
+        while let Ok(taking) = taken.recv() {
+            let bytes = taking.bytes();
+            let kept = catch_unwind(AssertUnwindSafe(|| self.keep(taking)));
+            self.waiting.fetch_sub(bytes, Ordering::Relaxed);
+            match kept {
+                Ok(Ok(())) => {}
+                Ok(Err(error)) => {
+                    self.metrics.privacy.dropped("unwritten", 1);
+                    tracing::error!(%error, "contents that a team keeps were not written");
+                }
+                Err(_) => self.metrics.privacy.dropped("failed", 1),
+            }
+        }
+    }
+
+    fn keep(&mut self, taking: Taking) -> Result<(), StoreError> {
+        let end = self.clock.mono_ns() + TIME_NS_MAX;
+        let mut pieces = content::of_request(&taking.messages);
+        match &taking.answer {
+            Some(answer) => pieces.extend(content::of_response(answer)),
+            None => self.metrics.privacy.dropped("too_long", 1),
+        }
+        let session = taking.session.clone().unwrap_or_else(|| taking.exchange.clone());
+        let mut known = self.sessions.remove(&session).unwrap_or_default();
+        let kept = pieces.into_iter().map(|piece| {
+            let late = self.clock.mono_ns() > end;
+            self.piece(piece, (&taking, late), &mut known)
+        });
+        let pieces: Vec<KeptPiece> = kept.collect();
+        if self.sessions.len() >= SESSIONS_MAX {
+            self.sessions.clear();
+        }
+        self.sessions.insert(session, known);
+        let mode = match taking.mode {
+            Mode::Standard => "standard",
+            Mode::Strict => "strict",
+        };
+        let count = pieces.len();
+        let kept = Kept { exchange: taking.exchange, mode, pieces };
+        self.store.append(&taking.subject, &kept)?;
+        self.metrics.privacy.kept(&taking.team, count);
+        Ok(())
+    }
+
+    fn piece(&self, piece: Piece, (taking, late): (&Taking, bool), known: &mut Known) -> KeptPiece {
+        let mut kept = KeptPiece {
+            author: if piece.author == Author::User { "user" } else { "assistant" },
+            kind: piece.kind,
+            tool: piece.tool.map(|tool| self.name(&tool)),
+            text: None,
+            bytes: piece.text.len() as u64,
+            media: None,
+            hash: None,
+            dropped: None,
+        };
+        if let Some((media, data)) = piece.data {
+            kept.bytes = data.len() as u64;
+            kept.media = Some(self.name(&media));
+            kept.hash = Some(Identifier::hashed(data.as_bytes(), &self.identifiers));
+            return kept;
+        }
+        match self.redacted(&piece.text, (taking, late), known) {
+            Ok(text) => kept.text = Some(text),
+            Err(reason) => {
+                kept.dropped = Some(reason);
+                self.metrics.privacy.dropped(reason, 1);
+            }
+        }
+        kept
+    }
+
+    fn name(&self, text: &str) -> Identifier {
+        Identifier::from_outside(text.as_bytes(), &self.identifiers)
+    }
+
+    fn redacted(
+        &self,
+        text: &str,
+        (taking, late): (&Taking, bool),
+        known: &mut Known,
+    ) -> Result<Redacted, &'static str> {
+        if text.len() > TEXT_BYTES_MAX {
+            return Err("too_long");
+        }
+        if late {
+            return Err("timed_out");
+        }
+        let redactor = match taking.mode {
+            Mode::Standard => &self.standard,
+            Mode::Strict => &self.strict,
+        };
+        let began = self.clock.mono_ns();
+        let redact = AssertUnwindSafe(|| redactor.redact(text, known));
+        let Outcome { text, counts } = catch_unwind(redact).map_err(|_| "failed")?;
+        let took = Duration::from_nanos(self.clock.mono_ns().saturating_sub(began));
+        self.metrics.privacy.redacted(&taking.team, &counts, took);
+        Ok(text)
+    }
+}

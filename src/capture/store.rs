@@ -1,0 +1,279 @@
+//! Where contents are kept: sealed lines, one file a day, and a key for each subject.
+//!
+//! ```text
+//! content/2026-11-25.jsonl     {"exchange": …, "sealed": …, "subject": …} a line
+//! content/keys/SUBJECT.key     the subject's key, sealed under content.key
+//! content.key                  the instance's key
+//! ```
+//!
+//! AES-256-GCM with a random nonce; the exchange is bound to what is sealed. A subject is erased by
+//! destroying its key: what was sealed under it is mute from then on, wherever copies of it are,
+//! while the ledger and its proofs stay as they are. Copies of `content.key` and of the keys do not
+//! belong into the same backup as the contents.
+
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::os::unix::fs::OpenOptionsExt as _;
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
+use aws_lc_rs::{hmac, rand};
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+use thiserror::Error;
+
+use super::Kept;
+use crate::keys::make_private_dir;
+
+/// Whose content it is: a user, or where none is known a session, or else one exchange.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Subject {
+    /// The user of a key, within a team.
+    User(String, String),
+    /// A session.
+    Session(String),
+    /// Nobody is known.
+    Exchange(String),
+}
+
+/// Contents cannot be kept, read or erased.
+#[derive(Debug, Error)]
+pub enum StoreError {
+    /// The disk.
+    #[error("the contents' folder: {0}; see that it is there and can be written")]
+    Io(#[from] io::Error),
+    /// The random source or the cipher.
+    #[error("contents cannot be sealed: the system's random source fails")]
+    Seal,
+    /// A key or a line is not what was written.
+    #[error("{0} is damaged or of another instance; restore it from a backup")]
+    Damaged(String),
+    /// The subject's key is gone.
+    #[error("the content of this exchange was erased: its subject's key is destroyed")]
+    Erased,
+}
+
+/// The sealed contents of one data directory.
+pub struct Store {
+    dir: PathBuf,
+    key: LessSafeKey,
+    naming: hmac::Key,
+}
+
+#[derive(Serialize, Deserialize)]
+struct Line {
+    exchange: String,
+    sealed: String,
+    subject: String,
+}
+
+/// The longest line that is read.
+const LINE_BYTES_MAX: u64 = 64 << 20;
+
+impl Store {
+    /// Opens or makes the folder.
+    ///
+    /// # Errors
+    ///
+    /// It cannot be made.
+    pub fn open(data_dir: &Path, key: [u8; 32]) -> Result<Store, StoreError> {
+        let dir = data_dir.join("content");
+        make_private_dir(&dir)?;
+        make_private_dir(&dir.join("keys"))?;
+        let naming = hmac::Key::new(hmac::HMAC_SHA256, &key);
+        Ok(Store { dir, key: cipher(&key)?, naming })
+    }
+
+    /// Seals one call's contents under its subject's key and appends them to the day's file.
+    ///
+    /// # Errors
+    ///
+    /// The disk or the random source.
+    pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<(), StoreError> {
+        let subject = self.name(subject);
+        let key = self.subject_key(&subject, true)?;
+        let plain = serde_json::to_vec(kept).map_err(|_| StoreError::Seal)?;
+        let sealed = STANDARD.encode(seal(&key, kept.exchange.as_bytes(), plain)?);
+        let line = Line { exchange: kept.exchange.clone(), sealed, subject };
+        let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
+        text.push('\n');
+        let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
+        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        file.write_all(text.as_bytes())?;
+        Ok(())
+    }
+
+    /// The contents of an exchange; `None` where none were kept.
+    ///
+    /// # Errors
+    ///
+    /// They were erased, are damaged, or cannot be read.
+    pub fn read(&self, exchange: &str) -> Result<Option<Value>, StoreError> {
+        let path = self.dir.join(format!("{}.jsonl", day_of(exchange)));
+        let file = match File::open(&path) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let mut lines = io::Read::take(BufReader::new(file), LINE_BYTES_MAX * 1_024);
+        let mut text = String::new();
+        let damaged = || StoreError::Damaged(path.display().to_string());
+        while lines.read_line(&mut text)? > 0 {
+            if text.contains(exchange) {
+                let line: Line = serde_json::from_str(&text).map_err(|_| damaged())?;
+                let key = self.subject_key(&line.subject, false)?;
+                let sealed = STANDARD.decode(line.sealed).map_err(|_| damaged())?;
+                let plain = open(&key, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
+                return serde_json::from_slice(&plain).map(Some).map_err(|_| damaged());
+            }
+            text.clear();
+        }
+        Ok(None)
+    }
+
+    /// Destroys a subject's key. `false` where there was none.
+    ///
+    /// # Errors
+    ///
+    /// The file cannot be removed.
+    pub fn erase(&self, subject: &Subject) -> Result<bool, StoreError> {
+        let path = self.key_path(&self.name(subject));
+        match fs::remove_file(path) {
+            Ok(()) => {
+                File::open(self.dir.join("keys"))?.sync_all()?;
+                Ok(true)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// A subject's name in files: a keyed hash, which tells nothing without the instance's key.
+    fn name(&self, subject: &Subject) -> String {
+        let text = match subject {
+            Subject::User(team, user) => format!("user\0{team}\0{user}"),
+            Subject::Session(session) => format!("session\0{session}"),
+            Subject::Exchange(exchange) => format!("exchange\0{exchange}"),
+        };
+        let tag = hmac::sign(&self.naming, text.as_bytes());
+        tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+    }
+
+    fn key_path(&self, subject: &str) -> PathBuf {
+        self.dir.join("keys").join(format!("{subject}.key"))
+    }
+
+    /// Reads a subject's key, or makes it. It is read anew every time: an erasure holds at once.
+    fn subject_key(&self, subject: &str, make: bool) -> Result<LessSafeKey, StoreError> {
+        let path = self.key_path(subject);
+        let damaged = || StoreError::Damaged(path.display().to_string());
+        match fs::read(&path) {
+            Ok(sealed) => {
+                let key = open(&self.key, subject.as_bytes(), sealed).ok_or_else(damaged)?;
+                let key: [u8; 32] = key.try_into().map_err(|_| damaged())?;
+                cipher(&key)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
+                let mut key = [0; 32];
+                rand::fill(&mut key).map_err(|_| StoreError::Seal)?;
+                let sealed = seal(&self.key, subject.as_bytes(), key.to_vec())?;
+                let mut options = OpenOptions::new();
+                let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
+                file.write_all(&sealed)?;
+                file.sync_all()?;
+                cipher(&key)
+            }
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Erased),
+            Err(error) => Err(error.into()),
+        }
+    }
+}
+
+fn cipher(key: &[u8; 32]) -> Result<LessSafeKey, StoreError> {
+    UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| StoreError::Seal)
+}
+
+/// Nonce, then ciphertext and tag.
+fn seal(key: &LessSafeKey, bound: &[u8], mut plain: Vec<u8>) -> Result<Vec<u8>, StoreError> {
+    let mut nonce = [0; NONCE_LEN];
+    rand::fill(&mut nonce).map_err(|_| StoreError::Seal)?;
+    let unique = Nonce::assume_unique_for_key(nonce);
+    key.seal_in_place_append_tag(unique, Aad::from(bound), &mut plain)
+        .map_err(|_| StoreError::Seal)?;
+    Ok([nonce.to_vec(), plain].concat())
+}
+
+fn open(key: &LessSafeKey, bound: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
+    let (nonce, rest) = sealed.split_at_checked(NONCE_LEN)?;
+    let nonce = Nonce::try_assume_unique_for_key(nonce).ok()?;
+    let mut rest = rest.to_vec();
+    let plain = key.open_in_place(nonce, Aad::from(bound), &mut rest).ok()?;
+    Some(plain.to_vec())
+}
+
+/// The UTC day in an exchange's id: a version 7 UUID begins with milliseconds.
+fn day_of(exchange: &str) -> String {
+    let digits: String = exchange.chars().filter(char::is_ascii_hexdigit).take(12).collect();
+    let moment = i64::from_str_radix(&digits, 16)
+        .ok()
+        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    moment.map_or_else(|| "undated".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::KeptPiece;
+    use super::*;
+    use crate::privacy::Redactor;
+    use crate::privacy::known::Known;
+
+    fn kept(exchange: &str) -> Kept {
+        let redactor = Redactor::default();
+        let text = redactor.redact("Mr. Roe has a fever", &mut Known::default()).text;
+        let piece = KeptPiece {
+            author: "user",
+            kind: "text",
+            tool: None,
+            text: Some(text),
+            bytes: 19,
+            media: None,
+            hash: None,
+            dropped: None,
+        };
+        Kept { exchange: exchange.to_owned(), mode: "standard", pieces: vec![piece] }
+    }
+
+    #[test]
+    fn what_is_sealed_is_read_by_its_exchange_and_by_nobody_without_the_key() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), [7; 32]).unwrap();
+        let exchange = "019abcde-0000-7000-8000-000000000001";
+        let subject = Subject::User("onc".to_owned(), "ana".to_owned());
+        store.append(&subject, &kept(exchange)).unwrap();
+        let read = store.read(exchange).unwrap().unwrap();
+        assert_eq!(read, serde_json::to_value(kept(exchange)).unwrap());
+        assert_eq!(read["pieces"][0]["text"], "Mr. [NAME] has a fever");
+        assert_eq!(store.read("019abcde-0000-7000-8000-000000000002").unwrap(), None);
+        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(exchange)));
+        let bytes = std::fs::read_to_string(file).unwrap();
+        assert!(!bytes.contains("fever") && !bytes.contains("ana"));
+        let other = Store::open(dir.path(), [8; 32]).unwrap();
+        assert!(matches!(other.read(exchange), Err(StoreError::Damaged(_))));
+    }
+
+    #[test]
+    fn an_erased_subject_is_mute_and_others_are_not() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), [7; 32]).unwrap();
+        let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
+        let subjects = ["a", "b"].map(|name| Subject::Session(name.to_owned()));
+        for (id, subject) in ids.iter().zip(&subjects) {
+            store.append(subject, &kept(id)).unwrap();
+        }
+        assert!(store.erase(&subjects[0]).unwrap() && !store.erase(&subjects[0]).unwrap());
+        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
+        assert!(store.read(ids[1]).unwrap().is_some());
+    }
+}

@@ -1,0 +1,153 @@
+//! Contents that a team asks to keep: redacted, sealed, never in the ledger; nothing by default.
+#![cfg(test)]
+
+mod support;
+
+use std::fs;
+use std::process::Output;
+
+use serde_json::{Value, json};
+use support::api::Fake;
+use support::client::Request;
+use support::eventually;
+use support::sidecar::{Options, Sidecar, Site, files};
+
+const STRICT: &str = "[capture.team]\nonc = \"redacted\"\nlab = \"strict\"\n";
+
+fn asking(text: &str, key: &str) -> Request {
+    let body = json!({"model": "claude-opus-5-5", "max_tokens": 9, "stream": true, "messages": [
+        {"role": "user", "content": "An old turn of Zyxela Quorvandel"},
+        {"role": "assistant", "content": "Seen."},
+        {"role": "user", "content": [
+            {"type": "text", "text": text},
+            {"type": "image", "source":
+                {"type": "base64", "media_type": "image/png", "data": "iVBORw0KGgo="}},
+            {"type": "tool_result", "tool_use_id": "toolu_1",
+                "content": "{\"mrn\": \"0921098\", \"potassium\": 4.2}"},
+        ]},
+    ]});
+    let key = format!("Bearer {key}");
+    Request::json("/v1/messages", &body).without("x-api-key").header("authorization", &key)
+}
+
+fn site(fake: &Fake, config: &str) -> (Site, Sidecar, [String; 2]) {
+    let mut site = Site::new();
+    site.env("UPSTREAM_KEY", "sk-ant-fake");
+    let keys = [["--team", "onc", "--user", "ana"], ["--team", "lab", "--user", "bo"]]
+        .map(|arguments| site.add_key(&arguments));
+    let config = format!("[upstream]\nkey = \"env:UPSTREAM_KEY\"\n{config}");
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url).config(&config));
+    (site, sidecar, keys)
+}
+
+fn show(site: &Site, exchange: &str, more: &[&str]) -> Output {
+    let data = site.path("data");
+    let shown = ["content", "show", exchange, "--data-dir", data.to_str().unwrap()];
+    site.run(&[&shown, more].concat())
+}
+
+async fn shown(site: &Site, exchange: &str) -> Value {
+    let read = || {
+        let output = show(site, exchange, &["--format", "json"]);
+        output.status.success().then(|| serde_json::from_slice(&output.stdout).unwrap())
+    };
+    eventually("the content is sealed", read).await
+}
+
+#[tokio::test]
+async fn what_a_team_keeps_is_redacted_sealed_and_shown() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, lab]) = site(&fake, STRICT);
+    let text = "Patient Zyxela Quorvandel (DOB 03/09/1942) called from 919-555-0121 about \
+                metformin.";
+    let answer = sidecar.call(&asking(text, &onc)).await;
+    assert_eq!(answer.status, 200);
+    let kept = shown(&site, &answer.exchange()).await;
+    let pieces = kept["pieces"].as_array().unwrap();
+    assert_eq!(
+        pieces[0]["text"],
+        "Patient [NAME] (DOB [DATE]) called from [PHONE] about metformin."
+    );
+    assert_eq!((&pieces[1]["media"], &pieces[1]["text"]), (&json!("image/png"), &Value::Null));
+    assert!(pieces[1]["hash"].as_str().unwrap().starts_with("hmac:"));
+    assert_eq!(pieces[2]["text"], "{\"mrn\": \"[MRN]\", \"potassium\": 4.2}");
+    // The turn before the last answer was kept with its own call, and is not kept again.
+    assert!(pieces[..3].iter().all(|piece| piece["author"] == "user"), "{kept}");
+    assert!(pieces[3..].iter().all(|piece| piece["author"] == "assistant"), "{kept}");
+    assert!(pieces.len() > 3, "the answer is kept: {kept}");
+
+    let answer = sidecar.call(&asking("Ask Brzk about ward 71234.", &lab)).await;
+    let kept = shown(&site, &answer.exchange()).await;
+    assert_eq!(kept["mode"], "strict");
+    assert_eq!(kept["pieces"][0]["text"], "Ask [NAME] about ward [ID].");
+
+    let metrics = sidecar.metrics().await;
+    let names = metrics.sum("claude_redactions_total", &["team=\"onc\"", "label=\"NAME\""]);
+    assert!(names >= 1.0, "{names}");
+    assert!(metrics.sum("weighbridge_kept_blocks_total", &["team=\"onc\""]) >= 4.0);
+    assert_eq!(metrics.sum("weighbridge_dropped_contents_total", &[]), 0.0);
+    sidecar.stop();
+    let mut all = Vec::new();
+    files(&site.path("data"), &mut all);
+    assert!(all.iter().any(|path| path.to_string_lossy().contains("content")));
+    for path in all {
+        let bytes = fs::read(&path).unwrap();
+        for secret in ["Zyxela", "Quorvandel", "919-555", "0921098", "metformin", "potassium"] {
+            let found = bytes.windows(secret.len()).any(|window| window == secret.as_bytes());
+            assert!(!found, "{secret} is readable in {}", path.display());
+        }
+    }
+}
+
+#[tokio::test]
+async fn an_erased_user_is_mute_and_the_ledger_stays() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, lab]) = site(&fake, STRICT);
+    let mut ids = Vec::new();
+    for key in [&onc, &lab] {
+        let answer = sidecar.call(&asking("Nothing of note.", key)).await;
+        shown(&site, &answer.exchange()).await;
+        ids.push(answer.exchange());
+    }
+    let told = site.ok(&["content", "erase", "--team", "onc", "--user", "ana"]);
+    assert!(told.starts_with("Erased"), "{told}");
+    let gone = show(&site, &ids[0], &[]);
+    assert_eq!(gone.status.code(), Some(1));
+    assert!(String::from_utf8_lossy(&gone.stderr).contains("erased"));
+    assert!(site.ok(&["content", "show", &ids[1]]).contains("Nothing of note."));
+    assert_eq!(site.exchanges().len(), 2);
+    // Whoever comes back has a new key; what was erased stays so.
+    let answer = sidecar.call(&asking("Back again.", &onc)).await;
+    shown(&site, &answer.exchange()).await;
+    assert_eq!(show(&site, &ids[0], &[]).status.code(), Some(1));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn nothing_is_kept_where_nobody_asks_for_it() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, lab]) = site(&fake, "[capture.team]\nlab = \"redacted\"\n");
+    let answer = sidecar.call(&asking("Not mine.", &onc)).await;
+    let other = sidecar.call(&asking("Mine.", &lab)).await;
+    shown(&site, &other.exchange()).await;
+    assert_eq!(show(&site, &answer.exchange(), &[]).status.code(), Some(1));
+    sidecar.stop();
+    let (site, sidecar, [onc, _]) = self::site(&fake, "");
+    sidecar.call(&asking("Nobody's.", &onc)).await;
+    sidecar.stop();
+    assert!(!site.path("data").join("content").exists());
+}
+
+#[tokio::test]
+async fn a_content_too_long_is_dropped_and_counted() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let answer = sidecar.call(&asking(&"long ".repeat(1_000_000), &onc)).await;
+    let kept = shown(&site, &answer.exchange()).await;
+    assert_eq!(kept["pieces"][0]["dropped"], "too_long");
+    assert_eq!(kept["pieces"][0]["bytes"], 5_000_000);
+    let metrics = sidecar.metrics().await;
+    let dropped = metrics.sum("weighbridge_dropped_contents_total", &["reason=\"too_long\""]);
+    assert_eq!(dropped, 1.0);
+    sidecar.stop();
+}

@@ -1,0 +1,212 @@
+//! `weighbridge redact` from outside: the corpus, the properties that must always hold, and what
+//! other gateways let through.
+#![cfg(test)]
+
+mod support;
+
+use std::io::Write as _;
+use std::path::PathBuf;
+use std::process::{Output, Stdio};
+
+use proptest::prelude::*;
+use serde_json::{Value, json};
+use support::sidecar::Site;
+use weighbridge::anthropic::content;
+use weighbridge::privacy::Redactor;
+use weighbridge::privacy::known::Known;
+use weighbridge::privacy::rules::{Mode, Rules};
+
+fn corpus() -> PathBuf {
+    PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/phi/corpus.jsonl")
+}
+
+fn redact(arguments: &[&str], input: &str) -> Output {
+    let site = Site::new();
+    let mut command = site.command(&[&["redact"], arguments].concat());
+    command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut child = command.spawn().unwrap();
+    child.stdin.take().unwrap().write_all(input.as_bytes()).unwrap();
+    child.wait_with_output().unwrap()
+}
+
+fn said(output: &Output) -> String {
+    String::from_utf8(output.stdout.clone()).unwrap()
+}
+
+fn redacted(text: &str) -> String {
+    let redactor = Redactor::new(Rules::new(Mode::Standard));
+    redactor.redact(text, &mut Known::default()).text.to_string()
+}
+
+/// A figure of the self-test's tables: row by its first cell, column by its number.
+fn figure(told: &str, table: usize, row: &str, column: usize) -> f64 {
+    let table = told.split("\n\n").nth(table).unwrap();
+    let line = table.lines().find(|line| line.split_whitespace().next() == Some(row)).unwrap();
+    line.split_whitespace().nth(column).unwrap().parse().unwrap()
+}
+
+#[test]
+fn the_corpus_is_redacted_as_well_as_it_was() {
+    let corpus = corpus();
+    for (mode, recall, masked) in [("standard", 0.955, 0.02), ("strict", 0.975, 0.15)] {
+        let told = redact(&["--mode", mode, "--self-test", corpus.to_str().unwrap()], "");
+        let told = said(&told);
+        assert!(figure(&told, 0, "all", 2) >= recall, "{told}");
+        assert!(figure(&told, 1, "all", 4) <= masked, "{told}");
+        for kind in ["fhir", "hl7", "ccda"] {
+            assert!(figure(&told, 1, kind, 2) >= 0.99, "{kind}: {told}");
+        }
+        for label in ["EMAIL", "IP", "URL"] {
+            assert!(figure(&told, 0, label, 2) >= 0.99, "{label}: {told}");
+        }
+    }
+}
+
+#[test]
+fn each_way_of_asking_has_its_answer() {
+    let text = "Pt Zyxela Quorvandel, MRN 0921098, é 919-555-0121";
+    assert_eq!(said(&redact(&[], text)), "Pt [NAME], MRN [MRN], é [PHONE]");
+    let told = said(&redact(&["--explain"], text));
+    assert!(told.contains("name-cue") && told.contains("mrn-cue"), "{told}");
+    assert!(told.ends_with("3 findings.\n"), "{told}");
+    let line = json!({"id": 7, "text": text}).to_string();
+    let answer: Value = serde_json::from_str(&said(&redact(&["--jsonl"], &line))).unwrap();
+    assert_eq!(answer["id"], 7);
+    let span = &answer["spans"][2];
+    let points: String = text.chars().skip(span["start"].as_u64().unwrap() as usize).collect();
+    assert_eq!((points.as_str(), &span["label"]), ("919-555-0121", &json!("PHONE")));
+    for (arguments, input) in [
+        (&["--jsonl"][..], "{\"text\": 5}"),
+        (&["--self-test", "/nowhere"], ""),
+        (&["--mode", "loose"], ""),
+    ] {
+        assert_eq!(redact(arguments, input).status.code(), Some(2), "{arguments:?}");
+    }
+}
+
+#[test]
+fn an_operator_adds_patterns_fields_names_and_exceptions() {
+    let site = Site::new();
+    let config = site.file(
+        "w.toml",
+        "[redaction]\nallow = ['Quorvandel Clinic']\nnames = ['flurb']\nhosts = ['own.example']\n\
+         [redaction.pattern]\nstudy = 'ST-[0-9]{4}'\n[redaction.field]\ncohort = 'ID'\n",
+    );
+    let config = config.to_str().unwrap();
+    let text = "ST-1234 of Flurb at https://own.example/help; {\"cohort\": \"blue\"}";
+    let told = said(&redact(&["--config", config], text));
+    assert_eq!(told, "[CUSTOM] of [NAME] at https://own.example/help; {\"cohort\": \"[ID]\"}");
+    let bad = site.file("bad.toml", "[redaction.pattern]\nstudy = '[0-'\n");
+    let output = redact(&["--config", bad.to_str().unwrap()], "x");
+    assert_eq!(output.status.code(), Some(2));
+    let error = String::from_utf8_lossy(&output.stderr).into_owned();
+    assert!(error.contains("study"), "{error}");
+}
+
+/// What other gateways were seen to let through: each a text, and what must not be left of it.
+#[test]
+fn what_others_let_through_is_found() {
+    let history = json!({"messages": [{"role": "assistant", "content": [{"type": "tool_use",
+        "id": "t", "name": "lookup", "input": {"patient": {"name": "Zyxela Quorvandel",
+        "note": "call 919-555-0121"}}}]}]})
+    .to_string();
+    let split = "data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\
+        \"text_delta\",\"text\":\"call 919-5\"}}\n\n\
+        data: {\"type\":\"content_block_delta\",\"index\":0,\"delta\":{\"type\":\"text_delta\",\
+        \"text\":\"55-0121 now\"}}\n";
+    let twice = json!({"result": json!({"ssn": "527-48-1936"}).to_string()}).to_string();
+    for (text, gone) in [
+        // Arguments of tools in the history of a request.
+        (history.as_str(), &["Zyxela", "Quorvandel", "0121"][..]),
+        // A value that two events of a stream share.
+        (split, &["919-5", "55-0121"]),
+        // JSON within a string of JSON.
+        (&twice, &["527-48-1936"]),
+        // Numbers that look like samples, and individual taxpayers'.
+        ("SSN 123-45-6789 or 987-65-4320", &["6789", "4320"]),
+        // An address that ends a sentence.
+        ("It came from 24.16.38.27.", &["24.16.38.27"]),
+        // A name as a key.
+        (r#"{"Zyxela Quorvandel": {"potassium": 4.2}}"#, &["Zyxela", "Quorvandel"]),
+        // Escapes inside a name.
+        (r#"{"last_name": "Gonz\u00e1lez\"x"}"#, &["Gonz", "lez"]),
+    ] {
+        let left = redacted(text);
+        for gone in gone {
+            assert!(!left.contains(gone), "{gone} is left in {left}");
+        }
+    }
+    // And what they mask without a reason.
+    for text in ["an S3 bucket, an EKS node and a C4 model", "7ee3a3d3-706e-905e-54d0-06f3a38a5b20"]
+    {
+        assert_eq!(redacted(text), text);
+    }
+}
+
+fn documents() -> Vec<String> {
+    let lines = std::fs::read_to_string(corpus()).unwrap();
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();
+    lines.lines().map(|line| text(line).as_str().unwrap().to_owned()).collect()
+}
+
+#[test]
+fn redacting_twice_is_redacting_once() {
+    let mut moved = Vec::new();
+    for text in documents() {
+        let once = redacted(&text);
+        let twice = redacted(&once);
+        if once != twice {
+            moved.push((once, twice));
+        }
+    }
+    assert!(moved.is_empty(), "{} of them, first: {:#?}", moved.len(), moved.first());
+}
+
+#[test]
+fn json_stays_json() {
+    for text in documents() {
+        if serde_json::from_str::<Value>(&text).is_ok() {
+            let left = redacted(&text);
+            assert!(serde_json::from_str::<Value>(&left).is_ok(), "{left}");
+        }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig {
+        cases: 64,
+        failure_persistence: None,
+        ..ProptestConfig::default()
+    })]
+
+    /// However a text is cut into the deltas of a stream, the same is kept of it.
+    #[test]
+    fn any_cut_of_a_stream_keeps_the_same(cuts in prop::collection::vec(1_usize..40, 1..30)) {
+        let text = "Patient Zyxela Quorvandel, born 9 March 1942, é SSN 527-48-1936, \
+            lives in Oak Park.";
+        let start = json!({"type": "content_block_start", "index": 0,
+            "content_block": {"type": "text", "text": ""}});
+        let mut stream = format!("data: {start}\n\n");
+        let signs: Vec<char> = text.chars().collect();
+        let mut rest = signs.as_slice();
+        let mut cuts = cuts.into_iter().cycle();
+        while !rest.is_empty() {
+            let (head, tail) = rest.split_at(cuts.next().unwrap().min(rest.len()));
+            let delta = json!({"type": "content_block_delta", "index": 0,
+                "delta": {"type": "text_delta", "text": head.iter().collect::<String>()}});
+            stream.push_str(&format!("data: {delta}\n\n"));
+            rest = tail;
+        }
+        let pieces = content::of_response(stream.as_bytes());
+        prop_assert_eq!(pieces.len(), 1);
+        prop_assert_eq!(&pieces[0].text, text);
+        prop_assert_eq!(redacted(&pieces[0].text), redacted(text));
+    }
+
+    /// No text makes the redactor fail, and what it leaves it leaves again.
+    #[test]
+    fn any_text_is_redacted(text in "\\PC{0,200}|[\\[\\]{}\":,|^~\\\\<>=A-Za-z0-9 \n]{0,200}") {
+        let once = redacted(&text);
+        prop_assert_eq!(redacted(&once), once);
+    }
+}
