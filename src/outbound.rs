@@ -36,13 +36,11 @@ type Tunnelled = HttpsConnector<Tunnel<HttpConnector>>;
 /// A connection cannot be set up as it is configured.
 #[derive(Debug, thiserror::Error)]
 pub enum OutboundError {
-    /// Not an address.
-    #[error("{key} = {value:?} is not an address ({detail})")]
+    /// Not an address. It is not shown: a password may stand in it.
+    #[error("{key} is not an address ({detail})")]
     Address {
         /// Which setting.
         key: String,
-        /// Its value.
-        value: String,
         /// What is wrong.
         detail: String,
     },
@@ -112,7 +110,6 @@ where
 pub fn parse(key: &str, value: &str) -> Result<Uri, OutboundError> {
     value.parse().map_err(|error: hyper::http::uri::InvalidUri| OutboundError::Address {
         key: key.to_owned(),
-        value: value.to_owned(),
         detail: error.to_string(),
     })
 }

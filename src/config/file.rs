@@ -174,13 +174,12 @@ pub enum LayerError {
         /// Line, key and what is wrong with it.
         detail: String,
     },
-    /// A variable names no key, or its value does not fit.
-    #[error("{variable}={value:?}: {detail}")]
+    /// A variable names no key, or its value does not fit. The value is not shown: where the name
+    /// is wrong, it can be a secret.
+    #[error("{variable}: {detail}")]
     Variable {
         /// The variable.
         variable: String,
-        /// Its value.
-        value: String,
         /// What is wrong with it.
         detail: String,
     },
@@ -220,7 +219,7 @@ pub fn environment_layer(
         let typed = match (value.parse::<bool>(), value.parse::<i64>()) {
             (Ok(truth), _) => toml::Value::Boolean(truth),
             (_, Ok(number)) => toml::Value::Integer(number),
-            _ => toml::Value::String(value.clone()),
+            _ => toml::Value::String(value),
         };
         let one = toml::Table::from_iter([(
             section.clone(),
@@ -228,7 +227,6 @@ pub fn environment_layer(
         )]);
         one.try_into::<File>().map_err(|error| LayerError::Variable {
             variable: variable.clone(),
-            value,
             detail: error.to_string().trim_end().replace('\n', " "),
         })?;
         let entry = table.entry(section).or_insert_with(|| toml::Value::Table(toml::Table::new()));

@@ -111,12 +111,22 @@ impl Setting {
     /// The value as it may be shown: no password of an address, and of a channel's address, which
     /// is a secret as a whole with many services, the host alone.
     fn shown(&self) -> String {
-        let Some((scheme, rest)) = self.value.split_once("://") else { return self.value.clone() };
+        let is_channel = self.key.starts_with("notify.") && self.last() == "url";
+        let Some((scheme, rest)) = self.value.split_once("://") else {
+            // No address, but perhaps one whose beginning was forgotten.
+            return match self.value.rsplit_once('@') {
+                _ if self.value.is_empty() => String::new(),
+                _ if is_channel && secret(&self.value).is_err() => "…".to_owned(),
+                Some((_, host)) if ["url", "proxy", "endpoint"].contains(&self.last()) => {
+                    format!("…@{host}")
+                }
+                _ => self.value.clone(),
+            };
+        };
         let rest = match rest.rsplit_once('@') {
             Some((_, host)) => format!("…@{host}"),
             None => rest.to_owned(),
         };
-        let is_channel = self.key.starts_with("notify.") && self.last() == "url";
         match rest.split_once(['/', '?']) {
             Some((host, more)) if is_channel && !more.is_empty() => format!("{scheme}://{host}/…"),
             _ => format!("{scheme}://{rest}"),

@@ -415,6 +415,8 @@ mod tests {
             "[otlp]\nendpoint = 'http://user:PLANTED@c.example'",
             "[otlp]\nheaders = 'authorization=PLANTED'",
             "[notify.a]\nurl = 'http://user:PLANTED@hooks.example/'",
+            "[notify.a]\nurl = 'hooks.example/PLANTED'",
+            "[upstream]\nurl = 'user:PLANTED@api.example'",
             "[notify.a]\nurl = 'https://hooks.example/x'\ntoken = 'PLANTED'",
             "[upstream]\nkkey = 'PLANTED'",
         ] {
@@ -430,6 +432,8 @@ mod tests {
         };
         let proxy = shown("[upstream]\nproxy = 'http://user:PLANTED@127.0.0.1:1'");
         assert!(!proxy.contains("PLANTED") && proxy.contains("http://…@127.0.0.1:1"), "{proxy}");
+        let bare = shown("[upstream]\nproxy = 'user:PLANTED@proxy.example:1'");
+        assert!(!bare.contains("PLANTED") && bare.contains("…@proxy.example:1"), "{bare}");
         let hook = shown("[notify.a]\nkind = 'slack'\nurl = 'https://hooks.example/PLANTED'");
         assert!(!hook.contains("PLANTED") && hook.contains("https://hooks.example/…"), "{hook}");
     }

@@ -49,11 +49,7 @@ impl Upstream {
         let parts = uri.into_parts();
         let (Some(scheme), Some(authority)) = (parts.scheme, parts.authority) else {
             let detail = "scheme and host are needed".to_owned();
-            return Err(OutboundError::Address {
-                key: "upstream.url".to_owned(),
-                value: config.url.clone(),
-                detail,
-            });
+            return Err(OutboundError::Address { key: "upstream.url".to_owned(), detail });
         };
         Ok(Upstream {
             client,

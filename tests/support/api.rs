@@ -53,6 +53,8 @@ pub struct Seen {
 struct Book {
     seen: Vec<Seen>,
     counts: HashMap<String, u32>,
+    /// Answers of a test's own, by scenario.
+    own: HashMap<String, Action>,
     scenario: String,
     encoding: Option<String>,
     connections: u64,
@@ -121,6 +123,11 @@ impl Fake {
     /// Encodes what is encodable: `gzip`, `deflate`, `br`, `zstd`.
     pub fn encoding(&self, name: Option<&str>) {
         self.shared.book().encoding = name.map(str::to_owned);
+    }
+
+    /// What it does in a scenario that the script does not have.
+    pub fn plays(&self, scenario: &str, action: Action) {
+        self.shared.book().own.insert(scenario.to_owned(), action);
     }
 
     /// Lets one waiting [`Step::Gate`] go on.
@@ -223,7 +230,8 @@ impl Shared {
             subagent,
             body: &body,
         };
-        let mut action = script::action(&request);
+        let own = book.own.get(&scenario).cloned();
+        let mut action = own.unwrap_or_else(|| script::action(&request));
         if let Action::Reply(reply) = &mut action {
             encode(reply, book.encoding.as_deref());
             seen.sent_head = head_text(reply);

@@ -115,7 +115,7 @@ impl Reply {
             .with("Anthropic-Organization-Id", "00000000-0000-4000-8000-000000000000")
     }
 
-    fn stream(content_type: &str, steps: Vec<Step>) -> Reply {
+    pub fn stream(content_type: &str, steps: Vec<Step>) -> Reply {
         let mut reply = Reply::new(200, content_type, Vec::new()).with("cache-control", "no-cache");
         reply.framing = Framing::Chunked;
         reply.steps = steps;
