@@ -1,6 +1,9 @@
 //! Mail addresses and web addresses.
 
-use memchr::{memchr_iter, memmem};
+use std::sync::LazyLock;
+
+use memchr::memchr_iter;
+use memchr::memmem::Finder;
 
 use super::finding::Finding;
 use super::label::Label;
@@ -31,6 +34,9 @@ const TRADE_HOSTS: [&str; 22] = [
     "localhost",
 ];
 
+static SCHEME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
+static WORLD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("www."));
+
 /// Mail addresses and web addresses in a text.
 pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
@@ -39,10 +45,10 @@ pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
             found.push(Finding::new(start, end, Label::Email, "mail"));
         }
     }
-    for at in memmem::find_iter(bytes, b"://") {
+    for at in SCHEME.find_iter(bytes) {
         url(text, at, own_hosts, found);
     }
-    for at in memmem::find_iter(bytes, b"www.") {
+    for at in WORLD.find_iter(bytes) {
         let led =
             at > 0 && !bytes[at - 1].is_ascii_whitespace() && !b"(<\"'".contains(&bytes[at - 1]);
         if !led {

@@ -1,10 +1,14 @@
 //! A whole document: its structure first, then the text in it, then the names it has told.
 
+use std::cell::RefCell;
+use std::collections::HashMap;
+
 use super::cue::Cues;
 use super::finding::{Finding, merged};
 use super::key::Field;
 use super::known::Known;
 use super::label::Label;
+use super::lexicon;
 use super::names;
 use super::rules::{Mode, Rules};
 use super::scan::{self, Scanned};
@@ -26,14 +30,23 @@ pub struct Document<'a> {
     later: Vec<(usize, usize, Token)>,
     /// Names, if the document turns out to be about a person.
     perhaps: Vec<Finding>,
+    /// What names of fields say, by their hash: lists repeat the same few.
+    fields: RefCell<HashMap<u64, Option<Field>>>,
 }
 
 /// Findings in a document, in order and without overlap. Names that it tells are remembered in
 /// `known`, and names that `known` holds already are found.
 #[must_use]
 pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
-    let mut document =
-        Document { rules, text, found: Vec::new(), known, later: Vec::new(), perhaps: Vec::new() };
+    let mut document = Document {
+        rules,
+        text,
+        found: Vec::new(),
+        known,
+        later: Vec::new(),
+        perhaps: Vec::new(),
+        fields: RefCell::default(),
+    };
     structure::read(&mut document, &View::document(text), 0);
     document.found.retain(|finding| !rules.allows(finding, text));
     if is_about_a_person(&document.found) {
@@ -59,6 +72,13 @@ fn is_about_a_person(found: &[Finding]) -> bool {
 }
 
 impl Document<'_> {
+    /// What the field with this name holds.
+    #[must_use]
+    pub fn field(&self, name: &str) -> Option<Field> {
+        let hash = lexicon::hash(name.as_bytes());
+        *self.fields.borrow_mut().entry(hash).or_insert_with(|| self.rules.field(name))
+    }
+
     /// Tells a finding in a view.
     pub fn tell(&mut self, view: &View<'_>, finding: Finding) {
         view.tell(finding, self.text, &mut self.found);
@@ -100,13 +120,8 @@ impl Document<'_> {
             if word
                 && (token.case != Case::Lower || token.flags.is_name() || token.flags.is_strange())
             {
-                let mut place = Vec::new();
-                view.tell(
-                    Finding::new(token.start, token.end, Label::Name, ""),
-                    self.text,
-                    &mut place,
-                );
-                self.later.extend(place.iter().map(|place| (place.start, place.end, *token)));
+                let (start, end) = view.bounds(token.start, token.end, self.text);
+                self.later.push((start, end, *token));
             }
         }
     }

@@ -365,7 +365,9 @@ fn prefixed(text: &Text<'_>, at: usize, end: usize, digits: usize) -> Option<Fin
 #[must_use]
 pub fn prefixed_word(text: &Text<'_>, at: usize) -> Option<Finding> {
     let token = text.get(at)?;
-    if token.kind != Kind::Word {
+    let hangs = matches!(text.byte(token.end), Some(b'-' | b'_' | b'.' | b'/'))
+        || text.byte_before(token.start) == Some(b'/');
+    if token.kind != Kind::Word || !hangs {
         return None;
     }
     let (end, digits) = code_end(text, at);
@@ -407,8 +409,8 @@ fn age_with_sex(text: &Text<'_>, at: usize, end: usize) -> Option<Finding> {
 /// An age over 89: the number with `year`, `yo` or `aged` beside it.
 #[must_use]
 pub fn age(text: &Text<'_>, at: usize) -> Option<Finding> {
-    let token = text.get(at)?;
-    let age: u32 = text.str(token).parse().ok().filter(|_| token.kind == Kind::Number)?;
+    let token = text.get(at).filter(|token| token.kind == Kind::Number && token.len() <= 3)?;
+    let age: u32 = text.str(token).parse().ok()?;
     if !(90..=120).contains(&age) {
         return None;
     }

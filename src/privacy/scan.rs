@@ -95,17 +95,15 @@ impl Scanned<'_> {
             let _ = places::lived_in(text, at, found)
                 .or_else(|| places::town_and_state(text, at, found));
         }
-        if found.len() == before {
-            let number = places::zip_after_state(text, at, found).map_or_else(
-                || {
-                    numbers::age(text, at)
-                        .or_else(|| numbers::find(text, at))
-                        .or_else(|| numbers::prefixed_word(text, at))
-                },
-                |_| None,
-            );
-            found.extend(number);
+        if found.len() > before {
+            return;
         }
+        let number = match token.kind {
+            Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
+            _ if places::zip_after_state(text, at, found).is_some() => None,
+            _ => numbers::age(text, at).or_else(|| numbers::find(text, at)),
+        };
+        found.extend(number);
     }
 
     /// What the words before a `:` or `=` say of what follows.

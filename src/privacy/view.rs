@@ -91,6 +91,18 @@ impl<'a> View<'a> {
         }
     }
 
+    /// Where a word of this view stands in the document.
+    #[must_use]
+    pub fn bounds(&self, start: usize, end: usize, document: &str) -> (usize, usize) {
+        match &self.places {
+            Places::From(from) => (from + start, from + end),
+            Places::Each(_) => {
+                let last = self.place(end.saturating_sub(1)) as usize;
+                (self.place(start) as usize, last + sign_length(document, last))
+            }
+        }
+    }
+
     /// A finding in this view as findings in the document: several, where it is spread over it.
     pub fn tell(&self, finding: Finding, document: &str, found: &mut Vec<Finding>) {
         let Places::Each(each) = &self.places else {

@@ -7,6 +7,8 @@
 mod alone;
 mod beside;
 
+use smallvec::{SmallVec, smallvec};
+
 use super::cue::Cues;
 use super::finding::Finding;
 use super::label::Label;
@@ -27,8 +29,8 @@ type Mark = Option<&'static str>;
 
 /// A run of capitalised words: places of its words in the text.
 struct Run {
-    places: Vec<usize>,
-    marks: Vec<Mark>,
+    places: SmallVec<[usize; RUN_WORDS_MAX]>,
+    marks: SmallVec<[Mark; RUN_WORDS_MAX]>,
     /// The place behind the run.
     end: usize,
 }
@@ -69,7 +71,7 @@ fn is_initial(text: &Text<'_>, at: usize) -> bool {
 
 /// The words from a place on that hang together as a name might.
 fn run_at(text: &Text<'_>, at: usize, taken: &[bool]) -> Run {
-    let mut run = Run { places: vec![at], marks: Vec::new(), end: at + 1 };
+    let mut run = Run { places: smallvec![at], marks: SmallVec::new(), end: at + 1 };
     let mut place = at + 1;
     while run.places.len() < RUN_WORDS_MAX {
         let Some(token) = text.get(place) else { break };
@@ -111,7 +113,7 @@ fn run_at(text: &Text<'_>, at: usize, taken: &[bool]) -> Run {
         place += 1;
         run.end = place;
     }
-    run.marks = vec![None; run.places.len()];
+    run.marks = smallvec![None; run.places.len()];
     run
 }
 
@@ -156,7 +158,8 @@ pub fn may_be_name(token: &Token) -> bool {
 
 /// Puts the rules to a run. `surname_first` says that a first name follows behind a comma.
 fn judged(text: &Text<'_>, mut run: Run, surname_first: Option<usize>) -> Run {
-    let tokens: Vec<Token> = run.places.iter().filter_map(|at| text.get(*at)).copied().collect();
+    let tokens: SmallVec<[Token; RUN_WORDS_MAX]> =
+        run.places.iter().filter_map(|at| text.get(*at)).copied().collect();
     if let Some(end) = surname_first {
         let first = run.places.len().saturating_sub(3);
         for (place, token) in tokens.iter().enumerate().skip(first) {

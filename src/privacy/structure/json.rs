@@ -287,7 +287,7 @@ impl Walk<'_, '_, '_> {
             "id" if around.is_person => return Some(Field::Sure(Label::Id)),
             _ => {}
         }
-        self.document.rules.field(key)
+        self.document.field(key)
     }
 
     fn object(&mut self, fields: &[(Value, Value)], key: Option<&str>, around: &Around) {
@@ -330,7 +330,7 @@ impl Walk<'_, '_, '_> {
                     around.sibling = around.sibling.or(field);
                 }
                 key => {
-                    let field = self.document.rules.field(key);
+                    let field = self.document.field(key);
                     let one =
                         matches!(
                             field,
@@ -376,7 +376,7 @@ impl Walk<'_, '_, '_> {
             "DL" => Some(Field::Number(Label::License)),
             "usual" | "official" | "home" | "work" => None,
             _ if text.len() > 120 => None,
-            _ => self.document.rules.field(text),
+            _ => self.document.field(text),
         }
     }
 
@@ -416,7 +416,7 @@ impl Walk<'_, '_, '_> {
         let (start, end) = self.inner(name);
         let digits = key.bytes().filter(u8::is_ascii_digit).count();
         let named = key.contains(' ') && key.starts_with(|sign: char| sign.is_uppercase());
-        if named && self.document.rules.field(key).is_none() {
+        if named && self.document.field(key).is_none() {
             let view = self.view.unescaped(start, end);
             if names::reads_like_name(&Text::new(&view.text)) {
                 self.document.tell_all(&view, Label::Name, "name-as-key");

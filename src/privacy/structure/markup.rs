@@ -81,8 +81,7 @@ fn content(
     let own = field(document, tag, open);
     if cell && before.is_none() {
         let name = text.trim_end_matches(':');
-        *label =
-            document.rules.field(name).filter(|_| !name.bytes().any(|byte| byte.is_ascii_digit()));
+        *label = document.field(name).filter(|_| !name.bytes().any(|byte| byte.is_ascii_digit()));
     }
     document.value(piece, own.or(before), depth);
 }
@@ -105,7 +104,7 @@ fn field(document: &Document<'_>, tag: &str, open: &[String]) -> Option<Field> {
         "name" => Some(Field::MaybeName),
         "streetAddressLine" | "line" => Some(Field::Sure(Label::Address)),
         "state" | "country" => Some(Field::Code),
-        _ => document.rules.field(tag),
+        _ => document.field(tag),
     }
 }
 
@@ -178,8 +177,8 @@ fn attribute_field(document: &Document<'_>, tag: &str, key: &str, value: &str) -
             "given" | "family" => Some(Field::Sure(Label::Name)),
             "line" => Some(Field::Sure(Label::Address)),
             "id" if digits >= 4 => Some(Field::Number(Label::Id)),
-            _ => document.rules.field(tag),
+            _ => document.field(tag),
         },
-        _ => document.rules.field(key),
+        _ => document.field(key),
     }
 }

@@ -1,17 +1,19 @@
 //! Statements that insert rows: the list of columns names the values.
 
-use memchr::memmem;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
 
 use super::super::key::{self, Field};
 use super::Block;
 
+static VALUES: LazyLock<[Finder<'static>; 2]> =
+    LazyLock::new(|| [Finder::new("VALUES"), Finder::new("values")]);
+
 /// The values of `INSERT INTO t (a, b) VALUES ('x', 'y'), …` in a text.
 pub(super) fn blocks(text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    if memmem::find(text.as_bytes(), b"VALUES")
-        .or(memmem::find(text.as_bytes(), b"values"))
-        .is_none()
-    {
+    if VALUES.iter().all(|values| values.find(text.as_bytes()).is_none()) {
         return blocks;
     }
     let upper = text.to_ascii_uppercase();
