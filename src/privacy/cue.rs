@@ -221,7 +221,9 @@ cues! {
          tic tics effect response wave waves loop capsule space canal fossa area areas island \
          islets apparatus membrane corpuscle corpuscles circle fissure fissures test-positive \
          chart spine lobe exposure paralysis mottling diverticulum ulcer nevus granulomatosis \
-         disorder convention amendment act plot lemma conjecture principle number transform";
+         disorder convention amendment act plot lemma conjecture principle number transform inequality iteration process \
+         estimates estimate salad mustard sauce cheese protein output hump contractions milestones \
+         nomogram integral series matrix equations";
     /// States and territories in two letters.
     STATE = 31,
         "al ak az ar ca co ct de fl ga hi id il in ia ks ky la me md ma mi mn ms mo mt ne nv \

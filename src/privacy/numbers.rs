@@ -88,7 +88,11 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
         | Form::DayMonth => date(text, at, form, end, written),
         Form::Ssn => when(true, Label::Ssn, "ssn"),
         Form::Phone => when(!is(Label::Account), Label::Phone, "phone"),
-        Form::PhoneAbroad => when((8..=15).contains(&digits.len()), Label::Phone, "phone-abroad"),
+        Form::PhoneAbroad => when(
+            (8..=15).contains(&digits.len()) && !text.has_before(at, Cues::QUANTITY, 1),
+            Label::Phone,
+            "phone-abroad",
+        ),
         Form::PhoneGroups => groups(text, at, written, &digits, announced),
         Form::PhoneLocal => when(is(Label::Phone), Label::Phone, "phone-local"),
         Form::Card => when(checks::luhn(&digits) || is(Label::Account), Label::Account, "card"),

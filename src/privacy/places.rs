@@ -42,6 +42,9 @@ fn numbered_street(text: &Text<'_>, at: usize) -> Option<usize> {
     {
         return Some(end);
     }
+    if text.byte(number.end) == Some(b'.') {
+        return None;
+    }
     let mut place = at + 1;
     if text.get(place).is_some_and(|sign| sign.is_sign(b'-')) && text.get(place + 1)?.has_digits() {
         place += 2;

@@ -137,7 +137,7 @@ impl<'a> Text<'a> {
             if found.is_some() {
                 return found;
             }
-            if distance == 0 && has(Cues::QUANTITY) {
+            if distance <= 1 && has(Cues::QUANTITY) {
                 return None;
             }
             if has(Cues::NUMBER) && number.is_none() {

@@ -159,7 +159,59 @@ fn sign(start: usize, byte: u8, gap: Gap) -> Token {
     }
 }
 
+/// What a byte is within a token: a small letter, a capital, a digit, or something that asks for a
+/// closer look ([`Class::Odd`]: beyond ASCII, or an apostrophe).
+#[derive(Clone, Copy, PartialEq, Eq)]
+enum Class {
+    Lower,
+    Upper,
+    Digit,
+    Odd,
+    Other,
+}
+
+static CLASSES: [Class; 256] = {
+    let mut classes = [Class::Other; 256];
+    let mut byte = 0;
+    while byte < 256 {
+        classes[byte] = match byte as u8 {
+            b'a'..=b'z' => Class::Lower,
+            b'A'..=b'Z' => Class::Upper,
+            b'0'..=b'9' => Class::Digit,
+            b'\'' | 0x80.. => Class::Odd,
+            _ => Class::Other,
+        };
+        byte += 1;
+    }
+    classes
+};
+
+/// The token at a place. Most are plain ASCII and are read byte by byte without a decision.
 fn token_at(text: &str, start: usize, gap: Gap) -> Token {
+    let bytes = text.as_bytes();
+    let mut shape = Shape::default();
+    let mut at = start;
+    while let Some(byte) = bytes.get(at) {
+        match CLASSES[usize::from(*byte)] {
+            Class::Lower => {
+                shape.letters += 1;
+                shape.lowers += 1;
+            }
+            Class::Upper => _ = shape.upper(),
+            Class::Digit => shape.digits += 1,
+            Class::Odd => return odd_token_at(text, start, gap),
+            Class::Other => break,
+        }
+        at += 1;
+    }
+    if at == start {
+        return Token { end: start + 1, ..sign(start, bytes[start], gap) };
+    }
+    shape.token(text, start, at, gap)
+}
+
+/// The same for whatever is not plain ASCII.
+fn odd_token_at(text: &str, start: usize, gap: Gap) -> Token {
     let bytes = text.as_bytes();
     let mut shape = Shape::default();
     let mut at = start;

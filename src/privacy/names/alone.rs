@@ -46,7 +46,9 @@ pub(super) fn doubtful(text: &Text<'_>, run: &Run, perhaps: &mut Vec<Finding>) {
         let shape = matches!(token.case, Case::Title) && token.len() >= 3 && plain;
         let rare = is_pure(token);
         let word = token.flags.is_first() && inside;
-        let thing = eponym_behind(text, *at) || organisation_behind(text, *at);
+        let compound =
+            text.byte(token.end) == Some(b'-') || text.byte_before(token.start) == Some(b'-');
+        let thing = compound || eponym_behind(text, *at) || organisation_behind(text, *at);
         if shape && (rare || word) && !thing {
             perhaps.push(Finding::new(token.start, token.end, Label::Name, "name-in-context"));
         }
@@ -62,6 +64,9 @@ pub(super) fn in_file_name(text: &Text<'_>, at: usize) -> Option<usize> {
         && sign.gap == Gap::None
         && second.gap == Gap::None
         && second.kind == Kind::Word;
+    // `jackson-core` is a package; `roe-jane-5.txt` is somebody's file.
+    let goes_on = matches!(text.byte(second.end), Some(b'-' | b'_' | b'.'));
+    let joined = joined && (!sign.is_sign(b'-') || goes_on);
     let one = first.flags.is_any_first() && second.flags.is_any_last();
     let other = first.flags.is_any_last() && second.flags.is_any_first();
     let words = first.flags.is_known() && second.flags.is_known();

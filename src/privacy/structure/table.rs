@@ -22,6 +22,10 @@ const COLUMNS_MAX: usize = 200;
 /// The tables of a text.
 pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
+    // A text without two separators holds no row.
+    if SEPARATORS.iter().all(|separator| count(*separator, text) < 2) && !text.contains("--") {
+        return blocks;
+    }
     let lines: Vec<(usize, &str)> = text
         .split_inclusive('\n')
         .scan(0, |at, line| {
