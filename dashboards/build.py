@@ -18,6 +18,7 @@ sys.dont_write_bytecode = True
 import agents  # noqa: E402  the path is set above
 import health  # noqa: E402
 import live  # noqa: E402
+import privacy  # noqa: E402
 import spend  # noqa: E402
 import team  # noqa: E402
 
@@ -26,7 +27,7 @@ OUT = HERE / "grafana"
 
 def texts():
     """File name → what it must hold."""
-    made = [module.board().json() for module in (spend, team, agents, live, health)]
+    made = [module.board().json() for module in (spend, team, agents, privacy, live, health)]
     return {f"{board['uid'].removeprefix('weighbridge-')}.json":
             json.dumps(board, indent=2, ensure_ascii=False) + "\n" for board in made}
 

@@ -33,6 +33,11 @@ scope = 'team'
 period = 'month'
 usd = '500'
 ";
+/// Without it the families about kept contents have no series.
+const CAPTURE: &str = "
+[capture]
+level = 'redacted'
+";
 
 struct Prometheus {
     child: Child,
@@ -118,7 +123,7 @@ async fn every_expression_of_boards_and_rules_gives_something() {
     let export = format!("[otlp]\nendpoint = '{}'\ndelay = '50ms'\n", collector.url);
     // Any server that answers 200 is a webhook.
     let channel = format!("[notify.anybody]\nurl = '{}/hook'\n", collector.url);
-    let mut load = Load::start(&format!("{export}{channel}{BUDGETS}")).await;
+    let mut load = Load::start(&format!("{export}{channel}{BUDGETS}{CAPTURE}")).await;
     let prometheus = Prometheus::start(&load).await;
     // Counters must be seen before and after they move.
     for round in 1..=2 {
@@ -130,6 +135,9 @@ async fn every_expression_of_boards_and_rules_gives_something() {
         // The check asks for the last whole second.
         let tools = "sum(claude_tool_calls_total{state='failed'} offset 2s)";
         prometheus.reaches(tools, f64::from(round)).await;
+        // A call's contents are redacted after it.
+        let secrets = "sum(claude_redactions_total{label='SECRET'} offset 2s)";
+        prometheus.reaches(secrets, f64::from(round)).await;
         let scrapes = format!("count_over_time(up[5m]) >= {}", 3 * round);
         prometheus.reaches(&scrapes, 0.0).await;
     }

@@ -14,6 +14,7 @@ BOARDS = {
     "weighbridge-spend": "Weighbridge / Spend",
     "weighbridge-team": "Weighbridge / Team",
     "weighbridge-agents": "Weighbridge / Agents and tools",
+    "weighbridge-privacy": "Weighbridge / Privacy",
     "weighbridge-live": "Weighbridge / Live operations",
     "weighbridge-health": "Weighbridge / Sidecar health",
 }
@@ -136,7 +137,7 @@ def stat(title, expr, *, shows, act, unit, none, **more):
 
 
 def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill=None, soft_max=None,
-          right=False, step=False, **more):
+          right=False, step=False, log=False, **more):
     """Lines or bars over time; `pairs` are (legend, expression)."""
     custom = {
         "drawStyle": "bars" if bars else "line", "lineWidth": 1, "showPoints": "never",
@@ -153,6 +154,9 @@ def lines(title, pairs, *, shows, act, unit, none, stack=False, bars=False, fill
         "tooltip": {"mode": "multi", "sort": "desc"},
     }
     custom = {key: value for key, value in custom.items() if value is not None}
+    if log:  # it has no zero
+        custom["scaleDistribution"] = {"type": "log", "log": 10}
+        del custom["axisSoftMin"]
     if bars:
         custom["barAlignment"] = 1  # from its time on: a bar covers what comes after
     more.setdefault("color", {"mode": "palette-classic"})
@@ -213,6 +217,12 @@ def table(title, keys, columns, *, shows, act, unit, none, sort, looks=(), **mor
     custom = {"align": "auto", "cellOptions": {"type": "auto"}, "filterable": False, "inspect": False}
     return panel("table", title, shows, act, unit, none, targets, options=options, custom=custom,
                  overrides=looks, transformations=transformations, **more)
+
+
+def text(title, content):
+    """Words in Markdown, where a reader must know something before any figure. It asks for nothing."""
+    return {"type": "text", "title": title, "fieldConfig": {"defaults": {}, "overrides": []},
+            "options": {"mode": "markdown", "content": content}}
 
 
 def series(name, **properties):

@@ -38,6 +38,10 @@ def unknown_labels(where, text, labels):
 def panel_faults(panel):
     if panel["type"] == "row":
         return
+    if panel["type"] == "text":
+        if not panel.get("title") or not panel["options"].get("content"):
+            yield "has no title or says nothing"
+        return
     defaults = panel["fieldConfig"]["defaults"]
     for what, value in (("unit", defaults.get("unit")), ("noValue", defaults.get("noValue")),
                         ("title", panel.get("title")), ("targets", panel.get("targets"))):

@@ -16,11 +16,14 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from synthetic_agents import Agents
+from synthetic_privacy import Privacy
 from synthetic_series import CALL_BOUNDS, DAY, HOUR, Chance, Series
 
 # The last hours in steps like a scrape's, for the boards that look at hours. Before that, steps of
 # just under the five minutes that Prometheus looks back, and only what the boards of money ask for.
 FINE_STEP, FINE_HOURS, COARSE_STEP = 30, 7, 290
+# The board about contents looks at a day.
+KEPT_DAYS = 2
 
 # USD per million tokens: input, output, cache read, cache write 5m, cache write 1h. None: unpriced.
 RATES = {
@@ -87,7 +90,7 @@ class Fleet:
         self.entries = {name: 0.0 for name in INSTANCES}
         self.fine_from = end - FINE_HOURS * HOUR
         self.wobble = Chance(7).wobble
-        self.agents = Agents(self.out, end)
+        self.agents, self.privacy = Agents(self.out, end), Privacy(self.out, end)
         self.crossed, self.booted = set(), {name: start for name in INSTANCES}
         self.restarts = {"sidecar-b:9484": [end - 3 * HOUR]}
 
@@ -127,6 +130,8 @@ class Fleet:
         for stop, part in STOPS:
             out.add("claude_stop_reasons_total", fine * part, stop_reason=stop, **only)
         self.money(labels, fine, team, seconds)
+        if now >= self.end - KEPT_DAYS * DAY:
+            self.privacy.step(labels, fine, now, seconds)
         if now >= self.fine_from:
             self.times(only, count, fine, bad_hour, seconds)
             self.agents.step(labels, fine, now, seconds)

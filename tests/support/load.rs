@@ -68,9 +68,10 @@ impl Load {
         eventually("the whole load is closed", closed).await;
     }
 
-    /// A turn that writes to the cache, one that reads from it, and one without tools.
+    /// A turn that writes to the cache, one that reads from it, and one without tools. The first
+    /// text names somebody and holds a secret.
     async fn conversation(&self, team: usize, model: &str) {
-        let first = self.tools(team, model, "conversation", true);
+        let first = self.tools(team, model, "ada@example.com, password=hunter2-hunter2", true);
         self.call("slow", &first).await;
         let mut second = first.clone();
         let result = json!([{"type": "tool_result", "tool_use_id": "toolu_1", "content": "hello"}]);

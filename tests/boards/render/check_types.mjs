@@ -14,7 +14,7 @@ import { fileURLToPath } from 'node:url';
 const BOARDS = resolve(dirname(fileURLToPath(import.meta.url)), '../../../dashboards/grafana');
 // Kind of panel → the name of its types, and whether it has settings of its own for each field.
 const KINDS = { timeseries: ['TimeSeries', true], stat: ['Stat', false], bargauge: ['BarGauge', false],
-  table: ['Table', true] };
+  table: ['Table', true], text: ['Text', false] };
 
 const HEAD = `
 import type { AnnotationQuery, Dashboard, DataQuery, Panel, VariableModel } from '@grafana/schema';
@@ -43,7 +43,7 @@ function source(board, name) {
       `export const ${at}_panel: Plain<Omit<Panel, 'options'>> = ${JSON.stringify({
         ...frame, fieldConfig: { defaults, overrides } })};`,
       `export const ${at}_options: Plain<Partial<${panel.type}.Options>> = ${JSON.stringify(options)};`,
-      `export const ${at}_queries: Query[] = ${JSON.stringify(targets)};`,
+      `export const ${at}_queries: Query[] = ${JSON.stringify(targets ?? [])};`,
     );
     if (KINDS[panel.type][1]) {
       const type = `Plain<Partial<${panel.type}.FieldConfig>>`;

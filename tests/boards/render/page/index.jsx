@@ -96,7 +96,7 @@ async function main() {
   const board = await (await fetch('board.json')).json();
   const data = [];
   for (const panel of board.panels) {
-    data.push(panel.type === 'row' ? [] : await frames(panel, theme));
+    data.push(['row', 'text'].includes(panel.type) ? [] : await frames(panel, theme));
   }
   createRoot(document.getElementById('board')).render(<Board board={board} data={data} />);
   await new Promise((resolve) => setTimeout(resolve, 1500));

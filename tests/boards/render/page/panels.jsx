@@ -1,6 +1,6 @@
 // One component per kind of panel. TimeSeries, BigValue, BarGauge and TableNG are Grafana's; what its
 // core adds around them (empty states, the list of bars, names beside bars) is redone here.
-import { getFieldDisplayValues } from '@grafana/data';
+import { getFieldDisplayValues, renderTextPanelMarkdown } from '@grafana/data';
 import { BarGauge, BigValue, TimeSeries, measureText } from '@grafana/ui';
 import { TableNG } from '@grafana/ui/unstable';
 
@@ -74,4 +74,9 @@ function Table({ panel, frames, width, height }) {
   );
 }
 
-export const KINDS = { timeseries: Lines, stat: Stat, bargauge: Bars, table: Table };
+function Text({ panel }) {
+  const html = renderTextPanelMarkdown(panel.options.content);
+  return <div className="markdown-html" dangerouslySetInnerHTML={{ __html: html }} />;
+}
+
+export const KINDS = { timeseries: Lines, stat: Stat, bargauge: Bars, table: Table, text: Text };
