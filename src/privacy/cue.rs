@@ -221,7 +221,8 @@ cues! {
          tic tics effect response wave waves loop capsule space canal fossa area areas island \
          islets apparatus membrane corpuscle corpuscles circle fissure fissures test-positive \
          chart spine lobe exposure paralysis mottling diverticulum ulcer nevus granulomatosis \
-         disorder convention amendment act plot lemma conjecture principle number transform inequality iteration process \
+         disorder convention amendment act plot lemma conjecture principle number transform \
+         inequality iteration process \
          estimates estimate salad mustard sauce cheese protein output hump contractions milestones \
          nomogram integral series matrix equations";
     /// States and territories in two letters.
