@@ -223,7 +223,7 @@ impl Worker {
             Mode::Standard => "standard",
             Mode::Strict => "strict",
         };
-        let count = pieces.len();
+        let count = pieces.iter().filter(|piece| piece.dropped.is_none()).count();
         let kept = Kept { exchange: taking.exchange, mode, pieces };
         self.store.append(&taking.subject, &kept)?;
         self.metrics.privacy.kept(&taking.team, count);
