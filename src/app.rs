@@ -25,8 +25,8 @@ use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
 
 use budgets::BudgetWatch;
-pub use files::{content_key, hook_token, random_hex, write_private};
-use files::{instance_id, secret_file, token_file};
+use files::{content_key, instance_id, secret_file, token_file};
+pub use files::{existing_content_key, hook_token, random_hex, write_private};
 use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
 pub use prices::price_book;
@@ -108,6 +108,7 @@ pub struct App {
     stop_follower: Arc<AtomicBool>,
     export: Export,
     stop_export: CancellationToken,
+    capture: Option<Arc<Capture>>,
     reload: Arc<Notify>,
     drain_timeout: Duration,
 }
@@ -144,7 +145,8 @@ pub async fn start(config: &Config) -> Result<App> {
     let (stop_accepting, stop_operators) = (CancellationToken::new(), CancellationToken::new());
     let listeners = Listeners::bind(config).await?;
     let force = CancellationToken::new();
-    let gate = gate(config, (&recorder, rules), &tasks, &force)?;
+    let capture = capture(config, &recorder)?.map(Arc::new);
+    let gate = gate(config, (&recorder, rules, capture.clone()), &tasks, &force)?;
     let ready = Ready::new(config, &listeners)?;
     let tls = tls_acceptor(config)?;
     budgets.deliver(&operator_tasks, &stop_operators);
@@ -182,6 +184,7 @@ pub async fn start(config: &Config) -> Result<App> {
         stop_follower,
         export,
         stop_export,
+        capture,
         reload,
         drain_timeout: config.listen.drain_timeout,
     })
@@ -216,10 +219,17 @@ impl App {
         let recorded = self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await;
         self.stop_follower.store(true, Ordering::Relaxed);
         self.stop_export.cancel();
-        let (follower, export) = (self.follower, self.export);
+        let (follower, export, capture) = (self.follower, self.export, self.capture);
         let ledger = self.recorder.ledger().clone();
         let unexported = tokio::task::spawn_blocking(move || {
             let _ = follower.join();
+            let left = capture.map_or(0, |capture| capture.finish());
+            if left > 0 {
+                tracing::error!(
+                    bytes = left,
+                    "contents were not sealed before the end and are lost"
+                );
+            }
             // The last sync waits for nobody else's server.
             ledger.shutdown().map(|()| export.join())
         })
@@ -355,7 +365,7 @@ fn route(config: &Config) -> Result<Route> {
 
 fn gate(
     config: &Config,
-    (recorder, rules): (&Arc<Recorder>, Arc<LiveRules>),
+    (recorder, rules, capture): (&Arc<Recorder>, Arc<LiveRules>, Option<Arc<Capture>>),
     tasks: &TaskTracker,
     force: &CancellationToken,
 ) -> Result<Arc<Gate>> {
@@ -363,7 +373,7 @@ fn gate(
     let key = key.map(|key| secret_value("upstream.key", key)).transpose()?;
     let upstream = Upstream::new(&config.upstream, key, &route(config)?)?;
     Ok(Arc::new(Gate {
-        capture: capture(config, recorder)?,
+        capture,
         recorder: Arc::clone(recorder),
         keys: Arc::new(LiveKeys::open(&config.ledger.dir)?),
         rules,

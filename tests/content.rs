@@ -151,3 +151,25 @@ async fn a_content_too_long_is_dropped_and_counted() {
     assert_eq!(dropped, 1.0);
     sidecar.stop();
 }
+
+#[tokio::test]
+async fn what_waits_at_the_end_is_sealed_before_it() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let answer = sidecar.call(&asking(&"Seen by Dr. Roe. ".repeat(5_000), &onc)).await;
+        ids.push(answer.exchange());
+    }
+    sidecar.stop();
+    for id in &ids {
+        assert!(show(&site, id, &[]).status.success(), "{id} was not sealed");
+    }
+    // Without the key nothing is erased, and none is made.
+    fs::remove_file(site.path("data").join("content.key")).unwrap();
+    let data = site.path("data");
+    let erase = ["content", "erase", "--team", "onc", "--user", "ana", "--data-dir"];
+    let erased = site.run(&[&erase[..], &[data.to_str().unwrap()]].concat());
+    assert_eq!(erased.status.code(), Some(1));
+    assert!(!data.join("content.key").exists());
+}

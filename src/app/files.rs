@@ -46,6 +46,18 @@ pub fn content_key(dir: &Path) -> Result<[u8; 32]> {
     secret_file(dir, "content.key")
 }
 
+/// The key of contents that were kept before; none is made.
+///
+/// # Errors
+///
+/// It is not there, or cannot be read.
+pub fn existing_content_key(dir: &Path) -> Result<[u8; 32]> {
+    let path = dir.join("content.key");
+    let why = "put it back from its backup: without it contents are neither read nor erased";
+    anyhow::ensure!(path.exists(), "{} is missing; {why}", path.display());
+    content_key(dir)
+}
+
 /// Reads a small file of our own, or makes it (0600).
 fn keep(dir: &Path, name: &str, make: impl FnOnce() -> String) -> Result<String> {
     let path = dir.join(name);

@@ -11,9 +11,10 @@ mod store;
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
-use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::mpsc::{Receiver, SyncSender, sync_channel};
+use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 use std::time::Duration;
 
 use serde::Serialize;
@@ -41,6 +42,10 @@ pub const COPY_BYTES_MAX: usize = 4 << 20;
 
 /// How long the pieces of one call may take; what is left then is dropped.
 const TIME_NS_MAX: u64 = 5_000_000_000;
+
+/// How long the end of the process waits for what is to be sealed, looking every [`END_STEP`].
+const END_MAX: Duration = Duration::from_secs(5);
+const END_STEP: Duration = Duration::from_millis(5);
 
 /// Sessions whose names are remembered.
 const SESSIONS_MAX: usize = 1_024;
@@ -104,7 +109,9 @@ pub struct KeptPiece {
 /// Takes what is to be kept; shared by all exchanges.
 pub struct Capture {
     levels: CaptureConfig,
-    jobs: SyncSender<Taking>,
+    /// Taken at the end, so that the thread ends too.
+    jobs: Mutex<Option<SyncSender<Taking>>>,
+    thread: Mutex<Option<JoinHandle<()>>>,
     waiting: Arc<AtomicUsize>,
     metrics: Arc<Metrics>,
 }
@@ -139,8 +146,14 @@ impl Capture {
             clock,
         };
         let thread = std::thread::Builder::new().name("capture".to_owned());
-        thread.spawn(move || worker.run(&taken)).map_err(StoreError::Io)?;
-        Ok(Some(Capture { levels: levels.clone(), jobs, waiting, metrics: Arc::clone(metrics) }))
+        let thread = thread.spawn(move || worker.run(&taken)).map_err(StoreError::Io)?;
+        Ok(Some(Capture {
+            levels: levels.clone(),
+            jobs: Mutex::new(Some(jobs)),
+            thread: Mutex::new(Some(thread)),
+            waiting,
+            metrics: Arc::clone(metrics),
+        }))
     }
 
     /// How the contents of a team's calls are kept; `None` where they are not.
@@ -156,11 +169,29 @@ impl Capture {
     pub fn take(&self, taking: Taking) {
         let bytes = taking.bytes();
         let before = self.waiting.fetch_add(bytes, Ordering::Relaxed);
-        if before + bytes <= BYTES_MAX && self.jobs.try_send(taking).is_ok() {
+        let jobs = self.jobs.lock().unwrap_or_else(PoisonError::into_inner);
+        let room = jobs.as_ref().filter(|_| before + bytes <= BYTES_MAX);
+        if room.is_some_and(|jobs| jobs.try_send(taking).is_ok()) {
             return;
         }
         self.waiting.fetch_sub(bytes, Ordering::Relaxed);
         self.metrics.privacy.dropped("busy", 1);
+    }
+}
+
+impl Capture {
+    /// Takes nothing more and waits until what waits is sealed, at most [`END_MAX`]. Gives the
+    /// bytes that are left. Blocks.
+    pub fn finish(&self) -> usize {
+        drop(self.jobs.lock().unwrap_or_else(PoisonError::into_inner).take());
+        let thread = self.thread.lock().unwrap_or_else(PoisonError::into_inner).take();
+        let Some(thread) = thread else { return 0 };
+        let mut waited = Duration::ZERO;
+        while !thread.is_finished() && waited < END_MAX {
+            std::thread::sleep(END_STEP);
+            waited += END_STEP;
+        }
+        self.waiting.load(Ordering::Relaxed)
     }
 }
 

@@ -12,7 +12,7 @@
 //! belong into the same backup as the contents.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Write as _};
+use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -100,7 +100,12 @@ impl Store {
         let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
         text.push('\n');
         let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
-        let mut file = OpenOptions::new().create(true).append(true).mode(0o600).open(path)?;
+        let mut options = OpenOptions::new();
+        let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
+        // A line that a crash has torn must not take this one with it.
+        if is_torn(&mut file)? {
+            text.insert(0, '\n');
+        }
         file.write_all(text.as_bytes())?;
         Ok(())
     }
@@ -121,8 +126,9 @@ impl Store {
         let mut text = String::new();
         let damaged = || StoreError::Damaged(path.display().to_string());
         while lines.read_line(&mut text)? > 0 {
-            if text.contains(exchange) {
-                let line: Line = serde_json::from_str(&text).map_err(|_| damaged())?;
+            let line = Some(&text).filter(|text| text.contains(exchange));
+            let line = line.and_then(|text| serde_json::from_str::<Line>(text).ok());
+            if let Some(line) = line.filter(|line| line.exchange == exchange) {
                 let key = self.subject_key(&line.subject, false)?;
                 let sealed = STANDARD.decode(line.sealed).map_err(|_| damaged())?;
                 let plain = open(&key, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
@@ -165,6 +171,19 @@ impl Store {
         self.dir.join("keys").join(format!("{subject}.key"))
     }
 
+    /// Writes a subject's key, whole or not at all.
+    fn write_key(&self, path: &Path, sealed: &[u8]) -> Result<(), StoreError> {
+        let temporary = path.with_extension("new");
+        let mut options = OpenOptions::new();
+        let mut file =
+            options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
+        file.write_all(sealed)?;
+        file.sync_all()?;
+        fs::rename(&temporary, path)?;
+        File::open(self.dir.join("keys"))?.sync_all()?;
+        Ok(())
+    }
+
     /// Reads a subject's key, or makes it. It is read anew every time: an erasure holds at once.
     fn subject_key(&self, subject: &str, make: bool) -> Result<LessSafeKey, StoreError> {
         let path = self.key_path(subject);
@@ -179,10 +198,7 @@ impl Store {
                 let mut key = [0; 32];
                 rand::fill(&mut key).map_err(|_| StoreError::Seal)?;
                 let sealed = seal(&self.key, subject.as_bytes(), key.to_vec())?;
-                let mut options = OpenOptions::new();
-                let mut file = options.write(true).create_new(true).mode(0o600).open(&path)?;
-                file.write_all(&sealed)?;
-                file.sync_all()?;
+                self.write_key(&path, &sealed)?;
                 cipher(&key)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Erased),
@@ -211,6 +227,17 @@ fn open(key: &LessSafeKey, bound: &[u8], sealed: Vec<u8>) -> Option<Vec<u8>> {
     let mut rest = rest.to_vec();
     let plain = key.open_in_place(nonce, Aad::from(bound), &mut rest).ok()?;
     Some(plain.to_vec())
+}
+
+/// The last line of a file has no end.
+fn is_torn(file: &mut File) -> io::Result<bool> {
+    if file.metadata()?.len() == 0 {
+        return Ok(false);
+    }
+    let mut last = [0];
+    file.seek(io::SeekFrom::End(-1))?;
+    file.read_exact(&mut last)?;
+    Ok(last != *b"\n")
 }
 
 /// The UTC day in an exchange's id: a version 7 UUID begins with milliseconds.

@@ -79,7 +79,8 @@ fn store(dir: Option<&PathBuf>, surroundings: &Surroundings) -> Result<Store, Cl
                    [capture] in docs/configuration.md";
         return Err(CliError::Usage(format!("{}: {why}", dir.display())));
     }
-    let key = app::content_key(&dir).map_err(|error| CliError::Failed(format!("{error:#}")))?;
+    let key =
+        app::existing_content_key(&dir).map_err(|error| CliError::Failed(format!("{error:#}")))?;
     Store::open(&dir, key).map_err(|error| CliError::Failed(error.to_string()))
 }
 
@@ -135,12 +136,10 @@ fn erase(
     };
     let store = store(args.data_dir.as_ref(), surroundings)?;
     let erased = store.erase(&subject).map_err(|error| CliError::Failed(error.to_string()))?;
-    CliError::written(writeln!(
-        output,
-        "{}",
-        match erased {
-            true => "Erased: what was kept under this key can never be read again.",
-            false => "Nothing was kept of this subject, or it was erased before.",
-        }
-    ))
+    if !erased {
+        let why = "nothing is kept of this subject: it was erased before, or is written otherwise";
+        return Err(CliError::Failed(why.to_owned()));
+    }
+    let told = "Erased: what was kept under this key can never be read again.";
+    CliError::written(writeln!(output, "{told}"))
 }

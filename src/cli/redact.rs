@@ -138,8 +138,10 @@ fn findings(redactor: &Redactor, text: &str) -> Vec<Finding> {
 }
 
 fn explain(text: &str, findings: &[Finding], output: &mut dyn Write) -> io::Result<()> {
+    let (mut line, mut counted) = (1, 0);
     for finding in findings {
-        let line = 1 + text.get(..finding.start).unwrap_or("").matches('\n').count();
+        line += text.get(counted..finding.start).unwrap_or("").matches('\n').count();
+        counted = finding.start;
         let found = text.get(finding.start..finding.end).unwrap_or("").replace('\n', " ");
         writeln!(
             output,

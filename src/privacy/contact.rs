@@ -45,14 +45,19 @@ pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
             found.push(Finding::new(start, end, Label::Email, "mail"));
         }
     }
+    // A web address may hold another; it is read once.
+    let mut end = 0;
     for at in SCHEME.find_iter(bytes) {
-        url(text, at, own_hosts, found);
+        if at >= end {
+            end = url(text, at, own_hosts, found).unwrap_or(end);
+        }
     }
+    let mut end = 0;
     for at in WORLD.find_iter(bytes) {
         let led =
             at > 0 && !bytes[at - 1].is_ascii_whitespace() && !b"(<\"'".contains(&bytes[at - 1]);
-        if !led {
-            let end = url_end(bytes, at);
+        if !led && at >= end {
+            end = url_end(bytes, at);
             push_url(text, (at, at, end), own_hosts, found);
         }
     }
@@ -90,8 +95,16 @@ fn mail(bytes: &[u8], at: usize) -> Option<(usize, usize)> {
     (start < at && named).then_some((start, end))
 }
 
+/// The longest scheme.
+const SCHEME_BYTES_MAX: usize = 32;
+
+/// The longest web address that is read as one; what follows is read as text again.
+const URL_BYTES_MAX: usize = 4_096;
+
+/// The byte after a web address, at the beginning of a sign.
 fn url_end(bytes: &[u8], from: usize) -> usize {
     let rest = bytes.get(from..).unwrap_or(&[]);
+    let rest = rest.get(..URL_BYTES_MAX).unwrap_or(rest);
     let inside = |byte: &&u8| {
         !byte.is_ascii_whitespace()
             && !matches!(byte, b'"' | b'<' | b'>' | b'\\' | b'`' | b'|' | b'{' | b'}')
@@ -102,21 +115,31 @@ fn url_end(bytes: &[u8], from: usize) -> usize {
     {
         end -= 1;
     }
+    while end > from && !is_boundary(bytes, end) {
+        end -= 1;
+    }
     end
 }
 
-fn url(text: &str, at: usize, own_hosts: &[String], found: &mut Vec<Finding>) {
+/// A sign begins at this byte, or the text ends.
+fn is_boundary(bytes: &[u8], at: usize) -> bool {
+    bytes.get(at).is_none_or(|byte| byte & 0xc0 != 0x80)
+}
+
+fn url(text: &str, at: usize, own_hosts: &[String], found: &mut Vec<Finding>) -> Option<usize> {
     let bytes = text.as_bytes();
     let scheme = bytes[..at]
         .iter()
         .rev()
+        .take(SCHEME_BYTES_MAX)
         .take_while(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'+' | b'-'))
         .count();
     if scheme == 0 {
-        return;
+        return None;
     }
     let end = url_end(bytes, at + 3);
     push_url(text, (at - scheme, at + 3, end), own_hosts, found);
+    Some(end)
 }
 
 fn push_url(

@@ -30,6 +30,8 @@ pub struct Document<'a> {
     later: Vec<(usize, usize, Token)>,
     /// Names, if the document turns out to be about a person.
     perhaps: Vec<Finding>,
+    /// The quote that belongs about what is told, where a number without quotes is read.
+    quote: Option<(usize, usize)>,
     /// What names of fields say, by their hash: lists repeat the same few.
     fields: RefCell<HashMap<u64, Option<Field>>>,
 }
@@ -46,8 +48,10 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         later: Vec::new(),
         perhaps: Vec::new(),
         fields: RefCell::default(),
+        quote: None,
     };
-    structure::read(&mut document, &View::document(text), 0);
+    let view = View::normalised(text).unwrap_or_else(|| View::document(text));
+    structure::read(&mut document, &view, 0);
     document.found.retain(|finding| !rules.allows(finding, text));
     if is_about_a_person(&document.found) {
         document.found.append(&mut document.perhaps);
@@ -81,7 +85,27 @@ impl Document<'_> {
 
     /// Tells a finding in a view.
     pub fn tell(&mut self, view: &View<'_>, finding: Finding) {
+        let finding = Finding { quote: self.quote, ..finding };
         view.tell(finding, self.text, &mut self.found);
+    }
+
+    /// Reads the value of a field that has no quotes about it; `quote` is one of its key's.
+    pub fn bare_value(
+        &mut self,
+        view: &View<'_>,
+        field: Option<Field>,
+        quote: Option<(usize, usize)>,
+        depth: usize,
+    ) {
+        self.quote = quote;
+        self.value(view, field, depth);
+        self.quote = None;
+    }
+
+    /// Where a part of a view stands in the document.
+    #[must_use]
+    pub fn bounds(&self, view: &View<'_>, start: usize, end: usize) -> (usize, usize) {
+        view.bounds(start, end, self.text)
     }
 
     /// Tells a whole view, but for white space about it.

@@ -13,13 +13,16 @@ pub struct Finding {
     pub label: Label,
     /// The rule that found it, for `redact --explain`.
     pub rule: &'static str,
+    /// A number of JSON without quotes: where the document has the quote, escaped as it is there,
+    /// that belongs about what stands in the number's place.
+    pub quote: Option<(usize, usize)>,
 }
 
 impl Finding {
     /// A finding of `rule`.
     #[must_use]
     pub const fn new(start: usize, end: usize, label: Label, rule: &'static str) -> Finding {
-        Finding { start, end, label, rule }
+        Finding { start, end, label, rule, quote: None }
     }
 }
 

@@ -61,27 +61,18 @@ impl Redactor {
     }
 }
 
-/// Puts placeholders in the place of findings. A bare number of JSON gets quotes, so that the
-/// document stays one.
+/// Puts placeholders in the place of findings. A number of JSON that had no quotes gets them, so
+/// that the document stays one.
 #[must_use]
 pub fn replaced(text: &str, findings: &[Finding]) -> Redacted {
-    let bytes = text.as_bytes();
     let mut out = String::with_capacity(text.len());
     let mut from = 0;
     for finding in findings {
         out.push_str(text.get(from..finding.start).unwrap_or(""));
-        let before = out.trim_end_matches(' ').as_bytes();
-        let after = bytes.get(finding.end..).unwrap_or(&[]).iter().find(|byte| **byte != b' ');
-        let bare = matches!(before, [.., b'"', b':'])
-            && matches!(after, Some(b',' | b'}' | b']' | b'\n'))
-            && finding.end > finding.start;
-        if bare {
-            out.push('"');
-        }
+        let quote = finding.quote.and_then(|(start, end)| text.get(start..end)).unwrap_or("");
+        out.push_str(quote);
         out.push_str(finding.label.placeholder());
-        if bare {
-            out.push('"');
-        }
+        out.push_str(quote);
         from = finding.end;
     }
     out.push_str(text.get(from..).unwrap_or(""));

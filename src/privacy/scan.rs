@@ -50,7 +50,8 @@ impl Scanned<'_> {
         for finding in self.found.get(from..).unwrap_or(&[]) {
             let tokens = &self.text.tokens;
             let first = tokens.partition_point(|token| token.end <= finding.start);
-            for (token, taken) in tokens.iter().zip(&mut self.taken).skip(first) {
+            let rest = tokens.iter().skip(first).zip(self.taken.iter_mut().skip(first));
+            for (token, taken) in rest {
                 if token.start >= finding.end {
                     break;
                 }

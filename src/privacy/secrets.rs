@@ -25,7 +25,7 @@ const FORMS: &[(&str, &str)] = &[
     ("npm-token", r"npm_[A-Za-z0-9]{30,}"),
     ("pypi-token", r"pypi-[A-Za-z0-9_-]{40,}"),
     ("hf-token", r"hf_[A-Za-z0-9]{30,}"),
-    ("jwt", r"eyJ[A-Za-z0-9_-]{8,}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
+    ("jwt", r"eyJ[A-Za-z0-9_-]{8,900}\.[A-Za-z0-9_-]{8,}(?:\.[A-Za-z0-9_-]*)?"),
     ("bearer", r"(?i:bearer|basic) +[A-Za-z0-9._~+/=-]{16,}"),
     ("pem", r"-----BEGIN [A-Z ]*PRIVATE KEY-----(?s:.*?)(?:-----END [A-Z ]*PRIVATE KEY-----|\z)"),
     ("password-in-url", r"[a-z][a-z0-9+]{1,12}://[^\s/:@]{1,64}:[^\s/@]{1,128}@[^\s/]+"),
@@ -46,6 +46,9 @@ pub fn load() {
     LazyLock::force(&SECRETS);
 }
 
+/// The longest secret that is told whole, in bytes.
+const SECRET_BYTES_MAX: usize = 8 * 1024;
+
 /// Secrets in a text.
 pub fn find(text: &str, found: &mut Vec<Finding>) {
     let Some((begins, forms)) = SECRETS.as_ref() else { return };
@@ -57,10 +60,14 @@ pub fn find(text: &str, found: &mut Vec<Finding>) {
         if begin.as_bytes() == b"://" {
             let scheme = bytes[..start].iter().rev().take_while(|b| b.is_ascii_alphanumeric());
             start -= scheme.count();
-        } else if start > 0 && bytes[start - 1].is_ascii_alphanumeric() {
+        } else if start > 0 && bytes[start - 1].is_ascii_alphanumeric() && !is_escape(bytes, start)
+        {
             continue;
         }
-        let rest = &bytes[start..];
+        // No secret but a key in PEM is longer.
+        let pem = begin.as_bytes().starts_with(b"-----");
+        let bound = if pem { bytes.len() } else { bytes.len().min(start + SECRET_BYTES_MAX) };
+        let rest = &bytes[start..bound];
         let hit = forms
             .iter()
             .zip(FORMS)
@@ -74,6 +81,11 @@ pub fn find(text: &str, found: &mut Vec<Finding>) {
             from = from.max(end);
         }
     }
+}
+
+/// `\\n`, `\\r` or `\\t` stands before this byte, written out as logs write them.
+fn is_escape(bytes: &[u8], at: usize) -> bool {
+    matches!(bytes.get(at.wrapping_sub(2)..at), Some(b"\\n" | b"\\r" | b"\\t"))
 }
 
 #[cfg(test)]

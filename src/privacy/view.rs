@@ -35,6 +35,26 @@ impl<'a> View<'a> {
         View { text: Cow::Borrowed(text), places: Places::From(0) }
     }
 
+    /// A document in which hyphens, slashes and digits of other kinds are read as the plain ones,
+    /// and signs without width are not read. `None` where there are none of these.
+    #[must_use]
+    pub fn normalised(text: &str) -> Option<View<'static>> {
+        if text.is_ascii() || !text.chars().any(|sign| plain(sign) != Some(sign)) {
+            return None;
+        }
+        let mut read = String::with_capacity(text.len());
+        let mut each: Vec<u32> = Vec::with_capacity(text.len() + 1);
+        for (at, sign) in text.char_indices() {
+            let Some(sign) = plain(sign) else { continue };
+            let place = u32::try_from(at).unwrap_or(u32::MAX);
+            read.push(sign);
+            // The bytes of one sign stand at its first: it is found whole or not at all.
+            each.extend(std::iter::repeat_n(place, sign.len_utf8()));
+        }
+        each.push(u32::try_from(text.len()).unwrap_or(u32::MAX));
+        Some(View { text: Cow::Owned(read), places: Places::Each(each) })
+    }
+
     /// A part of this view.
     #[must_use]
     pub fn part(&self, start: usize, end: usize) -> View<'_> {
@@ -127,6 +147,25 @@ impl<'a> View<'a> {
         }
         tell(start, last);
     }
+}
+
+/// A sign as the rules read it; `None` where it has no width.
+fn plain(sign: char) -> Option<char> {
+    Some(match sign {
+        '\u{2010}'..='\u{2015}' | '\u{2212}' | '\u{ff0d}' | '\u{fe63}' => '-',
+        '\u{2044}' | '\u{2215}' | '\u{ff0f}' => '/',
+        '\u{ff10}'..='\u{ff19}' => digit(sign, '\u{ff10}'),
+        '\u{0660}'..='\u{0669}' => digit(sign, '\u{0660}'),
+        '\u{06f0}'..='\u{06f9}' => digit(sign, '\u{06f0}'),
+        '\u{200b}'..='\u{200d}' | '\u{2060}' | '\u{00ad}' | '\u{feff}' => return None,
+        other => other,
+    })
+}
+
+/// A digit of a row of ten that begins with `zero`.
+fn digit(sign: char, zero: char) -> char {
+    let value = u32::from(sign) - u32::from(zero);
+    char::from_digit(value, 10).unwrap_or(sign)
 }
 
 /// The length of the sign, escaped or not, that begins at a byte of the document. Escapes within

@@ -63,7 +63,7 @@ pub struct Gate {
     /// Drops every running exchange: the drain is over.
     pub force: CancellationToken,
     /// Where contents are kept, if any team asks for it.
-    pub capture: Option<Capture>,
+    pub capture: Option<Arc<Capture>>,
     /// Attempts that may be repeated.
     pub attempts: Mutex<Attempts>,
     /// Random at every start: keys of the attempts' map cannot be chosen from outside.

@@ -177,6 +177,9 @@ pub(super) fn cue_before(text: &Text<'_>, at: usize) -> bool {
     false
 }
 
+/// The longest mail address that is looked for behind a name.
+const MAIL_BYTES_MAX: usize = 320;
+
 /// `Sky Walker (DOB …)`, `June Day is a 97 yo`, `From: Will Page <…>`: what follows is said of a
 /// person.
 pub(super) fn before_facts(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
@@ -184,10 +187,9 @@ pub(super) fn before_facts(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
     let mail = text.get(place).is_some_and(|sign| sign.is_sign(b'<'))
         && text.text.get(place..).is_some()
         && text.get(place + 1).is_some_and(|word| {
-            text.text
-                .get(word.start..)
-                .and_then(|rest| rest.split('>').next())
-                .is_some_and(|mail| mail.contains('@'))
+            let rest = text.text.as_bytes().get(word.start..).unwrap_or(&[]);
+            let mail = rest.iter().take(MAIL_BYTES_MAX).take_while(|byte| **byte != b'>');
+            mail.into_iter().any(|byte| *byte == b'@')
         });
     while text.get(place).is_some_and(|token| {
         matches!(token.kind, Kind::Sign(b'(' | b',' | b'-' | b'/' | b'|'))

@@ -218,6 +218,8 @@ struct Around {
     to_person: bool,
     /// The object is a code of a vocabulary.
     is_code: bool,
+    /// The quote that ends the key, where the document has it.
+    quote: Option<(usize, usize)>,
 }
 
 struct Walk<'d, 'r, 'v> {
@@ -261,7 +263,8 @@ impl Walk<'_, '_, '_> {
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
                 let field = field.or(bare.then_some(Field::LogTime));
-                self.document.value(&view, field, self.depth);
+                let quote = around.quote;
+                self.document.bare_value(&view, field, quote, self.depth);
             }
         }
     }
@@ -305,7 +308,8 @@ impl Walk<'_, '_, '_> {
             if is_binary(&key, self.string(value)) {
                 continue;
             }
-            self.value(value, Some(&key), &around);
+            let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
+            self.value(value, Some(&key), &Around { quote, ..around.clone() });
         }
     }
 

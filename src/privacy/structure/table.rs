@@ -41,7 +41,7 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
         let block = SEPARATORS
             .iter()
             .zip(counts)
-            .filter(|(_, count)| *count >= 2)
+            .filter(|(_, count)| *count >= 1)
             .find_map(|(separator, _)| table(rules, rest, *separator))
             .or_else(|| fixed(rules, rest))
             .or_else(|| headless(rest, counts));
@@ -110,9 +110,10 @@ fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
     }
     let mut columns: Vec<(usize, usize)> = Vec::new();
     for (at, byte) in dashes.bytes().enumerate() {
+        let room = columns.len() < COLUMNS_MAX;
         match columns.last_mut() {
             Some(last) if byte == b'-' && last.1 == at => last.1 = at + 1,
-            _ if byte == b'-' => columns.push((at, at + 1)),
+            _ if byte == b'-' && room => columns.push((at, at + 1)),
             _ => {}
         }
     }
