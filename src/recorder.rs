@@ -41,10 +41,10 @@ use crate::record::entry::PricesChanged;
 use crate::record::exchange::Endpoint;
 use crate::record::{ChargeRecord, Closing, Entry, Opening, Outcome, Stamp};
 
-/// Names whose hash is remembered, at most.
-const HASHED_MAX: usize = 1024;
-/// The longest name whose hash is remembered.
-const HASHED_BYTES_MAX: usize = 1024;
+/// Names from outside whose written form is remembered, at most.
+const NAMES_MAX: usize = 1024;
+/// The longest name that is remembered.
+const NAME_BYTES_MAX: usize = 1024;
 
 /// Everything that recording needs; shared by all exchanges.
 pub struct Recorder {
@@ -59,9 +59,9 @@ pub struct Recorder {
     repeat_seed: u64,
     /// Queries, sessions and tool calls that run.
     live: Live,
-    /// Hashes of names that may not be kept: clients send the same `metadata.user_id` in every
-    /// call, and hashing it anew costs as much as parsing the request.
-    hashed: Mutex<HashMap<Vec<u8>, Identifier>>,
+    /// How names from outside are written down: looking at one anew costs as much as parsing the
+    /// request.
+    names: Mutex<HashMap<Vec<u8>, Identifier>>,
     /// What completed streams say about the length of cut ones.
     calibration: Mutex<Calibration>,
     /// The batches whose results are being fetched.
@@ -134,7 +134,7 @@ impl Recorder {
         let Secrets { identifiers, commitments, repeat_seed } = secrets;
         let (first, _) = watch::channel(None);
         let prices = ArcSwap::from_pointee(prices);
-        let (hashed, calibration, fetched) =
+        let (names, calibration, fetched) =
             (Mutex::default(), Mutex::default(), Fetched::default());
         Recorder {
             ledger,
@@ -146,7 +146,7 @@ impl Recorder {
             commitments,
             repeat_seed,
             live: Live::default(),
-            hashed,
+            names,
             calibration,
             fetched,
             first,
@@ -190,22 +190,23 @@ impl Recorder {
         &self.metrics
     }
 
-    /// A name from outside, as it may be written down.
+    /// A name from outside, as it may be written down. What a machine has made is kept at once; the
+    /// rest is put to the rules or hashed, and remembered: clients send the same names again.
     #[must_use]
     pub fn identifier(&self, text: &[u8]) -> Identifier {
-        if let Some(plain) = Identifier::plain(text) {
-            return plain;
+        if let Some(made) = Identifier::machine_made(text) {
+            return made;
         }
-        let mut hashed = self.hashed.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = hashed.get(text) {
+        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(known) = names.get(text) {
             return known.clone();
         }
-        if hashed.len() >= HASHED_MAX {
-            hashed.clear();
+        if names.len() >= NAMES_MAX {
+            names.clear();
         }
         let identifier = Identifier::from_outside(text, &self.identifiers);
-        if text.len() <= HASHED_BYTES_MAX {
-            hashed.insert(text.to_vec(), identifier.clone());
+        if text.len() <= NAME_BYTES_MAX {
+            names.insert(text.to_vec(), identifier.clone());
         }
         identifier
     }

@@ -146,6 +146,10 @@ async fn a_content_too_long_is_dropped_and_counted() {
     let kept = shown(&site, &answer.exchange()).await;
     assert_eq!(kept["pieces"][0]["dropped"], "too_long");
     assert_eq!(kept["pieces"][0]["bytes"], 5_000_000);
+    // An answer that is not there is not one that was too long.
+    let failed = sidecar.call(&asking("Short.", &onc).header("x-fake-scenario", "e400")).await;
+    assert_eq!(failed.status, 400);
+    shown(&site, &failed.exchange()).await;
     let metrics = sidecar.metrics().await;
     let dropped = metrics.sum("weighbridge_dropped_contents_total", &["reason=\"too_long\""]);
     assert_eq!(dropped, 1.0);

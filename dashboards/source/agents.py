@@ -59,7 +59,7 @@ def accounted(board):
                  shows="Tool calls that are accounted for, of all that the traffic knows: asked for by the "
                        "model, announced by the hook, done or denied, result sent back.",
                  act="*Tool calls with a gap* names the team and tool; below 95 % the alert "
-                     "WeighbridgeToolsUnaccounted says what to do.")),
+                     "WeighbridgeHooksMissing says what to do.")),
         (3, stat("Tool calls", increase(tools(SETTLED)), unit=COUNT, decimals=1, none=NO_TOOL,
                  shows="Tool calls that ended in the range, however they ended.",
                  act="many more without more work is a loop: see *Is an agent looping?* below.")),
@@ -233,7 +233,7 @@ def arriving(board):
                         "lie on each other; *after* is lower by what was denied, *before* by tools that run at "
                         "the API. Hooks know no team: only the sidecar filter applies.",
                   act="hooks fall while tool calls go on: they do not arrive. `weighbridge hooks check`, and the "
-                      "alert WeighbridgeHooksSilent.")),
+                      "alert WeighbridgeHooksMissing.")),
         (8, bars("Hook events, by event",
                  [("{{event}}", f"topk (10, sort_desc ({increase(hooks(recorded), by='event')} > 0))")], unit=COUNT,
                  decimals=0, least=0, none=NO_HOOK, thresholds=steps("blue"),

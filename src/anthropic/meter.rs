@@ -65,8 +65,8 @@ pub struct Metered {
     pub returned: Vec<ToolReturned>,
     /// What a fetch of a batch's results held.
     pub batch: Option<BatchTally>,
-    /// The body, decoded, where a copy was asked for and it was not too long.
-    pub copy: Option<Vec<u8>>,
+    /// The body, decoded, where a copy was asked for.
+    pub copy: BodyCopy,
     /// The usage is final: `message_stop`, a `message_delta` with a stop reason, or a whole JSON
     /// document was seen.
     pub complete: bool,
@@ -90,6 +90,18 @@ pub struct Metered {
     pub streamed: Streamed,
     /// What was used; `None` is unknown, never zero.
     pub usage: Option<Usage>,
+}
+
+/// A copy of a decoded body.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub enum BodyCopy {
+    /// There was no answer to copy, or nobody asked.
+    #[default]
+    None,
+    /// As far as the body came.
+    Whole(Vec<u8>),
+    /// It was longer than asked for.
+    TooLong,
 }
 
 /// The longest JSON document that is looked at; real ones have 0.4 to 100 KB.
@@ -157,7 +169,7 @@ impl Meter {
     /// Keeps a copy of the decoded body, of at most so many bytes, for whoever keeps contents.
     pub fn keep_copy(&mut self, bytes_max: usize) {
         if let Some(decoder) = self.decoder.as_mut().filter(|_| self.expects_usage) {
-            decoder.sink_mut().copy = Some(Copy { bytes: Vec::new(), bytes_max });
+            decoder.sink_mut().copy = Some(Copying { bytes: Vec::new(), bytes_max });
         }
     }
 
@@ -202,7 +214,7 @@ impl Meter {
         let stopped = decoder.stopped();
         let mut inspector = std::mem::take(decoder.sink_mut());
         let whole_document = inspector.finish();
-        let copy = inspector.copy.take().and_then(Copy::whole);
+        let copy = inspector.copy.take().map_or(BodyCopy::None, Copying::finish);
         let mut reading = inspector.reading;
         if let Some(flag) = stopped {
             reading.flag(flag);
@@ -268,25 +280,28 @@ fn form_of(head: &ResponseHead<'_>) -> Form {
 struct Inspector {
     body: Body,
     reading: Reading,
-    copy: Option<Copy>,
+    copy: Option<Copying>,
 }
 
-/// A copy of a body.
+/// A copy of a body in the making.
 #[derive(Debug)]
-struct Copy {
+struct Copying {
     bytes: Vec<u8>,
     bytes_max: usize,
 }
 
-impl Copy {
+impl Copying {
     fn push(&mut self, bytes: &[u8]) {
         // One byte above the bound tells that it was passed.
         let room = (self.bytes_max + 1).saturating_sub(self.bytes.len());
         self.bytes.extend_from_slice(bytes.get(..bytes.len().min(room)).unwrap_or(bytes));
     }
 
-    fn whole(self) -> Option<Vec<u8>> {
-        (self.bytes.len() <= self.bytes_max).then_some(self.bytes)
+    fn finish(self) -> BodyCopy {
+        match self.bytes.len() <= self.bytes_max {
+            true => BodyCopy::Whole(self.bytes),
+            false => BodyCopy::TooLong,
+        }
     }
 }
 

@@ -29,6 +29,6 @@ pub use endpoint::{BatchStep, Route, classify};
 pub use failure::Refusal;
 pub use limits::RateLimits;
 pub use merge::UsageMerge;
-pub use meter::{Form, Meter, Metered, ResponseHead, Seen};
+pub use meter::{BodyCopy, Form, Meter, Metered, ResponseHead, Seen};
 pub use request::{RequestFacts, RequestScanner, Wanted};
 pub use tools::{Offered, ToolAsked, ToolReturned};

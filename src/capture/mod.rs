@@ -21,6 +21,7 @@ use serde::Serialize;
 
 pub use store::{Store, StoreError, Subject};
 
+use crate::anthropic::BodyCopy;
 use crate::anthropic::content::{self, Author, Piece};
 use crate::clock::Clock;
 use crate::config::{CaptureConfig, CaptureLevel, RedactionConfig};
@@ -65,8 +66,8 @@ pub struct Taking {
     pub subject: Subject,
     /// Messages that are new with the request, as they came.
     pub messages: Vec<Vec<u8>>,
-    /// The answer, decoded; `None` where it was too long.
-    pub answer: Option<Vec<u8>>,
+    /// The answer, decoded.
+    pub answer: BodyCopy,
 }
 
 /// A call's contents as they are sealed.
@@ -197,7 +198,10 @@ impl Capture {
 
 impl Taking {
     fn bytes(&self) -> usize {
-        let answer = self.answer.as_ref().map_or(0, Vec::len);
+        let answer = match &self.answer {
+            BodyCopy::Whole(answer) => answer.len(),
+            BodyCopy::None | BodyCopy::TooLong => 0,
+        };
         answer + self.messages.iter().map(Vec::len).sum::<usize>()
     }
 }
@@ -236,8 +240,9 @@ impl Worker {
         let end = self.clock.mono_ns() + TIME_NS_MAX;
         let mut pieces = content::of_request(&taking.messages);
         match &taking.answer {
-            Some(answer) => pieces.extend(content::of_response(answer)),
-            None => self.metrics.privacy.dropped("too_long", 1),
+            BodyCopy::Whole(answer) => pieces.extend(content::of_response(answer)),
+            BodyCopy::TooLong => self.metrics.privacy.dropped("too_long", 1),
+            BodyCopy::None => {}
         }
         let session = taking.session.clone().unwrap_or_else(|| taking.exchange.clone());
         let mut known = self.sessions.remove(&session).unwrap_or_default();

@@ -3,10 +3,9 @@
 
 use super::checks;
 use super::cue::Cues;
-use super::finding::Finding;
+use super::finding::{Finding, Verdict};
 use super::forms::{self, Form};
 use super::label::Label;
-use super::numbers::Verdict;
 use super::text::Text;
 use super::token::{Gap, Token};
 
@@ -15,22 +14,13 @@ use super::token::{Gap, Token};
 pub fn find_date(text: &Text<'_>, at: usize) -> Option<Finding> {
     let token = text.get(at)?;
     let (form, end) = forms::at(text.text, token.start)?;
-    let is_date = matches!(
-        form,
-        Form::DateTime
-            | Form::Date
-            | Form::DottedDate
-            | Form::WrittenDate
-            | Form::MonthYear
-            | Form::CompactDate
-            | Form::DayMonth
-    );
     let written = text.text.get(token.start..end)?;
     let parts: Vec<u32> = written.split('/').filter_map(|part| part.parse().ok()).collect();
     let quantity = form == Form::DayMonth
         && !matches!(parts.as_slice(), [one, other] if checks::day_and_month(*one, *other));
-    let is_date =
-        is_date && !quantity && !text.before(at).is_some_and(|word| word.cues.has(Cues::QUANTITY));
+    let is_date = form.is_date()
+        && !quantity
+        && !text.before(at).is_some_and(|word| word.cues.has(Cues::QUANTITY));
     is_date.then(|| Finding::new(token.start, end, Label::Date, "date-field"))
 }
 

@@ -26,6 +26,16 @@ impl Finding {
     }
 }
 
+/// What a written form is where it stands.
+pub enum Verdict {
+    /// An identifier, by this rule.
+    Is(Label, &'static str),
+    /// A number of no person.
+    IsNothing,
+    /// The form says nothing; a cue may.
+    Unknown,
+}
+
 /// In order and without overlap: findings that overlap become one, under the label of the longest.
 #[must_use]
 pub fn merged(mut findings: Vec<Finding>) -> Vec<Finding> {

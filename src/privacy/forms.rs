@@ -68,6 +68,23 @@ pub enum Form {
     Udi,
 }
 
+impl Form {
+    /// It is a way to write a date.
+    #[must_use]
+    pub const fn is_date(self) -> bool {
+        matches!(
+            self,
+            Form::DateTime
+                | Form::Date
+                | Form::DottedDate
+                | Form::WrittenDate
+                | Form::MonthYear
+                | Form::CompactDate
+                | Form::DayMonth
+        )
+    }
+}
+
 const MONTH: &str = "(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|\
     aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\\.?";
 

@@ -73,6 +73,14 @@ impl Identifier {
         u128::from_str_radix(digits, 16).ok()
     }
 
+    /// Keeps `text` where a machine has made it and it needs no second look: a UUID, an id of the
+    /// API, one word.
+    #[must_use]
+    pub fn machine_made(text: &[u8]) -> Option<Identifier> {
+        let made = std::str::from_utf8(text).is_ok_and(is_machine_made);
+        made.then(|| Identifier::plain(text)).flatten()
+    }
+
     /// Keeps `text` where it looks like an identifier, holds no key and names nobody.
     #[must_use]
     pub fn plain(text: &[u8]) -> Option<Identifier> {

@@ -305,7 +305,7 @@ fn town_behind(text: &Text<'_>, end: usize, found: &mut Vec<Finding>) -> usize {
     if behind == place && !plain_end {
         return end;
     }
-    push_words(text, start, place, "town-behind-street", found);
+    found.extend(text.finding(start, place, Label::Location, "town-behind-street"));
     behind
 }
 
@@ -320,7 +320,7 @@ fn zip_and_town(text: &Text<'_>, start: usize, found: &mut Vec<Finding>) -> Opti
         return None;
     }
     found.push(Finding::new(token.start, token.end, Label::Zip, "zip-before-town"));
-    push_words(text, start + 1, end, "town-behind-street", found);
+    found.extend(text.finding(start + 1, end, Label::Location, "town-behind-street"));
     Some(end)
 }
 
@@ -353,18 +353,6 @@ fn words(text: &Text<'_>, start: usize) -> usize {
         place += 1;
     }
     place
-}
-
-fn push_words(
-    text: &Text<'_>,
-    start: usize,
-    end: usize,
-    rule: &'static str,
-    found: &mut Vec<Finding>,
-) {
-    if let (Some(first), Some(last)) = (text.get(start), text.get(end.saturating_sub(1))) {
-        found.push(Finding::new(first.start, last.end, Label::Location, rule));
-    }
 }
 
 /// `, MN 55021` from a place on; finds the code. The place behind, or the same place.
@@ -426,7 +414,7 @@ pub fn town_and_state(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> O
     if start == place {
         return None;
     }
-    push_words(text, start, place, "town-and-state", found);
+    found.extend(text.finding(start, place, Label::Location, "town-and-state"));
     Some(state_and_zip(text, place, found))
 }
 
@@ -453,7 +441,7 @@ pub fn lived_in(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<
     if text.get(place - 1).is_some_and(|last| last.cues.has(Cues::ORGANISATION)) {
         return None;
     }
-    push_words(text, at, place, "lives-in", found);
+    found.extend(text.finding(at, place, Label::Location, "lives-in"));
     Some(state_and_zip(text, place, found).max(place))
 }
 

@@ -224,9 +224,7 @@ impl Scanned<'_> {
         if end == at || !sure && !named {
             return;
         }
-        if let (Some(first), Some(last)) = (self.text.get(at), self.text.get(end - 1)) {
-            self.found.push(Finding::new(first.start, last.end, Label::Name, "name-field"));
-        }
+        self.found.extend(self.text.finding(at, end, Label::Name, "name-field"));
     }
 
     /// A street behind its label, to the end of the field.
@@ -250,9 +248,8 @@ impl Scanned<'_> {
             end += 1;
         }
         let has_digits = self.text.tokens[at..end].iter().any(Token::has_digits);
-        let (first, last) = (self.text.get(at), self.text.get(end.wrapping_sub(1)));
-        if let (true, Some(first), Some(last)) = (has_digits, first, last) {
-            self.found.push(Finding::new(first.start, last.end, Label::Address, "address-field"));
+        if has_digits {
+            self.found.extend(self.text.finding(at, end, Label::Address, "address-field"));
         }
     }
 
@@ -269,11 +266,7 @@ impl Scanned<'_> {
             }
             end += 1;
         }
-        if let (true, Some(first), Some(last)) =
-            (end > at, self.text.get(at), self.text.get(end.wrapping_sub(1)))
-        {
-            self.found.push(Finding::new(first.start, last.end, Label::Location, "place-field"));
-        }
+        self.found.extend(self.text.finding(at, end, Label::Location, "place-field"));
     }
 
     /// What a password or key is, to the next space or sign that ends it.

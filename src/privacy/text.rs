@@ -1,6 +1,7 @@
 //! A text, its tokens, and what stands around a place in it.
 
 use super::cue::Cues;
+use super::finding::Finding;
 use super::label::Label;
 use super::token::{Case, Gap, Kind, Token, tokens};
 
@@ -23,6 +24,19 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn new(text: &'a str) -> Text<'a> {
         Text { text, tokens: tokens(text) }
+    }
+
+    /// A finding from one token on, up to the place behind its last.
+    #[must_use]
+    pub fn finding(
+        &self,
+        start: usize,
+        end: usize,
+        label: Label,
+        rule: &'static str,
+    ) -> Option<Finding> {
+        let last = self.get(end.checked_sub(1)?).filter(|_| end > start)?;
+        Some(Finding::new(self.get(start)?.start, last.end, label, rule))
     }
 
     /// The token at a place.

@@ -30,12 +30,13 @@ pub(super) struct Collected {
     pub(super) facts: Option<RequestFacts>,
 }
 
-/// Collects the body where the endpoint needs it. `Err(None)`: the client left before it had
-/// sent it all, so there is nobody to answer and nothing to record.
+/// Collects the body where the endpoint needs it; `keeps` asks for the messages that are new.
+/// `Err(None)`: the client left before it had sent it all, so there is nobody to answer and nothing
+/// to record.
 pub(super) async fn body(
     gate: &Gate,
     route: &Route,
-    head: &Parts,
+    (head, keeps): (&Parts, bool),
     mut body: Incoming,
 ) -> Result<Collected, Option<Refusal>> {
     let collects = route.endpoint.is_metered() || route.endpoint == Endpoint::CountTokens;
@@ -74,7 +75,7 @@ pub(super) async fn body(
         }
         silence.as_mut().reset(end.min(Instant::now() + BODY_SILENCE_MAX));
     }
-    let wanted = Wanted { offers: !gate.rules.is_idle(), messages: gate.capture.is_some() };
+    let wanted = Wanted { offers: !gate.rules.is_idle(), messages: keeps };
     let facts = scanner.map_or_else(
         || RequestFacts { bytes, malformed: true, ..RequestFacts::default() },
         |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref), wanted),

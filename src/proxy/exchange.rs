@@ -25,8 +25,9 @@ use super::relay;
 use super::rules;
 use super::{Gate, NoAnswer};
 use crate::accounting::attribution::{CostCentre, Payer};
-use crate::anthropic::{RateLimits, Refusal, RequestFacts, classify};
+use crate::anthropic::{BodyCopy, RateLimits, Refusal, RequestFacts, classify};
 use crate::capture::{Subject, Taking};
+use crate::privacy::rules::Mode;
 use crate::record::{Opening, Outcome};
 use crate::recorder::{BatchFetch, Ending, OpenExchange};
 
@@ -49,7 +50,9 @@ pub(super) async fn run(
     let (centre, refusal) = gate.admit(payer, &mut head.headers);
     caller.subscription = headers::is_oauth(&head.headers);
 
-    let mut collected = match collect::body(&gate, &route, &head, body).await {
+    let mode = gate.capture.as_ref().and_then(|capture| capture.mode(&centre.team));
+    let mode = mode.filter(|_| route.endpoint.is_metered());
+    let mut collected = match collect::body(&gate, &route, (&head, mode.is_some()), body).await {
         Ok(collected) => collected,
         Err(Some(refusal)) => return Ok(gate.refuse_unrecorded(refusal)),
         Err(None) => return Err(NoAnswer),
@@ -58,7 +61,7 @@ pub(super) async fn run(
     let opening = call.opening(&gate, caller, &collected.facts, centre);
     let returned =
         collected.facts.as_mut().map(|f| std::mem::take(&mut f.returned)).unwrap_or_default();
-    let taking = taking(&gate, &opening, collected.facts.as_mut());
+    let taking = mode.map(|mode| taking(mode, &opening, collected.facts.as_mut()));
     let ruling = rules::ask(&gate, &opening, collected.facts.as_ref(), &returned);
     let ruling = ruling.map(|ruling| (ruling, opening.clone()));
     // What is refused is not sent: its results have not gone to the model.
@@ -100,27 +103,23 @@ pub(super) async fn run(
     Ok(exchange.refuse(refusal, None).await)
 }
 
-/// What of this call is kept, where its team asks for it.
-fn taking(gate: &Gate, opening: &Opening, facts: Option<&mut RequestFacts>) -> Option<Taking> {
-    let mode = gate.capture.as_ref()?.mode(&opening.team)?;
-    if !opening.endpoint.is_metered() {
-        return None;
-    }
+/// What of this call is kept, as its team asks for it.
+fn taking(mode: Mode, opening: &Opening, facts: Option<&mut RequestFacts>) -> Taking {
     let session = opening.session.as_ref().map(ToString::to_string);
     let subject = match (&opening.user, &session) {
         (Some(user), _) => Subject::User(opening.team.clone(), user.clone()),
         (None, Some(session)) => Subject::Session(session.clone()),
         (None, None) => Subject::Exchange(opening.exchange.clone()),
     };
-    Some(Taking {
+    Taking {
         mode,
         exchange: opening.exchange.clone(),
         team: opening.team.clone(),
         session,
         subject,
         messages: facts.map(|facts| std::mem::take(&mut facts.new_messages)).unwrap_or_default(),
-        answer: None,
-    })
+        answer: BodyCopy::None,
+    }
 }
 
 /// What must hold for any request, before anything else is looked at.
@@ -159,7 +158,7 @@ impl Exchange {
 
     /// Hands over what is kept of this call.
     fn hand_over(&mut self, ending: &mut Ending) {
-        let copy = ending.metered.copy.take();
+        let copy = std::mem::take(&mut ending.metered.copy);
         if let (Some(taking), Some(capture)) = (self.taking.take(), &self.gate.capture) {
             capture.take(Taking { answer: copy, ..taking });
         }

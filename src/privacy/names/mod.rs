@@ -56,7 +56,7 @@ pub fn find(text: &Text<'_>, taken: &[bool], found: &mut Vec<Finding>, perhaps: 
         if free && token.case == Case::Lower {
             let end = small_letters(text, at).or_else(|| in_file_name(text, at));
             if let Some(end) = end {
-                push_span(text, at, end, "name-small-letters", found);
+                found.extend(text.finding(at, end, Label::Name, "name-small-letters"));
                 at = end;
                 continue;
             }
@@ -200,20 +200,8 @@ fn push(text: &Text<'_>, run: Run, found: &mut Vec<Finding>) {
         }
         let surname = run.marks[last] == Some("surname-first") && last + 1 == run.places.len();
         let end = if surname { run.end } else { run.places[last] + 1 };
-        push_span(text, run.places[place], end, rule, found);
+        found.extend(text.finding(run.places[place], end, Label::Name, rule));
         place = last + 1;
-    }
-}
-
-fn push_span(
-    text: &Text<'_>,
-    start: usize,
-    end: usize,
-    rule: &'static str,
-    found: &mut Vec<Finding>,
-) {
-    if let (Some(first), Some(last)) = (text.get(start), text.get(end.saturating_sub(1))) {
-        found.push(Finding::new(first.start, last.end, Label::Name, rule));
     }
 }
 

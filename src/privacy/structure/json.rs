@@ -80,12 +80,18 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) -
 fn parse(text: &str, at: usize) -> Option<Value> {
     let mut parser = Parser { text, bytes: text.as_bytes(), at };
     let value = parser.value(0)?;
-    let filled = match &value.kind {
+    is_filled(&value).then_some(value)
+}
+
+/// Something in an object or list has a key or quotes: brackets about bare words are text.
+fn is_filled(value: &Value) -> bool {
+    match &value.kind {
         Kind::Object(fields) => !fields.is_empty(),
-        Kind::List(values) => values.iter().any(|value| !matches!(value.kind, Kind::Bare)),
-        _ => false,
-    };
-    filled.then_some(value)
+        Kind::List(values) => {
+            values.iter().any(|value| matches!(value.kind, Kind::Text) || is_filled(value))
+        }
+        Kind::Text | Kind::Bare => false,
+    }
 }
 
 struct Parser<'a> {
@@ -197,7 +203,14 @@ impl Parser<'_> {
                     return Some(Kind::List(values));
                 }
                 Some(b',') => self.at += 1,
-                Some(_) => values.push(self.value(nesting + 1)?),
+                Some(_) => {
+                    values.push(self.value(nesting + 1)?);
+                    self.space();
+                    // `[[ MRN 0921098` is a text with brackets.
+                    if !matches!(self.bytes.get(self.at), None | Some(b',' | b']')) {
+                        return None;
+                    }
+                }
             }
         }
     }
@@ -458,7 +471,9 @@ mod tests {
         assert_eq!(whole(r#"{"a":[1,{"b":"}"}]} x"#), Some(19));
         assert_eq!(whole("{'a': None, 'b': 'it'}"), Some(22));
         assert_eq!(whole(r#"{"a":"cut of"#), Some(12));
-        for text in ["[NAME] was", "{x: 1}", "[1, 2]", "{}", "[see below]"] {
+        for text in
+            ["[NAME] was", "{x: 1}", "[1, 2]", "{}", "[see below]", "[[ MRN 0921098", "[[1], [2]"]
+        {
             assert_eq!(whole(text), None, "{text}");
         }
     }

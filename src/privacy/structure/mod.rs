@@ -17,6 +17,10 @@ use memchr::{memchr, memchr2};
 use super::document::{DEPTH_MAX, Document};
 use super::view::View;
 
+/// Where cells of tables and values of statements begin: within them one document more is read, so
+/// that tables in tables do not multiply.
+const CELL_DEPTH: usize = DEPTH_MAX - 2;
+
 /// Reads a view by whatever structure it has.
 pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let text = view.text.as_ref();
@@ -62,7 +66,7 @@ fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
             document.plain(&view.part(from, block.start));
         }
         for (start, end, field) in &block.cells {
-            document.value(&view.part(*start, *end), *field, depth.max(DEPTH_MAX - 2));
+            document.value(&view.part(*start, *end), *field, depth.max(CELL_DEPTH));
         }
         from = block.end;
     }
