@@ -3,6 +3,8 @@
 //! They raise a suspicion and never clear one: a number with a cue before it is masked whatever its
 //! check digit says, for typing errors and test data are as secret as the rest.
 
+use smallvec::SmallVec;
+
 /// The Luhn check of payment cards.
 #[must_use]
 pub fn luhn(digits: &[u8]) -> bool {
@@ -85,7 +87,7 @@ pub fn nanp(digits: &[u8]) -> bool {
 
 /// The digits of a text as numbers.
 #[must_use]
-pub fn digits(text: &str) -> Vec<u8> {
+pub fn digits(text: &str) -> SmallVec<[u8; 24]> {
     text.bytes().filter(u8::is_ascii_digit).map(|byte| byte - b'0').collect()
 }
 

@@ -376,7 +376,7 @@ cues! {
          signature electronically signed dictated insurance member policy";
 }
 
-static TABLE: LazyLock<HashMap<u64, Cues, BuildHasherDefault<Hashed>>> = LazyLock::new(|| {
+static TABLE: LazyLock<HashMap<u64, Cues, ByHash>> = LazyLock::new(|| {
     let mut table: HashMap<u64, Cues, _> = HashMap::default();
     for (cue, words) in WORDS {
         for word in words.split_ascii_whitespace() {
@@ -393,9 +393,12 @@ pub fn cues(hash: u64) -> Cues {
     TABLE.get(&hash).copied().unwrap_or_default()
 }
 
-/// Keys that are hashes already.
-#[derive(Default)]
-struct Hashed(u64);
+/// For tables whose keys are [`lexicon::hash`]es already.
+pub type ByHash = BuildHasherDefault<Hashed>;
+
+/// Gives a key as its own hash.
+#[derive(Debug, Default)]
+pub struct Hashed(u64);
 
 impl Hasher for Hashed {
     fn finish(&self) -> u64 {

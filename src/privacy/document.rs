@@ -3,22 +3,25 @@
 use std::cell::RefCell;
 use std::collections::HashMap;
 
-use super::cue::Cues;
+use super::cue::{ByHash, Cues};
 use super::finding::{Finding, merged};
 use super::key::Field;
-use super::known::Known;
+use super::known::{self, Known};
 use super::label::Label;
 use super::lexicon;
 use super::names;
 use super::rules::{Mode, Rules};
-use super::scan::{self, Scanned};
+use super::scan::{self, Lists, Scanned};
 use super::structure;
 use super::text::Text;
-use super::token::{Case, Kind, Token};
+use super::token::{Case, Kind};
 use super::view::View;
 
 /// How deep documents may stand in documents (JSON in a string of JSON, a table in that).
 pub const DEPTH_MAX: usize = 12;
+
+/// One word in so many bytes may be a name told elsewhere.
+const LATER_BYTES: usize = 32;
 
 /// Finds everything in one document.
 pub struct Document<'a> {
@@ -26,14 +29,25 @@ pub struct Document<'a> {
     text: &'a str,
     found: Vec<Finding>,
     known: &'a mut Known,
-    /// Tokens of texts that were read, and where they stand: for names that are told later.
-    later: Vec<(usize, usize, Token)>,
+    /// Words that may turn out to be names told elsewhere, and where they stand.
+    later: Vec<Later>,
     /// Names, if the document turns out to be about a person.
     perhaps: Vec<Finding>,
     /// The quote that belongs about what is told, where a number without quotes is read.
     quote: Option<(usize, usize)>,
+    /// Lists that scans share.
+    lists: Lists,
     /// What names of fields say, by their hash: lists repeat the same few.
-    fields: RefCell<HashMap<u64, Option<Field>>>,
+    fields: RefCell<HashMap<u64, Option<Field>, ByHash>>,
+}
+
+/// A word that is a name if the session tells it as one.
+struct Later {
+    start: usize,
+    end: usize,
+    hash: u64,
+    /// Written as names are; another one is a name if the operator says so.
+    nameable: bool,
 }
 
 /// Findings in a document, in order and without overlap. Names that it tells are remembered in
@@ -45,9 +59,10 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         text,
         found: Vec::new(),
         known,
-        later: Vec::new(),
+        later: Vec::with_capacity(text.len() / LATER_BYTES),
         perhaps: Vec::new(),
         fields: RefCell::default(),
+        lists: Lists::default(),
         quote: None,
     };
     let view = View::normalised(text).unwrap_or_else(|| View::document(text));
@@ -56,8 +71,8 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
     if is_about_a_person(&document.found) {
         document.found.append(&mut document.perhaps);
     }
-    for (start, end, token) in &document.later {
-        if document.known.has(token) || rules.names(token.hash) {
+    for Later { start, end, hash, nameable } in &document.later {
+        if *nameable && document.known.has(*hash) || rules.names(*hash) {
             document.found.push(Finding::new(*start, *end, Label::Name, "name-told-before"));
         }
     }
@@ -120,11 +135,10 @@ impl Document<'_> {
 
     /// Reads a text that has no structure.
     pub fn plain(&mut self, view: &View<'_>) {
-        let scanned = scan::scan(&view.text, self.rules);
+        let scanned = scan::scan(&view.text, self.rules, std::mem::take(&mut self.lists));
         for finding in &scanned.found {
             if finding.label == Label::Name {
-                let name = view.text.get(finding.start..finding.end).unwrap_or("");
-                self.known.learn(&Text::new(name));
+                self.known.learn(scanned.text.within(finding.start, finding.end));
             }
             self.tell(view, *finding);
         }
@@ -135,6 +149,7 @@ impl Document<'_> {
         if self.rules.mode == Mode::Strict {
             self.strict(view, &scanned);
         }
+        self.lists = scanned.into_lists();
     }
 
     /// Keeps the words that may turn out to be names.
@@ -145,7 +160,8 @@ impl Document<'_> {
                 && (token.case != Case::Lower || token.flags.is_name() || token.flags.is_strange())
             {
                 let (start, end) = view.bounds(token.start, token.end, self.text);
-                self.later.push((start, end, *token));
+                let nameable = known::may_recall(token);
+                self.later.push(Later { start, end, hash: token.hash, nameable });
             }
         }
     }
@@ -190,7 +206,7 @@ impl Document<'_> {
         match whole {
             Some(Some(label)) => {
                 if label == Label::Name {
-                    self.known.learn(&Text::new(text));
+                    self.known.learn(&Text::new(text).tokens);
                 }
                 self.tell_all(view, label, "field");
             }

@@ -14,7 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::label::Label;
 use super::rules::Rules;
-use super::scan::scan;
+use super::scan::{Lists, scan};
 
 /// The longest identifier that is kept as it is, in bytes.
 pub const IDENTIFIER_BYTES_MAX: usize = 128;
@@ -118,7 +118,7 @@ fn tells_of_a_person(text: &str) -> bool {
     if is_machine_made(text) {
         return false;
     }
-    scan(text, &RULES).found.iter().any(|finding| match finding.label {
+    scan(text, &RULES, Lists::default()).found.iter().any(|finding| match finding.label {
         Label::Name => finding.rule != "name-alone",
         Label::Ssn
         | Label::Mrn

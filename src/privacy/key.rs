@@ -3,9 +3,12 @@
 //! Keys of JSON, headers of tables, labels of forms and `key=value` in logs are read alike: cut
 //! into words, whose cues are put together.
 
-use super::cue::Cues;
+use memchr::{memchr2, memrchr2};
+use smallvec::SmallVec;
+
+use super::cue::{self, Cues};
 use super::label::Label;
-use super::token::{Kind, Token, tokens};
+use super::token::{self, Kind, tokens};
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,14 +39,51 @@ pub fn field(key: &str) -> Option<Field> {
     if key.len() > KEY_BYTES_MAX || key.is_empty() {
         return None;
     }
-    let name = key.rsplit(['/', '.']).next().unwrap_or(key);
+    let from = memrchr2(b'/', b'.', key.as_bytes()).map_or(0, |sign| sign + 1);
+    let name = key.get(from..).unwrap_or(key);
+    if name.is_ascii() && memchr2(b'\'', b'[', name.as_bytes()).is_none() {
+        return plain_words(name).and_then(|words| of_words(&words));
+    }
     let split = split_camel(name);
-    let words: Vec<Token> = tokens(&split)
-        .into_iter()
-        .filter(|token| token.kind != Kind::Number && token.is_alphanumeric())
-        .collect();
-    let cues: Vec<Cues> = words.iter().map(|word| word.cues).collect();
+    let words = tokens(&split);
+    let words = words.iter().filter(|word| word.kind != Kind::Number && word.is_alphanumeric());
+    let cues: Vec<Cues> = words.map(|word| word.cues).collect();
     of_words(&cues)
+}
+
+/// The cues of each word of a key in plain letters: `birthDate` and `DOBDate` are two words. `None`
+/// where it has more than are read.
+fn plain_words(name: &str) -> Option<SmallVec<[Cues; KEY_WORDS_MAX]>> {
+    let bytes = name.as_bytes();
+    let mut words = SmallVec::new();
+    let mut start = None;
+    for at in 0..=bytes.len() {
+        let sign = bytes.get(at).copied().unwrap_or(b' ');
+        let letter = sign.is_ascii_alphabetic();
+        let Some(from) = start else {
+            start = letter.then_some(at);
+            continue;
+        };
+        let end = if !letter {
+            at
+        } else if bytes[at - 1].is_ascii_lowercase() && sign.is_ascii_uppercase() {
+            at
+        } else if sign.is_ascii_lowercase()
+            && at >= from + 2
+            && bytes[at - 1].is_ascii_uppercase()
+            && bytes[at - 2].is_ascii_uppercase()
+        {
+            at - 1
+        } else {
+            continue;
+        };
+        if words.len() == KEY_WORDS_MAX {
+            return None;
+        }
+        words.push(cue::cues(token::folded_hash(name.get(from..end)?)));
+        start = letter.then_some(end);
+    }
+    Some(words)
 }
 
 /// What the words of a key say together.

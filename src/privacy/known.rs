@@ -4,23 +4,33 @@
 
 use std::collections::HashSet;
 
-use super::cue::Cues;
-use super::text::Text;
+use super::cue::{ByHash, Cues};
 use super::token::{Case, Token};
 
 /// How many names of one session are remembered.
 pub const NAMES_MAX: usize = 4_096;
 
+/// A word is a name again where it is written as names are, or in small letters and on no list of
+/// words.
+#[must_use]
+pub fn may_recall(token: &Token) -> bool {
+    match token.case {
+        Case::Title | Case::Upper | Case::Inner => true,
+        Case::Lower => !token.flags.is_known(),
+        Case::Initial | Case::Other => false,
+    }
+}
+
 /// The names that one session has told so far.
 #[derive(Clone, Debug, Default)]
 pub struct Known {
-    names: HashSet<u64>,
+    names: HashSet<u64, ByHash>,
 }
 
 impl Known {
     /// Remembers the words of a name.
-    pub fn learn(&mut self, name: &Text<'_>) {
-        for token in &name.tokens {
+    pub fn learn(&mut self, name: &[Token]) {
+        for token in name {
             let small = token.case == Case::Lower && token.flags.is_name();
             let name = (token.is_capital() || small) && token.len() >= 3;
             let word = token.flags.is_known()
@@ -33,10 +43,8 @@ impl Known {
 
     /// The session has told this word as a name.
     #[must_use]
-    pub fn has(&self, token: &Token) -> bool {
-        matches!(token.case, Case::Title | Case::Upper | Case::Inner | Case::Lower)
-            && self.names.contains(&token.hash)
-            && (token.case != Case::Lower || !token.flags.is_known())
+    pub fn has(&self, hash: u64) -> bool {
+        self.names.contains(&hash)
     }
 
     /// Nothing has been told.

@@ -54,6 +54,16 @@ fn may_begin(text: &Text<'_>, at: usize, token: &Token) -> bool {
     }
 }
 
+/// A word of small letters that neither begins a form nor has a sign beside it: most words.
+#[must_use]
+pub fn is_plain_word(text: &Text<'_>, token: &Token) -> bool {
+    token.case == Case::Lower
+        && !token.cues.has(Cues::MONTH)
+        && matches!(text.byte(token.end), None | Some(b' ' | b',' | b'\n' | b'"' | b')' | b';'))
+        && text.byte_before(token.start) != Some(b'/')
+        && !text.byte(token.start).is_some_and(|byte| byte.is_ascii_hexdigit())
+}
+
 fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let Some(token) = text.get(at) else { return Verdict::IsNothing };
     let written = text.text.get(token.start..end).unwrap_or("");
@@ -220,10 +230,11 @@ fn code(text: &Text<'_>, at: usize) -> Option<Finding> {
     if token.kind == Kind::Mixed && is_digest(written) {
         return None;
     }
-    let decimal = written.split_once('.').is_some_and(|(whole, part)| {
-        whole.bytes().all(|byte| byte.is_ascii_digit())
-            && part.bytes().all(|byte| byte.is_ascii_digit())
-    });
+    let mut points = 0;
+    let decimal = written.bytes().all(|byte| {
+        points += u32::from(byte == b'.');
+        byte.is_ascii_digit() || byte == b'.' && points == 1
+    }) && points == 1;
     if decimal || text.byte(end) == Some(b'%') {
         return None;
     }

@@ -42,7 +42,7 @@ fn numbered_street(text: &Text<'_>, at: usize) -> Option<usize> {
     {
         return Some(end);
     }
-    if text.byte(number.end) == Some(b'.') {
+    if text.byte(number.end) == Some(b'.') || !text.has(Cues::STREET) {
         return None;
     }
     let mut place = at + 1;
@@ -149,11 +149,15 @@ fn post_box(text: &Text<'_>, at: usize) -> Option<usize> {
     };
     let sign = |place: usize, byte| text.get(place).is_some_and(|token| token.is_sign(byte));
     let number = |place: usize| text.get(place).is_some_and(Token::has_digits);
+    let first = text.byte(text.get(at)?.start)?;
+    if !matches!(first, b'P' | b'p' | b'U' | b'u' | b'C' | b'c') {
+        return None;
+    }
     if (word(at, "psc") || word(at, "unit") || word(at, "cmr")) && number(at + 1) {
         let place = at + 2 + usize::from(sign(at + 2, b','));
         return (word(place, "box") && number(place + 1)).then_some(place + 2);
     }
-    if !text.get(at).is_some_and(|first| matches!(text.byte(first.start), Some(b'P' | b'p'))) {
+    if !matches!(first, b'P' | b'p') {
         return None;
     }
     let mut place = at;
@@ -386,6 +390,9 @@ fn zip(text: &Text<'_>, place: usize, found: &mut Vec<Finding>) -> Option<usize>
 
 /// A town with its state: `Worcester, VT`, `St. Paul, Minnesota 55101`. The place behind.
 pub fn town_and_state(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<usize> {
+    if !text.has(Cues::STATE.or(Cues::PROPER)) {
+        return None;
+    }
     let first = text.get(at)?;
     let inside =
         text.before(at).is_some_and(|before| before.is_capital() && first.gap == Gap::Space);

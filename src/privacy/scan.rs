@@ -1,5 +1,8 @@
 //! A plain text put to all rules, in the order in which they may rely on each other.
 
+use memchr::memchr3;
+use smallvec::SmallVec;
+
 use super::contact;
 use super::cue::Cues;
 use super::dates;
@@ -13,6 +16,15 @@ use super::rules::Rules;
 use super::secrets;
 use super::text::Text;
 use super::token::{Case, Gap, Kind, Token};
+
+/// The lists of a scan, empty, for the next one: documents hold many short texts.
+#[derive(Default)]
+pub struct Lists {
+    tokens: Vec<Token>,
+    found: Vec<Finding>,
+    perhaps: Vec<Finding>,
+    taken: Vec<bool>,
+}
 
 /// Findings in a text, and which of its tokens they take.
 pub struct Scanned<'a> {
@@ -28,23 +40,37 @@ pub struct Scanned<'a> {
 
 /// Puts a text to the rules.
 #[must_use]
-pub fn scan<'a>(text: &'a str, rules: &Rules) -> Scanned<'a> {
-    let text = Text::new(text);
-    let taken = vec![false; text.tokens.len()];
-    let mut scanned = Scanned { text, found: Vec::new(), perhaps: Vec::new(), taken };
+pub fn scan<'a>(text: &'a str, rules: &Rules, lists: Lists) -> Scanned<'a> {
+    let Lists { tokens, found, perhaps, mut taken } = lists;
+    let text = Text::reusing(text, tokens);
+    taken.resize(text.tokens.len(), false);
+    let mut scanned = Scanned { text, found, perhaps, taken };
     secrets::find(scanned.text.text, &mut scanned.found);
     contact::find(scanned.text.text, &rules.own_hosts, &mut scanned.found);
     rules.find_own(scanned.text.text, &mut scanned.found);
     scanned.take(0);
-    scanned.walk();
+    let labelled = memchr3(b':', b'=', b'-', scanned.text.text.as_bytes()).is_some();
+    if labelled || !scanned.text.is_quiet() {
+        scanned.walk();
+    }
     let before = scanned.found.len();
-    names::find(&scanned.text, &scanned.taken, &mut scanned.found, &mut scanned.perhaps);
+    if !scanned.text.is_nameless() {
+        names::find(&scanned.text, &scanned.taken, &mut scanned.found, &mut scanned.perhaps);
+    }
     scanned.found.retain(|finding| !rules.allows(finding, scanned.text.text));
     scanned.take(before.min(scanned.found.len()));
     scanned
 }
 
 impl Scanned<'_> {
+    /// Gives its lists back.
+    #[must_use]
+    pub fn into_lists(self) -> Lists {
+        let Scanned { text, mut found, mut perhaps, mut taken } = self;
+        (found.clear(), perhaps.clear(), taken.clear());
+        Lists { tokens: text.tokens, found, perhaps, taken }
+    }
+
     /// Takes the tokens of the findings from a place of the list on.
     fn take(&mut self, from: usize) {
         for finding in self.found.get(from..).unwrap_or(&[]) {
@@ -100,6 +126,7 @@ impl Scanned<'_> {
             return;
         }
         let number = match token.kind {
+            Kind::Word if numbers::is_plain_word(text, &token) => None,
             Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
             _ if places::zip_after_state(text, at, found).is_some() => None,
             _ => numbers::age(text, at).or_else(|| numbers::find(text, at)),
@@ -115,7 +142,7 @@ impl Scanned<'_> {
         if time && self.text.before(sign).is_some_and(Token::has_digits) {
             return None;
         }
-        let mut words = Vec::with_capacity(key::KEY_WORDS_MAX);
+        let mut words: SmallVec<[Cues; key::KEY_WORDS_MAX]> = SmallVec::new();
         let mut gap = separator.gap;
         for token in self.text.tokens[..sign].iter().rev() {
             if gap >= Gap::Wide || words.len() >= key::KEY_WORDS_MAX {
@@ -138,7 +165,7 @@ impl Scanned<'_> {
             return Some(Field::Number(Label::Mrn));
         }
         // The last words name the field; those before may be a sentence.
-        let last: Vec<Cues> = words.iter().take(3).rev().copied().collect();
+        let last: SmallVec<[Cues; 3]> = words.iter().take(3).rev().copied().collect();
         (0..last.len()).find_map(|from| key::of_words(&last[from..]))
     }
 

@@ -46,11 +46,17 @@ pub fn load() {
     LazyLock::force(&SECRETS);
 }
 
+/// None of the forms fits into fewer bytes: `a+://b:c@d` is the shortest.
+const SECRET_BYTES_MIN: usize = 9;
+
 /// The longest secret that is told whole, in bytes.
 const SECRET_BYTES_MAX: usize = 8 * 1024;
 
 /// Secrets in a text.
 pub fn find(text: &str, found: &mut Vec<Finding>) {
+    if text.len() < SECRET_BYTES_MIN {
+        return;
+    }
     let Some((begins, forms)) = SECRETS.as_ref() else { return };
     let bytes = text.as_bytes();
     let mut from = 0;

@@ -1,9 +1,11 @@
 //! A text, its tokens, and what stands around a place in it.
 
+use memchr::memchr2;
+
 use super::cue::Cues;
 use super::finding::Finding;
 use super::label::Label;
-use super::token::{Case, Gap, Kind, Token, tokens};
+use super::token::{self, Case, Gap, Kind, Token};
 
 /// A text that has been cut into tokens.
 pub struct Text<'a> {
@@ -11,6 +13,13 @@ pub struct Text<'a> {
     pub text: &'a str,
     /// Its tokens.
     pub tokens: Vec<Token>,
+    /// What any of its words announces: most texts are short and announce little, and a rule that
+    /// nothing announces need not look.
+    cues: Cues,
+    /// It has capitals, or small letters that are a name.
+    names: bool,
+    /// It has digits.
+    digits: bool,
 }
 
 /// How far back a cue may stand before a number, in tokens.
@@ -23,7 +32,44 @@ impl<'a> Text<'a> {
     /// Cuts a text into tokens.
     #[must_use]
     pub fn new(text: &'a str) -> Text<'a> {
-        Text { text, tokens: tokens(text) }
+        Text::reusing(text, Vec::new())
+    }
+
+    /// The same with a list that another text had.
+    #[must_use]
+    pub fn reusing(text: &'a str, mut tokens: Vec<Token>) -> Text<'a> {
+        token::read(text, &mut tokens);
+        let mut text = Text { text, tokens, cues: Cues::default(), names: false, digits: false };
+        for token in &text.tokens {
+            text.cues = text.cues.or(token.cues);
+            text.digits |= token.has_digits();
+            text.names |= match token.case {
+                Case::Title | Case::Upper | Case::Inner | Case::Initial => true,
+                Case::Lower => token.flags.is_name(),
+                Case::Other => false,
+            };
+        }
+        text.names |= text.has(Cues::TITLE);
+        text
+    }
+
+    /// No word of it can be a name.
+    #[must_use]
+    pub fn is_nameless(&self) -> bool {
+        !self.names
+    }
+
+    /// It has neither digits nor capitals nor words that announce: nothing begins in it that needs
+    /// either.
+    #[must_use]
+    pub fn is_quiet(&self) -> bool {
+        !self.digits && !self.names && !self.cues.has(Cues::MONTH)
+    }
+
+    /// Any word of the text announces any of these.
+    #[must_use]
+    pub fn has(&self, cues: Cues) -> bool {
+        self.cues.has(cues)
     }
 
     /// A finding from one token on, up to the place behind its last.
@@ -37,6 +83,15 @@ impl<'a> Text<'a> {
     ) -> Option<Finding> {
         let last = self.get(end.checked_sub(1)?).filter(|_| end > start)?;
         Some(Finding::new(self.get(start)?.start, last.end, label, rule))
+    }
+
+    /// The tokens that stand between two offsets.
+    #[must_use]
+    pub fn within(&self, start: usize, end: usize) -> &[Token] {
+        let first = self.tokens.partition_point(|token| token.start < start);
+        let rest = self.tokens.get(first..).unwrap_or(&[]);
+        let last = rest.partition_point(|token| token.end <= end);
+        rest.get(..last).unwrap_or(&[])
     }
 
     /// The token at a place.
@@ -118,6 +173,23 @@ impl<'a> Text<'a> {
     /// What the words before a number say that it is. `None` also where they say it is a quantity.
     #[must_use]
     pub fn announced(&self, at: usize) -> Option<(Label, &'static str)> {
+        const ANNOUNCING: Cues = Cues::MRN
+            .or(Cues::SSN)
+            .or(Cues::PHONE)
+            .or(Cues::CALL)
+            .or(Cues::DEVICE)
+            .or(Cues::VEHICLE)
+            .or(Cues::LICENSE)
+            .or(Cues::ACCOUNT)
+            .or(Cues::PLAN)
+            .or(Cues::ZIP)
+            .or(Cues::CODE)
+            .or(Cues::PERSON)
+            .or(Cues::NUMBER);
+        // `S/N` is announced by no word.
+        if !self.has(ANNOUNCING) && memchr2(b'n', b'N', self.text.as_bytes()).is_none() {
+            return None;
+        }
         let mut number = None;
         for (distance, word) in self.cues_before(at) {
             let has = |cues| word.cues.has(cues);
@@ -184,7 +256,10 @@ impl<'a> Text<'a> {
     /// Any of the words before a place announces one of these.
     #[must_use]
     pub fn has_before(&self, at: usize, cues: Cues, words_max: usize) -> bool {
-        self.cues_before(at).any(|(distance, word)| distance < words_max && word.cues.has(cues))
+        self.has(cues)
+            && self
+                .cues_before(at)
+                .any(|(distance, word)| distance < words_max && word.cues.has(cues))
     }
 
     /// The place stands in program text: a name with a point, an underscore or a call about it.

@@ -3,6 +3,8 @@
 //! Every rule works on these tokens. Offsets are bytes; white space is not a token, but each token
 //! says what white space stood before it.
 
+use smallvec::SmallVec;
+
 use super::cue::Cues;
 use super::label::Label;
 use super::lexicon::{self, Flags};
@@ -107,8 +109,16 @@ impl Token {
 /// Cuts `text` into tokens. Placeholders of an earlier redaction are passed over.
 #[must_use]
 pub fn tokens(text: &str) -> Vec<Token> {
+    let mut tokens = Vec::new();
+    read(text, &mut tokens);
+    tokens
+}
+
+/// The same into a list that is reused.
+pub fn read(text: &str, tokens: &mut Vec<Token>) {
     let bytes = text.as_bytes();
-    let mut tokens = Vec::with_capacity(bytes.len() / 4 + 4);
+    tokens.clear();
+    tokens.reserve(bytes.len() / 4 + 4);
     let (mut at, mut gap) = (0, Gap::Line);
     while let Some(byte) = bytes.get(at).copied() {
         match byte {
@@ -137,7 +147,6 @@ pub fn tokens(text: &str) -> Vec<Token> {
         }
         at += 1;
     }
-    tokens
 }
 
 /// A space of Unicode, such as one that does not break.
@@ -159,27 +168,17 @@ fn sign(start: usize, byte: u8, gap: Gap) -> Token {
     }
 }
 
-/// What a byte is within a token: a small letter, a capital, a digit, or something that asks for a
-/// closer look ([`Class::Odd`]: beyond ASCII, or an apostrophe).
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Class {
-    Lower,
-    Upper,
-    Digit,
-    Odd,
-    Other,
-}
-
-static CLASSES: [Class; 256] = {
-    let mut classes = [Class::Other; 256];
+/// What a byte is within a token, as bits of a [`Shape`]; none ends it.
+static CLASSES: [u8; 256] = {
+    let mut classes = [0; 256];
     let mut byte = 0;
     while byte < 256 {
         classes[byte] = match byte as u8 {
-            b'a'..=b'z' => Class::Lower,
-            b'A'..=b'Z' => Class::Upper,
-            b'0'..=b'9' => Class::Digit,
-            b'\'' | 0x80.. => Class::Odd,
-            _ => Class::Other,
+            b'a'..=b'z' => Shape::LOWER,
+            b'A'..=b'Z' => Shape::UPPER,
+            b'0'..=b'9' => Shape::DIGIT,
+            b'\'' | 0x80.. => Shape::ODD,
+            _ => 0,
         };
         byte += 1;
     }
@@ -189,25 +188,25 @@ static CLASSES: [Class; 256] = {
 /// The token at a place. Most are plain ASCII and are read byte by byte without a decision.
 fn token_at(text: &str, start: usize, gap: Gap) -> Token {
     let bytes = text.as_bytes();
+    let rest = bytes.get(start..).unwrap_or(&[]);
     let mut shape = Shape::default();
-    let mut at = start;
-    while let Some(byte) = bytes.get(at) {
-        match CLASSES[usize::from(*byte)] {
-            Class::Lower => {
-                shape.letters += 1;
-                shape.lowers += 1;
-            }
-            Class::Upper => _ = shape.upper(),
-            Class::Digit => shape.digits += 1,
-            Class::Odd => return odd_token_at(text, start, gap),
-            Class::Other => break,
+    let mut length = 0;
+    for byte in rest {
+        let class = CLASSES[usize::from(*byte)];
+        if class == 0 {
+            break;
         }
-        at += 1;
+        shape.see(class);
+        length += 1;
     }
-    if at == start {
-        return Token { end: start + 1, ..sign(start, bytes[start], gap) };
+    if shape.seen & Shape::ODD != 0 {
+        return odd_token_at(text, start, gap);
     }
-    shape.token(text, start, at, gap)
+    if length == 0 {
+        return sign(start, bytes[start], gap);
+    }
+    shape.begins_upper = rest[0].is_ascii_uppercase();
+    shape.token(text, start, start + length, gap)
 }
 
 /// The same for whatever is not plain ASCII.
@@ -216,19 +215,29 @@ fn odd_token_at(text: &str, start: usize, gap: Gap) -> Token {
     let mut shape = Shape::default();
     let mut at = start;
     while let Some(byte) = bytes.get(at).copied() {
-        let next = match byte {
-            b'a'..=b'z' => shape.lower(),
-            b'A'..=b'Z' => shape.upper(),
-            b'0'..=b'9' => shape.digit(),
-            b'\'' if shape.letters > 0 && joins(text, at + 1) => shape.apostrophe(1),
+        let length = match byte {
+            b'A'..=b'Z' => {
+                shape.upper();
+                1
+            }
+            _ if byte.is_ascii_alphanumeric() => {
+                shape.see(CLASSES[usize::from(byte)]);
+                1
+            }
+            b'\'' if shape.has_letters() && joins(text, at + 1) => 1,
             0x80.. => match text.get(at..).and_then(|rest| rest.chars().next()) {
-                Some('\u{2019}') if shape.letters > 0 && joins(text, at + 3) => shape.apostrophe(3),
-                Some(letter) if letter.is_alphabetic() => shape.letter(letter),
-                _ => None,
+                Some('\u{2019}') if shape.has_letters() && joins(text, at + 3) => 3,
+                Some(letter) if letter.is_alphabetic() => {
+                    shape.letter(letter);
+                    letter.len_utf8()
+                }
+                _ => break,
             },
-            _ => None,
+            _ => break,
         };
-        let Some(length) = next else { break };
+        if !byte.is_ascii_alphanumeric() {
+            shape.see(Shape::ODD);
+        }
         at += length;
     }
     if at == start {
@@ -251,70 +260,66 @@ fn joins(text: &str, at: usize) -> bool {
 /// What is known of a token while its bytes pass.
 #[derive(Default)]
 struct Shape {
-    letters: u32,
-    uppers: u32,
-    lowers: u32,
-    digits: u32,
+    /// Kinds of signs that it has.
+    seen: u8,
+    /// Kinds that it has more than once.
+    twice: u8,
     begins_upper: bool,
-    /// An upper-case letter came after a small one.
-    inner: bool,
-    odd: bool,
 }
 
 impl Shape {
-    fn lower(&mut self) -> Option<usize> {
-        self.letters += 1;
-        self.lowers += 1;
-        Some(1)
+    const LOWER: u8 = 1;
+    const UPPER: u8 = 2;
+    const DIGIT: u8 = 4;
+    /// A sign beyond ASCII, or an apostrophe, which both ask for a closer look.
+    const ODD: u8 = 8;
+
+    fn see(&mut self, class: u8) {
+        self.twice |= self.seen & class;
+        self.seen |= class;
     }
 
-    fn upper(&mut self) -> Option<usize> {
-        self.begins_upper |= self.letters == 0 && self.digits == 0;
-        self.inner |= self.lowers > 0;
-        self.letters += 1;
-        self.uppers += 1;
-        Some(1)
+    fn has_letters(&self) -> bool {
+        self.seen & (Shape::LOWER | Shape::UPPER) != 0
     }
 
-    fn digit(&mut self) -> Option<usize> {
-        self.digits += 1;
-        Some(1)
+    fn upper(&mut self) {
+        self.begins_upper |= !self.has_letters() && self.seen & Shape::DIGIT == 0;
+        self.see(Shape::UPPER);
     }
 
-    fn apostrophe(&mut self, length: usize) -> Option<usize> {
-        self.odd = true;
-        Some(length)
-    }
-
-    fn letter(&mut self, letter: char) -> Option<usize> {
-        self.odd = true;
-        if letter.is_uppercase() {
-            self.upper()
-        } else {
-            self.lower()
-        };
-        Some(letter.len_utf8())
+    fn letter(&mut self, letter: char) {
+        self.see(Shape::ODD);
+        if letter.is_uppercase() { self.upper() } else { self.see(Shape::LOWER) }
     }
 
     fn token(&self, text: &str, start: usize, end: usize, gap: Gap) -> Token {
         let mut token = Token { end, ..sign(start, 0, gap) };
-        token.kind = match (self.letters, self.digits) {
-            (_, 0) => Kind::Word,
-            (0, _) => Kind::Number,
-            _ => Kind::Mixed,
+        token.kind = match (self.has_letters(), self.seen & Shape::DIGIT != 0) {
+            (_, false) => Kind::Word,
+            (false, true) => Kind::Number,
+            (true, true) => Kind::Mixed,
         };
         if token.kind != Kind::Word {
             return token;
         }
-        token.case = match (self.uppers, self.lowers) {
-            (0, _) => Case::Lower,
-            (1, 0) => Case::Initial,
-            (_, 0) => Case::Upper,
-            (1, _) if self.begins_upper => Case::Title,
-            _ if self.begins_upper => Case::Inner,
+        let (one, more) = (self.seen & Shape::UPPER != 0, self.twice & Shape::UPPER != 0);
+        let lower = self.seen & Shape::LOWER != 0;
+        token.case = match (one, more, lower) {
+            (false, _, _) => Case::Lower,
+            (_, false, false) => Case::Initial,
+            (_, true, false) => Case::Upper,
+            (_, false, true) if self.begins_upper => Case::Title,
+            (_, true, true) if self.begins_upper => Case::Inner,
             _ => Case::Other,
         };
-        token.hash = fold(text.get(start..end).unwrap_or(""), self.odd);
+        let word = text.get(start..end).unwrap_or("");
+        let folded = token.case == Case::Lower && word.len() <= WORD_BYTES_MAX;
+        token.hash = match self.seen & Shape::ODD {
+            0 if folded => lexicon::hash(word.as_bytes()),
+            0 => folded_hash(word),
+            _ => odd_hash(word),
+        };
         token.flags = lexicon::flags(token.hash);
         token.cues = super::cue::cues(token.hash);
         token
@@ -325,13 +330,18 @@ impl Shape {
 const WORD_BYTES_MAX: usize = 32;
 
 /// The hash of a word in small letters without accents and apostrophes.
-fn fold(word: &str, odd: bool) -> u64 {
-    if odd {
-        let plain = any_ascii::any_ascii(word);
-        let letters = plain.bytes().filter(u8::is_ascii_alphabetic);
-        let folded: Vec<u8> = letters.map(|b| b.to_ascii_lowercase()).collect();
-        return lexicon::hash(&folded);
+fn odd_hash(word: &str) -> u64 {
+    let mut folded: SmallVec<[u8; WORD_BYTES_MAX]> = SmallVec::new();
+    for sign in word.chars() {
+        let plain = any_ascii::any_ascii_char(sign).bytes().filter(u8::is_ascii_alphabetic);
+        folded.extend(plain.map(|letter| letter.to_ascii_lowercase()));
     }
+    lexicon::hash(&folded)
+}
+
+/// The hash of a word of ASCII letters in small ones.
+#[must_use]
+pub fn folded_hash(word: &str) -> u64 {
     let mut buffer = [0; WORD_BYTES_MAX];
     let length = word.len().min(WORD_BYTES_MAX);
     let folded = &mut buffer[..length];

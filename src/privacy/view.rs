@@ -5,6 +5,8 @@
 
 use std::borrow::Cow;
 
+use memchr::{memchr, memchr2_iter, memchr3_iter};
+
 use super::finding::Finding;
 
 /// A piece of a document.
@@ -39,7 +41,7 @@ impl<'a> View<'a> {
     /// and signs without width are not read. `None` where there are none of these.
     #[must_use]
     pub fn normalised(text: &str) -> Option<View<'static>> {
-        if text.is_ascii() || !text.chars().any(|sign| plain(sign) != Some(sign)) {
+        if !has_odd_signs(text) {
             return None;
         }
         let mut read = String::with_capacity(text.len());
@@ -70,7 +72,7 @@ impl<'a> View<'a> {
     #[must_use]
     pub fn unescaped(&self, start: usize, end: usize) -> View<'_> {
         let raw = self.text.get(start..end).unwrap_or("");
-        if !raw.contains('\\') {
+        if memchr(b'\\', raw.as_bytes()).is_none() {
             return self.part(start, end);
         }
         let mut text = String::with_capacity(raw.len());
@@ -147,6 +149,16 @@ impl<'a> View<'a> {
         }
         tell(start, last);
     }
+}
+
+/// Any sign is read as another one. Looks only at the bytes that those of [`plain`] begin with.
+fn has_odd_signs(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let odd = |at: usize| {
+        let sign = text.get(at..).and_then(|rest| rest.chars().next());
+        sign.is_some_and(|sign| plain(sign) != Some(sign))
+    };
+    memchr3_iter(0xc2, 0xe2, 0xef, bytes).any(odd) || memchr2_iter(0xd9, 0xdb, bytes).any(odd)
 }
 
 /// A sign as the rules read it; `None` where it has no width.

@@ -12,7 +12,7 @@ use super::beside::cue_before;
 use super::*;
 
 /// One word that is a name and nothing else.
-pub(super) fn singles(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn singles(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     for (place, token) in tokens.iter().enumerate() {
         let at = run.places[place];
         let frequent = token.flags.is_first() || token.flags.is_last();
@@ -77,6 +77,9 @@ pub(super) fn in_file_name(text: &Text<'_>, at: usize) -> Option<usize> {
 
 /// `disease`, `'s sign` or a second discoverer behind a word.
 pub(super) fn eponym_behind(text: &Text<'_>, at: usize) -> bool {
+    if !text.has(Cues::EPONYM.or(Cues::DISCOVERER)) {
+        return false;
+    }
     let mut place = at + 1;
     let sign = |place: usize, byte| text.get(place).is_some_and(|token| token.is_sign(byte));
     let possessive = text.get(place).is_some_and(|token| matches!(text.str(token), "'" | "’"));

@@ -8,7 +8,7 @@ use super::alone::eponym_behind;
 use super::*;
 
 /// A first name and a surname beside each other, perhaps with initials between.
-pub(super) fn pairs(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn pairs(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     for place in 0..tokens.len() {
         let first = &tokens[place];
         let Some(next) = (place + 1..tokens.len()).find(|next| {
@@ -58,7 +58,7 @@ pub(super) fn pairs(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
 }
 
 /// `M. Price`, `J Okonkwo`.
-pub(super) fn initials(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn initials(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     for place in 0..tokens.len().saturating_sub(1) {
         let (initial, name) = (&tokens[place], &tokens[place + 1]);
         if initial.case != Case::Initial || name.case == Case::Initial {
@@ -77,7 +77,10 @@ pub(super) fn initials(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
 }
 
 /// `Dr. Raval`, `Ms Rose Hill`: what follows a title is a name, on a list or not.
-pub(super) fn titled(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn titled(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
+    if !text.has(Cues::TITLE.or(Cues::CREDENTIAL)) {
+        return;
+    }
     let within = (0..tokens.len()).find(|place| is_title(text, run.places[*place]));
     let before = run.places[0].checked_sub(1).map(|at| {
         let point = text.get(at).is_some_and(|token| token.is_sign(b'.'));
@@ -122,7 +125,7 @@ pub(super) fn is_title(text: &Text<'_>, at: usize) -> bool {
 }
 
 /// `patient Gina Foley`, `Attending: Lynn Yang`, `her son, Hunter`.
-pub(super) fn announced(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn announced(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     let inside = (0..tokens.len()).find(|place| {
         let led = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE).or(Cues::NAME);
         tokens[*place].cues.has(led) && (*place == 0 || !tokens[*place].flags.is_any_last())
@@ -154,6 +157,9 @@ pub(super) fn cue_before(text: &Text<'_>, at: usize) -> bool {
         "s", "of",
     ];
     let led = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE).or(Cues::NAME);
+    if !text.has(led) {
+        return false;
+    }
     let mut words = 0;
     let mut gap = text.get(at).map_or(Gap::Line, |token| token.gap);
     for place in (at.saturating_sub(6)..at).rev() {
@@ -182,7 +188,7 @@ const MAIL_BYTES_MAX: usize = 320;
 
 /// `Sky Walker (DOB …)`, `June Day is a 97 yo`, `From: Will Page <…>`: what follows is said of a
 /// person.
-pub(super) fn before_facts(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn before_facts(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     let mut place = run.end;
     let mail = text.get(place).is_some_and(|sign| sign.is_sign(b'<'))
         && text.text.get(place..).is_some()
@@ -238,7 +244,7 @@ pub(super) fn before_facts(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
 }
 
 /// `Grace reports`, `Glass c/o pain`, and who speaks in a chat (`[09:12] Grace: …`).
-pub(super) fn acting(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn acting(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     let Some(next) = text.get(run.end) else { return };
     let verb = next.case == Case::Lower && next.cues.has(Cues::VERB) && next.gap == Gap::Space;
     let begins = text.begins_line(run.places[0])
@@ -269,7 +275,10 @@ pub(super) fn acting(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
 }
 
 /// `Krystal Stevens RN`, `Débora Rincón, DO`.
-pub(super) fn credentials(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
+pub(super) fn credentials(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
+    if !text.has(Cues::CREDENTIAL) {
+        return;
+    }
     let is = |token: &Token| token.cues.has(Cues::CREDENTIAL) && token.case != Case::Title;
     let inside = (1..tokens.len()).find(|place| is(&tokens[*place]));
     let comma = text.get(run.end).is_some_and(|sign| sign.is_sign(b',') || sign.is_sign(b'('));
@@ -291,7 +300,7 @@ pub(super) fn credentials(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
         }
         start -= 1;
     }
-    if tokens[start..end].iter().any(may_be_name) {
+    if tokens[start..end].iter().any(|token| may_be_name(token)) {
         for mark in &mut run.marks[start..end] {
             *mark = mark.or(Some("credential"));
         }
@@ -299,7 +308,7 @@ pub(super) fn credentials(text: &Text<'_>, tokens: &[Token], run: &mut Run) {
 }
 
 /// A word beside a name that may be part of it is part of it.
-pub(super) fn extend(tokens: &[Token], run: &mut Run) {
+pub(super) fn extend(tokens: &[&Token], run: &mut Run) {
     let belongs = |token: &Token| {
         token.case == Case::Initial
             || token.cues.has(Cues::PARTICLE) && token.case == Case::Lower

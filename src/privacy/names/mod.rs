@@ -42,18 +42,22 @@ pub fn find(text: &Text<'_>, taken: &[bool], found: &mut Vec<Finding>, perhaps: 
     while let Some(token) = text.get(at) {
         let free = !taken.get(at).copied().unwrap_or(false);
         if free && (token.is_capital() || is_initial(text, at)) && !text.is_code(at) {
-            let run = run_at(text, at, taken);
+            let mut run = run_at(text, at, taken);
             let end = run.end.max(at + 1);
             let surname_first = surname_first(text, &run, taken);
-            let run = judged(text, run, surname_first);
+            judge(text, &mut run, surname_first);
             if run.marks.iter().all(Option::is_none) {
                 doubtful(text, &run, perhaps);
             }
-            push(text, run, found);
+            push(text, &run, found);
             at = surname_first.unwrap_or(end).max(end);
             continue;
         }
-        if free && token.case == Case::Lower {
+        let nameable = |token: &Token| {
+            token.flags.is_name()
+                || text.before(at).is_some_and(|title| title.cues.has(Cues::TITLE))
+        };
+        if free && token.case == Case::Lower && nameable(token) {
             let end = small_letters(text, at).or_else(|| in_file_name(text, at));
             if let Some(end) = end {
                 found.extend(text.finding(at, end, Label::Name, "name-small-letters"));
@@ -157,9 +161,9 @@ pub fn may_be_name(token: &Token) -> bool {
 }
 
 /// Puts the rules to a run. `surname_first` says that a first name follows behind a comma.
-fn judged(text: &Text<'_>, mut run: Run, surname_first: Option<usize>) -> Run {
-    let tokens: SmallVec<[Token; RUN_WORDS_MAX]> =
-        run.places.iter().filter_map(|at| text.get(*at)).copied().collect();
+fn judge(text: &Text<'_>, run: &mut Run, surname_first: Option<usize>) {
+    let tokens: SmallVec<[&Token; RUN_WORDS_MAX]> =
+        run.places.iter().filter_map(|at| text.get(*at)).collect();
     if let Some(end) = surname_first {
         let first = run.places.len().saturating_sub(3);
         for (place, token) in tokens.iter().enumerate().skip(first) {
@@ -168,26 +172,24 @@ fn judged(text: &Text<'_>, mut run: Run, surname_first: Option<usize>) -> Run {
             }
         }
         run.end = end;
-        extend(&tokens, &mut run);
-        return run;
+        return extend(&tokens, run);
     }
-    pairs(text, &tokens, &mut run);
-    initials(text, &tokens, &mut run);
-    titled(text, &tokens, &mut run);
-    announced(text, &tokens, &mut run);
-    before_facts(text, &tokens, &mut run);
-    acting(text, &tokens, &mut run);
-    credentials(text, &tokens, &mut run);
-    extend(&tokens, &mut run);
+    pairs(text, &tokens, run);
+    initials(text, &tokens, run);
+    titled(text, &tokens, run);
+    announced(text, &tokens, run);
+    before_facts(text, &tokens, run);
+    acting(text, &tokens, run);
+    credentials(text, &tokens, run);
+    extend(&tokens, run);
     let alone = run.marks.iter().all(Option::is_none);
     if alone {
-        singles(text, &tokens, &mut run);
+        singles(text, &tokens, run);
     }
-    run
 }
 
 /// Tells the marked words of a run, those beside each other as one.
-fn push(text: &Text<'_>, run: Run, found: &mut Vec<Finding>) {
+fn push(text: &Text<'_>, run: &Run, found: &mut Vec<Finding>) {
     let mut place = 0;
     while place < run.places.len() {
         let Some(rule) = run.marks[place] else {

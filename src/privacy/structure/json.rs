@@ -3,6 +3,8 @@
 //! A value is read by its key, by its sibling (`{"system": "phone", "value": …}`), and by the kind
 //! of object it stands in (FHIR's `HumanName`, `Reference`, `Patient`).
 
+use memchr::{memchr2, memchr3};
+
 use super::super::document::Document;
 use super::super::key::Field;
 use super::super::label::Label;
@@ -26,7 +28,7 @@ impl Value {
     /// Where the raw text between a string's quotes stands.
     pub fn inner(&self, text: &str) -> (usize, usize) {
         let raw = text.get(self.start..self.end).unwrap_or("");
-        let closed = raw.len() > 1 && raw.ends_with(['"', '\'']);
+        let closed = raw.len() > 1 && matches!(raw.as_bytes().last(), Some(b'"' | b'\''));
         (self.start + 1, self.end - usize::from(closed))
     }
 }
@@ -49,8 +51,8 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) -
     let mut plain_from = 0;
     let mut from = 0;
     let mut any = false;
-    while let Some(at) = text.get(from..).and_then(|rest| rest.find(['{', '['])).map(|at| at + from)
-    {
+    let open = |from: usize| memchr2(b'{', b'[', text.as_bytes().get(from..)?).map(|at| at + from);
+    while let Some(at) = open(from) {
         let Some(value) = parse(text, at) else {
             from = at + 1;
             continue;
@@ -144,16 +146,22 @@ impl Parser<'_> {
     fn string(&mut self) -> Option<()> {
         let quote = *self.bytes.get(self.at)?;
         self.at += 1;
+        // A line's end is no part of a string in single quotes, and like any other sign in another.
+        let end = if quote == b'\'' { b'\n' } else { quote };
         loop {
-            match self.bytes.get(self.at) {
-                None => return Some(()),
-                Some(b'\\') => self.at = (self.at + 2).min(self.bytes.len()),
-                Some(byte) if *byte == quote => {
+            let rest = self.bytes.get(self.at..).unwrap_or(&[]);
+            let Some(next) = memchr3(quote, b'\\', end, rest) else {
+                self.at = self.bytes.len();
+                return Some(());
+            };
+            self.at += next;
+            match rest[next] {
+                b'\\' => self.at = (self.at + 2).min(self.bytes.len()),
+                byte if byte == quote => {
                     self.at += 1;
                     return Some(());
                 }
-                Some(b'\n') if quote == b'\'' => return None,
-                Some(_) => self.at += 1,
+                _ => return None,
             }
             while !self.text.is_char_boundary(self.at) {
                 self.at += 1;
@@ -242,14 +250,15 @@ struct Walk<'d, 'r, 'v> {
     stream: &'d mut Stream,
 }
 
-impl Walk<'_, '_, '_> {
+impl<'d> Walk<'d, '_, '_> {
     fn inner(&self, value: &Value) -> (usize, usize) {
         value.inner(&self.view.text)
     }
 
-    fn string(&self, value: &Value) -> &str {
+    fn string(&self, value: &Value) -> &'d str {
+        let view: &'d View<'_> = self.view;
         let (start, end) = self.inner(value);
-        self.view.text.get(start..end.max(start)).unwrap_or("")
+        view.text.get(start..end.max(start)).unwrap_or("")
     }
 
     fn value(&mut self, value: &Value, key: Option<&str>, around: &Around) {
@@ -309,20 +318,20 @@ impl Walk<'_, '_, '_> {
     fn object(&mut self, fields: &[(Value, Value)], key: Option<&str>, around: &Around) {
         let around = self.around(fields, key, around);
         for (name, value) in fields {
-            let key = self.string(name).to_owned();
-            self.key(name, &key);
-            if self.stream.takes(self.view, fields, &key, value) {
+            let key = self.string(name);
+            self.key(name, key);
+            if self.stream.takes(self.view, fields, key, value) {
                 continue;
             }
             if key == "reference" && matches!(value.kind, Kind::Text) {
                 self.reference(value);
                 continue;
             }
-            if is_binary(&key, self.string(value)) {
+            if is_binary(key, self.string(value)) {
                 continue;
             }
             let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
-            self.value(value, Some(&key), &Around { quote, ..around.clone() });
+            self.value(value, Some(key), &Around { quote, ..around.clone() });
         }
     }
 
@@ -333,9 +342,19 @@ impl Walk<'_, '_, '_> {
         let mut around = Around::default();
         let mut personal = 0;
         let lower = key.unwrap_or("").to_ascii_lowercase();
+        let (mut system, mut code, mut valued) = (false, false, false);
         for (name, value) in fields {
             let text = if matches!(value.kind, Kind::Text) { self.string(value) } else { "" };
-            match self.string(name) {
+            let name = self.string(name);
+            match name {
+                "family" | "given" => around.in_name = true,
+                "postalCode" | "city" => around.in_address = true,
+                "system" => system = true,
+                "code" => code = true,
+                "value" => valued = true,
+                _ => {}
+            }
+            match name {
                 "resourceType" => {
                     around.is_person |= PERSONS.contains(&text) && text != "Practitioner"
                 }
@@ -360,7 +379,6 @@ impl Walk<'_, '_, '_> {
                 }
             }
         }
-        let has = |wanted: &str| fields.iter().any(|(name, _)| self.string(name) == wanted);
         around.is_person |= personal >= 1
             || matches!(
                 lower.as_str(),
@@ -375,9 +393,9 @@ impl Walk<'_, '_, '_> {
                     | "contact"
                     | "beneficiary"
             );
-        around.in_name = lower.ends_with("name") || has("family") || has("given");
-        around.in_address = lower.contains("address") || has("postalCode") || has("city");
-        around.is_code = has("system") && has("code") && !has("value") || lower == "coding";
+        around.in_name |= lower.ends_with("name");
+        around.in_address |= lower.contains("address");
+        around.is_code = system && code && !valued || lower == "coding";
         if around.sibling.is_none() && lower == "identifier" {
             around.sibling = Some(Field::Number(Label::Id));
         }

@@ -24,13 +24,14 @@ const CELL_DEPTH: usize = DEPTH_MAX - 2;
 /// Reads a view by whatever structure it has.
 pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let text = view.text.as_ref();
-    if text.trim().is_empty() {
+    if text.bytes().all(|byte| byte.is_ascii_whitespace()) {
         return;
     }
     if depth >= DEPTH_MAX {
         return document.plain(view);
     }
-    let short = text.len() < 24 && !text.contains(['{', '[', '<', '|', '=', '\n']);
+    let formed = |byte: u8| matches!(byte, b'{' | b'[' | b'<' | b'|' | b'=' | b'\n');
+    let short = text.len() < 24 && !text.bytes().any(formed);
     if short {
         return document.plain(view);
     }
@@ -56,6 +57,9 @@ pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
 fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let mut blocks = table::blocks(document.rules, &view.text);
     blocks.extend(sql::blocks(&view.text));
+    if blocks.is_empty() {
+        return document.plain(view);
+    }
     blocks.sort_by_key(|block| block.start);
     let mut from = 0;
     for block in blocks {

@@ -3,7 +3,10 @@
 //! A block of lines with the same separator is a table where its first line names fields. Each cell
 //! is then read by its column.
 
-use memchr::memchr_iter;
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use memchr::{memchr, memchr_iter};
 
 use super::super::key::Field;
 use super::super::label::Label;
@@ -16,6 +19,9 @@ use super::Block;
 /// Separators, those first that are rare in prose.
 const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
 
+/// What the columns of a fixed width are underlined with.
+static DASHES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("--"));
+
 /// How many columns a table has at most; wider ones are read as text.
 const COLUMNS_MAX: usize = 200;
 
@@ -23,7 +29,8 @@ const COLUMNS_MAX: usize = 200;
 pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
     // A text without two separators holds no row.
-    if SEPARATORS.iter().all(|separator| count(*separator, text) < 2) && !text.contains("--") {
+    let whole = SEPARATORS.map(|separator| count(separator, text));
+    if whole.iter().all(|count| *count < 2) && DASHES.find(text.as_bytes()).is_none() {
         return blocks;
     }
     let lines: Vec<(usize, &str)> = text
@@ -37,7 +44,10 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     let mut place = 0;
     while place < lines.len() {
         let rest = &lines[place..];
-        let counts = SEPARATORS.map(|separator| count(separator, lines[place].1));
+        let mut counts = whole;
+        for (count, separator) in counts.iter_mut().zip(SEPARATORS).filter(|(some, _)| **some > 0) {
+            *count = self::count(separator, lines[place].1);
+        }
         let block = SEPARATORS
             .iter()
             .zip(counts)
@@ -65,18 +75,29 @@ fn count(separator: char, line: &str) -> usize {
 /// The table that begins with the first of these lines, and how many lines it has.
 fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Block, usize)> {
     let (start, header) = *lines.first()?;
+    // A row has as many separators, but for those in quotes of the header and the outer bars; it
+    // stands below, or below a line of dashes.
+    let few = count(separator, header).saturating_sub(if separator == '|' { 2 } else { 0 });
+    let quoted = memchr(b'"', header.as_bytes()).is_some();
+    let rows = &lines[1..lines.len().min(3)];
+    if !quoted && rows.iter().all(|(_, row)| count(separator, row) < few) {
+        return None;
+    }
     let names = cells(header, start, separator);
-    let fields: Vec<Option<Field>> =
-        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
     let titles = names.iter().all(|(from, to)| {
         let name = name(header, start, *from, *to);
         name.len() <= 40
+            && memchr(b':', name.as_bytes()).is_none()
             && name.split_whitespace().count() <= 4
-            && !name.bytes().any(|byte| byte == b':')
             && name.bytes().filter(u8::is_ascii_digit).count() <= 2
     });
+    if !titles || names.len() > COLUMNS_MAX {
+        return None;
+    }
+    let fields: Vec<Option<Field>> =
+        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
     let known = fields.iter().flatten().count();
-    if !titles || known < 2 || known * 4 < names.len() || names.len() > COLUMNS_MAX {
+    if known < 2 || known * 4 < names.len() {
         return None;
     }
     let mut block = Block { start, end: start + header.len(), cells: Vec::new() };
@@ -235,8 +256,9 @@ fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
         .into_iter()
         .map(|(from, to)| {
             let cell = line.get(from..to).unwrap_or("");
-            let inner = cell.trim().trim_matches('"');
-            let lead = cell.find(inner).unwrap_or(0);
+            let begun = cell.trim_start().trim_start_matches('"');
+            let lead = cell.len() - begun.len();
+            let inner = begun.trim_end().trim_end_matches('"');
             (start + from + lead, start + from + lead + inner.len())
         })
         .collect()
