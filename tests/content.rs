@@ -119,7 +119,10 @@ async fn an_erased_user_is_mute_and_the_ledger_stays() {
     // Whoever comes back has a new key; what was erased stays so.
     let answer = sidecar.call(&asking("Back again.", &onc)).await;
     shown(&site, &answer.exchange()).await;
-    assert_eq!(show(&site, &ids[0], &[]).status.code(), Some(1));
+    let gone = show(&site, &ids[0], &[]);
+    assert_eq!(gone.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&gone.stderr);
+    assert!(said.contains("erased") && !said.contains("damaged"), "{said}");
     sidecar.stop();
 }
 

@@ -1,15 +1,16 @@
 //! Where contents are kept: sealed lines, one file a day, and a key for each subject.
 //!
 //! ```text
-//! content/2026-11-25.jsonl     {"exchange": …, "sealed": …, "subject": …} a line
-//! content/keys/SUBJECT.key     the subject's key, sealed under content.key
+//! content/2026-11-25.jsonl     {"exchange": …, "key": …, "sealed": …, "subject": …} a line
+//! content/keys/SUBJECT.key     the subject's key and its id, sealed under content.key
 //! content.key                  the instance's key
 //! ```
 //!
 //! AES-256-GCM with a random nonce; the exchange is bound to what is sealed. A subject is erased by
 //! destroying its key: what was sealed under it is mute from then on, wherever copies of it are,
 //! while the ledger and its proofs stay as they are. Copies of `content.key` and of the keys do not
-//! belong into the same backup as the contents.
+//! belong into the same backup as the contents. Whoever comes back after an erasure gets another
+//! key: a line names the one that sealed it, so that what was erased reads as erased.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
@@ -65,9 +66,23 @@ pub struct Store {
 #[derive(Serialize, Deserialize)]
 struct Line {
     exchange: String,
+    /// Which of its subject's keys sealed it. Keys of older versions have no id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     sealed: String,
     subject: String,
 }
+
+/// A key of one subject.
+struct SubjectKey {
+    /// Random, and so told from the key that was destroyed before it.
+    id: Option<String>,
+    cipher: LessSafeKey,
+}
+
+/// Bytes of a key, and of its id behind it.
+const KEY_BYTES: usize = 32;
+const KEY_ID_BYTES: usize = 16;
 
 /// The longest line that is read.
 const LINE_BYTES_MAX: u64 = 64 << 20;
@@ -93,10 +108,13 @@ impl Store {
     /// The disk or the random source.
     pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<(), StoreError> {
         let subject = self.name(subject);
-        let key = self.subject_key(&subject, true)?;
+        let key = match self.subject_key(&subject)? {
+            Some(key) => key,
+            None => self.make_key(&subject)?,
+        };
         let plain = serde_json::to_vec(kept).map_err(|_| StoreError::Seal)?;
-        let sealed = STANDARD.encode(seal(&key, kept.exchange.as_bytes(), plain)?);
-        let line = Line { exchange: kept.exchange.clone(), sealed, subject };
+        let sealed = STANDARD.encode(seal(&key.cipher, kept.exchange.as_bytes(), plain)?);
+        let line = Line { exchange: kept.exchange.clone(), key: key.id, sealed, subject };
         let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
         text.push('\n');
         let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
@@ -129,9 +147,10 @@ impl Store {
             let line = Some(&text).filter(|text| text.contains(exchange));
             let line = line.and_then(|text| serde_json::from_str::<Line>(text).ok());
             if let Some(line) = line.filter(|line| line.exchange == exchange) {
-                let key = self.subject_key(&line.subject, false)?;
+                let key = self.subject_key(&line.subject)?;
+                let key = key.filter(|key| key.id == line.key).ok_or(StoreError::Erased)?;
                 let sealed = STANDARD.decode(line.sealed).map_err(|_| damaged())?;
-                let plain = open(&key, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
+                let plain = open(&key.cipher, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
                 return serde_json::from_slice(&plain).map(Some).map_err(|_| damaged());
             }
             text.clear();
@@ -164,7 +183,7 @@ impl Store {
             Subject::Exchange(exchange) => format!("exchange\0{exchange}"),
         };
         let tag = hmac::sign(&self.naming, text.as_bytes());
-        tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(tag.as_ref().get(..16).unwrap_or_default())
     }
 
     fn key_path(&self, subject: &str) -> PathBuf {
@@ -184,30 +203,36 @@ impl Store {
         Ok(())
     }
 
-    /// Reads a subject's key, or makes it. It is read anew every time: an erasure holds at once.
-    fn subject_key(&self, subject: &str, make: bool) -> Result<LessSafeKey, StoreError> {
+    /// A subject's key, where it has one. It is read anew every time: an erasure holds at once.
+    fn subject_key(&self, subject: &str) -> Result<Option<SubjectKey>, StoreError> {
         let path = self.key_path(subject);
         let damaged = || StoreError::Damaged(path.display().to_string());
-        match fs::read(&path) {
-            Ok(sealed) => {
-                let key = open(&self.key, subject.as_bytes(), sealed).ok_or_else(damaged)?;
-                let key: [u8; 32] = key.try_into().map_err(|_| damaged())?;
-                cipher(&key)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                let mut key = [0; 32];
-                rand::fill(&mut key).map_err(|_| StoreError::Seal)?;
-                let sealed = seal(&self.key, subject.as_bytes(), key.to_vec())?;
-                self.write_key(&path, &sealed)?;
-                cipher(&key)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Erased),
-            Err(error) => Err(error.into()),
-        }
+        let sealed = match fs::read(&path) {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let plain = open(&self.key, subject.as_bytes(), sealed).ok_or_else(damaged)?;
+        let (key, id) = plain.split_first_chunk::<KEY_BYTES>().ok_or_else(damaged)?;
+        Ok(Some(SubjectKey { id: (!id.is_empty()).then(|| hex(id)), cipher: cipher(key)? }))
+    }
+
+    /// Makes a key for a subject that has none.
+    fn make_key(&self, subject: &str) -> Result<SubjectKey, StoreError> {
+        let mut bytes = [0; KEY_BYTES + KEY_ID_BYTES];
+        rand::fill(&mut bytes).map_err(|_| StoreError::Seal)?;
+        let sealed = seal(&self.key, subject.as_bytes(), bytes.to_vec())?;
+        self.write_key(&self.key_path(subject), &sealed)?;
+        let (key, id) = bytes.split_first_chunk::<KEY_BYTES>().ok_or(StoreError::Seal)?;
+        Ok(SubjectKey { id: Some(hex(id)), cipher: cipher(key)? })
     }
 }
 
-fn cipher(key: &[u8; 32]) -> Result<LessSafeKey, StoreError> {
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn cipher(key: &[u8; KEY_BYTES]) -> Result<LessSafeKey, StoreError> {
     UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| StoreError::Seal)
 }
 
@@ -302,5 +327,44 @@ mod tests {
         assert!(store.erase(&subjects[0]).unwrap() && !store.erase(&subjects[0]).unwrap());
         assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
         assert!(store.read(ids[1]).unwrap().is_some());
+        // Who comes back has another key, and what was erased stays so.
+        let again = "019abcde-0000-7000-8000-00000000000c";
+        store.append(&subjects[0], &kept(again)).unwrap();
+        assert!(store.read(again).unwrap().is_some());
+        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
+    }
+
+    #[test]
+    fn keys_and_lines_without_an_id_are_read_and_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), [7; 32]).unwrap();
+        let subject = Subject::Session("s".to_owned());
+        let name = store.name(&subject);
+        let key = seal(&store.key, name.as_bytes(), vec![9; KEY_BYTES]).unwrap();
+        store.write_key(&store.key_path(&name), &key).unwrap();
+        let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
+        store.append(&subject, &kept(ids[0])).unwrap();
+        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(ids[0])));
+        assert!(!fs::read_to_string(&file).unwrap().contains("\"key\""), "an older version's line");
+        assert!(store.read(ids[0]).unwrap().is_some());
+        store.erase(&subject).unwrap();
+        store.append(&subject, &kept(ids[1])).unwrap();
+        assert!(fs::read_to_string(&file).unwrap().contains("\"key\""));
+        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
+        assert!(store.read(ids[1]).unwrap().is_some());
+    }
+
+    #[test]
+    fn a_line_that_was_changed_is_damaged_and_not_erased() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), [7; 32]).unwrap();
+        let id = "019abcde-0000-7000-8000-00000000000a";
+        store.append(&Subject::Session("s".to_owned()), &kept(id)).unwrap();
+        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(id)));
+        let text = fs::read_to_string(&file).unwrap();
+        let at = text.find("\"sealed\":\"").unwrap() + 40;
+        let other = if &text[at..=at] == "A" { "B" } else { "A" };
+        fs::write(&file, format!("{}{other}{}", &text[..at], &text[at + 1..])).unwrap();
+        assert!(matches!(store.read(id), Err(StoreError::Damaged(_))));
     }
 }
