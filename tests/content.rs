@@ -127,6 +127,30 @@ async fn an_erased_user_is_mute_and_the_ledger_stays() {
 }
 
 #[tokio::test]
+async fn what_waits_when_its_user_is_erased_is_dropped() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let answer = sidecar.call(&asking(&"Seen by Dr. Roe. ".repeat(50_000), &onc)).await;
+        ids.push(answer.exchange());
+    }
+    // Whether or not the first is sealed by now, the last one waits.
+    let data = site.path("data");
+    let erase = ["content", "erase", "--team", "onc", "--user", "ana", "--data-dir"];
+    site.run(&[&erase[..], &[data.to_str().unwrap()]].concat());
+    let answer = sidecar.call(&asking("Back again.", &onc)).await;
+    shown(&site, &answer.exchange()).await;
+    for id in &ids {
+        assert_eq!(show(&site, id, &[]).status.code(), Some(1), "{id} can be read");
+    }
+    let metrics = sidecar.metrics().await;
+    let dropped = metrics.sum("weighbridge_dropped_contents_total", &["reason=\"erased\""]);
+    assert!((1.0..=4.0).contains(&dropped), "{dropped}");
+    sidecar.stop();
+}
+
+#[tokio::test]
 async fn nothing_is_kept_where_nobody_asks_for_it() {
     let fake = Fake::start("steady").await;
     let (site, sidecar, [onc, lab]) = site(&fake, "[capture.team]\nlab = \"redacted\"\n");

@@ -19,7 +19,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use store::{Store, StoreError, Subject};
+pub use store::{Appended, Store, StoreError, Subject};
 
 use crate::anthropic::BodyCopy;
 use crate::anthropic::content::{self, Author, Piece};
@@ -261,8 +261,10 @@ impl Worker {
         };
         let count = pieces.iter().filter(|piece| piece.dropped.is_none()).count();
         let kept = Kept { exchange: taking.exchange, mode, pieces };
-        self.store.append(&taking.subject, &kept)?;
-        self.metrics.privacy.kept(&taking.team, count);
+        match self.store.append(&taking.subject, &kept)? {
+            Appended::Sealed => self.metrics.privacy.kept(&taking.team, count),
+            Appended::Erased => self.metrics.privacy.dropped("erased", 1),
+        }
         Ok(())
     }
 

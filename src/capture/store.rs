@@ -3,6 +3,7 @@
 //! ```text
 //! content/2026-11-25.jsonl     {"exchange": …, "key": …, "sealed": …, "subject": …} a line
 //! content/keys/SUBJECT.key     the subject's key and its id, sealed under content.key
+//! content/keys/SUBJECT.erased  when it was erased last, in Unix milliseconds
 //! content.key                  the instance's key
 //! ```
 //!
@@ -11,6 +12,12 @@
 //! while the ledger and its proofs stay as they are. Copies of `content.key` and of the keys do not
 //! belong into the same backup as the contents. Whoever comes back after an erasure gets another
 //! key: a line names the one that sealed it, so that what was erased reads as erased.
+//!
+//! An erasure comes from another process, while contents of the subject may wait to be sealed. No
+//! lock is needed for none of them to get under the next key: an erasure writes its time first and
+//! destroys the key then; sealing takes the key first and looks for that time then. So a key that
+//! was taken before the time was there is one that the erasure destroys, and with the key after it
+//! the time is seen: whatever was taken before it is dropped. No key is kept in memory.
 
 use std::fs::{self, File, OpenOptions};
 use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
@@ -53,6 +60,15 @@ pub enum StoreError {
     Damaged(String),
     /// The subject's key is gone.
     #[error("the content of this exchange was erased: its subject's key is destroyed")]
+    Erased,
+}
+
+/// What came of sealing a call's contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// They are in the file.
+    Sealed,
+    /// The call began before its subject was erased: nothing was written.
     Erased,
 }
 
@@ -101,20 +117,36 @@ impl Store {
         Ok(Store { dir, key: cipher(&key)?, naming })
     }
 
-    /// Seals one call's contents under its subject's key and appends them to the day's file.
+    /// Seals one call's contents under its subject's key and appends them to the day's file, unless
+    /// the subject was erased since the call began.
     ///
     /// # Errors
     ///
     /// The disk or the random source.
-    pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<(), StoreError> {
+    pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<Appended, StoreError> {
         let subject = self.name(subject);
-        let key = match self.subject_key(&subject)? {
-            Some(key) => key,
-            None => self.make_key(&subject)?,
-        };
+        let key = self.key_for(&subject)?;
+        self.append_under(key, &subject, kept)
+    }
+
+    /// The word of an erasure is looked for with the key at hand, and not before: see above.
+    fn append_under(
+        &self,
+        key: SubjectKey,
+        subject: &str,
+        kept: &Kept,
+    ) -> Result<Appended, StoreError> {
+        if self.erased_ms(subject)?.is_some_and(|erased| millis_of(&kept.exchange) <= erased) {
+            return Ok(Appended::Erased);
+        }
         let plain = serde_json::to_vec(kept).map_err(|_| StoreError::Seal)?;
         let sealed = STANDARD.encode(seal(&key.cipher, kept.exchange.as_bytes(), plain)?);
-        let line = Line { exchange: kept.exchange.clone(), key: key.id, sealed, subject };
+        let line = Line {
+            exchange: kept.exchange.clone(),
+            key: key.id,
+            sealed,
+            subject: subject.to_owned(),
+        };
         let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
         text.push('\n');
         let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
@@ -125,7 +157,7 @@ impl Store {
             text.insert(0, '\n');
         }
         file.write_all(text.as_bytes())?;
-        Ok(())
+        Ok(Appended::Sealed)
     }
 
     /// The contents of an exchange; `None` where none were kept.
@@ -158,19 +190,36 @@ impl Store {
         Ok(None)
     }
 
-    /// Destroys a subject's key. `false` where there was none.
+    /// Destroys a subject's key, and leaves word that nothing of its calls until `now_ms` may be
+    /// sealed any more. `false` where there was no key.
     ///
     /// # Errors
     ///
-    /// The file cannot be removed.
-    pub fn erase(&self, subject: &Subject) -> Result<bool, StoreError> {
-        let path = self.key_path(&self.name(subject));
-        match fs::remove_file(path) {
+    /// The word cannot be written, or the key not removed: the erasure has to be asked for again.
+    pub fn erase(&self, subject: &Subject, now_ms: u64) -> Result<bool, StoreError> {
+        let subject = self.name(subject);
+        let before = self.erased_ms(&subject).ok().flatten().unwrap_or(0);
+        let word = before.max(now_ms).to_string();
+        self.write_whole(&self.erased_path(&subject), word.as_bytes())?;
+        match fs::remove_file(self.key_path(&subject)) {
             Ok(()) => {
                 File::open(self.dir.join("keys"))?.sync_all()?;
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// When a subject was erased last.
+    fn erased_ms(&self, subject: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.erased_path(subject);
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.parse() {
+                Ok(millis) => Ok(Some(millis)),
+                Err(_) => Err(StoreError::Damaged(path.display().to_string())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -190,13 +239,17 @@ impl Store {
         self.dir.join("keys").join(format!("{subject}.key"))
     }
 
-    /// Writes a subject's key, whole or not at all.
-    fn write_key(&self, path: &Path, sealed: &[u8]) -> Result<(), StoreError> {
-        let temporary = path.with_extension("new");
+    fn erased_path(&self, subject: &str) -> PathBuf {
+        self.dir.join("keys").join(format!("{subject}.erased"))
+    }
+
+    /// Writes a file among the keys, whole or not at all.
+    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let temporary = PathBuf::from(format!("{}.new", path.display()));
         let mut options = OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(sealed)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(self.dir.join("keys"))?.sync_all()?;
@@ -217,12 +270,15 @@ impl Store {
         Ok(Some(SubjectKey { id: (!id.is_empty()).then(|| hex(id)), cipher: cipher(key)? }))
     }
 
-    /// Makes a key for a subject that has none.
-    fn make_key(&self, subject: &str) -> Result<SubjectKey, StoreError> {
+    /// A subject's key; a new one where it has none.
+    fn key_for(&self, subject: &str) -> Result<SubjectKey, StoreError> {
+        if let Some(key) = self.subject_key(subject)? {
+            return Ok(key);
+        }
         let mut bytes = [0; KEY_BYTES + KEY_ID_BYTES];
         rand::fill(&mut bytes).map_err(|_| StoreError::Seal)?;
         let sealed = seal(&self.key, subject.as_bytes(), bytes.to_vec())?;
-        self.write_key(&self.key_path(subject), &sealed)?;
+        self.write_whole(&self.key_path(subject), &sealed)?;
         let (key, id) = bytes.split_first_chunk::<KEY_BYTES>().ok_or(StoreError::Seal)?;
         Ok(SubjectKey { id: Some(hex(id)), cipher: cipher(key)? })
     }
@@ -265,12 +321,17 @@ fn is_torn(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// The UTC day in an exchange's id: a version 7 UUID begins with milliseconds.
-fn day_of(exchange: &str) -> String {
+/// When an exchange began, from its id: a version 7 UUID begins with milliseconds. An id that tells
+/// nothing counts as older than any erasure.
+fn millis_of(exchange: &str) -> u64 {
     let digits: String = exchange.chars().filter(char::is_ascii_hexdigit).take(12).collect();
-    let moment = i64::from_str_radix(&digits, 16)
-        .ok()
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+    u64::from_str_radix(&digits, 16).unwrap_or(0)
+}
+
+/// The UTC day of an exchange.
+fn day_of(exchange: &str) -> String {
+    let millis = i64::try_from(millis_of(exchange)).unwrap_or(0);
+    let moment = jiff::Timestamp::from_millisecond(millis).ok();
     moment.map_or_else(|| "undated".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
 }
 
@@ -324,7 +385,7 @@ mod tests {
         for (id, subject) in ids.iter().zip(&subjects) {
             store.append(subject, &kept(id)).unwrap();
         }
-        assert!(store.erase(&subjects[0]).unwrap() && !store.erase(&subjects[0]).unwrap());
+        assert!(store.erase(&subjects[0], 0).unwrap() && !store.erase(&subjects[0], 0).unwrap());
         assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
         assert!(store.read(ids[1]).unwrap().is_some());
         // Who comes back has another key, and what was erased stays so.
@@ -341,13 +402,13 @@ mod tests {
         let subject = Subject::Session("s".to_owned());
         let name = store.name(&subject);
         let key = seal(&store.key, name.as_bytes(), vec![9; KEY_BYTES]).unwrap();
-        store.write_key(&store.key_path(&name), &key).unwrap();
+        store.write_whole(&store.key_path(&name), &key).unwrap();
         let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
         store.append(&subject, &kept(ids[0])).unwrap();
         let file = dir.path().join("content").join(format!("{}.jsonl", day_of(ids[0])));
         assert!(!fs::read_to_string(&file).unwrap().contains("\"key\""), "an older version's line");
         assert!(store.read(ids[0]).unwrap().is_some());
-        store.erase(&subject).unwrap();
+        store.erase(&subject, 0).unwrap();
         store.append(&subject, &kept(ids[1])).unwrap();
         assert!(fs::read_to_string(&file).unwrap().contains("\"key\""));
         assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
@@ -366,5 +427,56 @@ mod tests {
         let other = if &text[at..=at] == "A" { "B" } else { "A" };
         fs::write(&file, format!("{}{other}{}", &text[..at], &text[at + 1..])).unwrap();
         assert!(matches!(store.read(id), Err(StoreError::Damaged(_))));
+    }
+
+    /// An exchange that began in this millisecond.
+    fn exchange(millis: u64, nth: u64) -> String {
+        let digits = format!("{millis:012x}");
+        format!("{}-{}-7000-8000-{nth:012x}", &digits[..8], &digits[8..])
+    }
+
+    #[test]
+    fn what_began_before_an_erasure_is_not_sealed_after_it() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::open(dir.path(), [7; 32]).unwrap();
+        let subject = Subject::Session("s".to_owned());
+        const ERASED: u64 = 1_790_000_000_000;
+        // Nothing was sealed yet: what waits is dropped all the same.
+        assert!(!store.erase(&subject, ERASED).unwrap());
+        let sealed = |millis: u64| store.append(&subject, &kept(&exchange(millis, 1))).unwrap();
+        assert_eq!(sealed(ERASED - 1), Appended::Erased);
+        assert_eq!(sealed(ERASED), Appended::Erased);
+        assert_eq!(sealed(ERASED + 1), Appended::Sealed);
+        assert!(store.read(&exchange(ERASED - 1, 1)).unwrap().is_none());
+        assert!(store.read(&exchange(ERASED + 1, 1)).unwrap().is_some());
+        // An erasure by a clock that went back takes nothing of one before it away.
+        assert!(store.erase(&subject, ERASED - 9).unwrap());
+        assert_eq!(sealed(ERASED), Appended::Erased);
+        // A word that cannot be read is no leave to seal.
+        fs::write(store.erased_path(&store.name(&subject)), "soon").unwrap();
+        assert!(store.append(&subject, &kept(&exchange(ERASED + 2, 1))).is_err());
+        assert!(store.erase(&subject, ERASED + 3).is_ok());
+    }
+
+    #[test]
+    fn an_erasure_amid_the_sealing_leaves_nothing_that_began_before_it() {
+        const ERASED: u64 = 1_790_000_000_000;
+        let dir = tempfile::tempdir().unwrap();
+        let [sealing, erasing] = [0, 1].map(|_| Store::open(dir.path(), [7; 32]).unwrap());
+        let subject = Subject::Session("s".to_owned());
+        let (name, before) = (sealing.name(&subject), kept(&exchange(ERASED - 1, 1)));
+        // The sidecar has a key in its hand, new or old, and has not sealed yet.
+        for _ in 0..2 {
+            let key = sealing.key_for(&name).unwrap();
+            assert!(erasing.erase(&subject, ERASED).unwrap());
+            let appended = sealing.append_under(key, &name, &before).unwrap();
+            assert_eq!(appended, Appended::Erased);
+        }
+        // The erasure goes no further than its word: the key is not gone before it.
+        let other = Subject::Session("t".to_owned());
+        sealing.append(&other, &before).unwrap();
+        fs::create_dir(sealing.erased_path(&sealing.name(&other))).unwrap();
+        assert!(erasing.erase(&other, ERASED).is_err());
+        assert!(sealing.key_path(&sealing.name(&other)).exists());
     }
 }

@@ -9,6 +9,7 @@ use serde_json::Value;
 use super::{CliError, Surroundings};
 use crate::app;
 use crate::capture::{Store, Subject};
+use crate::clock::Clock;
 
 const EXAMPLE: &str = "Examples:\n  \
     weighbridge content show 019abcde-1234-7000-8000-000000000001\n  \
@@ -135,7 +136,9 @@ fn erase(
         }
     };
     let store = store(args.data_dir.as_ref(), surroundings)?;
-    let erased = store.erase(&subject).map_err(|error| CliError::Failed(error.to_string()))?;
+    let now_ms = Clock::start().stamp().wall_ns / 1_000_000;
+    let erased =
+        store.erase(&subject, now_ms).map_err(|error| CliError::Failed(error.to_string()))?;
     if !erased {
         let why = "nothing is kept of this subject: it was erased before, or is written otherwise";
         return Err(CliError::Failed(why.to_owned()));
