@@ -151,6 +151,68 @@ async fn what_waits_when_its_user_is_erased_is_dropped() {
 }
 
 #[tokio::test]
+async fn a_session_or_a_call_alone_is_erased_by_the_name_that_people_know() {
+    let fake = Fake::start("steady").await;
+    let (mut site, sidecar, _) = site(&fake, STRICT);
+    site.env("UPSTREAM_KEY", "sk-ant-fake");
+    let key = site.add_key(&["--team", "onc"]);
+    // Recorded as a keyed hash: it names somebody.
+    let session = "visit of Jane Roe";
+    let header = "x-claude-code-session-id";
+    let mine = sidecar.call(&asking("Of a session.", &key).header(header, session)).await;
+    let other = sidecar.call(&asking("Of another.", &key).header(header, "s-2")).await;
+    let alone = sidecar.call(&asking("Of nobody.", &key)).await;
+    let ids = [&mine, &other, &alone].map(|answer| answer.exchange());
+    for id in &ids {
+        shown(&site, id).await;
+    }
+    let recorded = site.exchange(&ids[0])["session"].as_str().unwrap().to_owned();
+    assert!(recorded.starts_with("hmac:"), "{recorded}");
+    let data = site.path("data");
+    let erase = |flag: &str, name: &str| {
+        let all = ["content", "erase", flag, name, "--data-dir", data.to_str().unwrap()];
+        let output = site.run(&all);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let of_session = erase("--exchange", &ids[0]);
+    assert!(of_session.0 == Some(1) && of_session.1.contains("--session"), "{of_session:?}");
+    assert_eq!(erase("--session", session).0, Some(0));
+    assert!(String::from_utf8_lossy(&show(&site, &ids[0], &[]).stderr).contains("erased"));
+    // The recorded name is the same session.
+    let again = sidecar.call(&asking("Again.", &key).header(header, session)).await.exchange();
+    shown(&site, &again).await;
+    assert_eq!(erase("--session", &recorded).0, Some(0));
+    assert_eq!(show(&site, &again, &[]).status.code(), Some(1));
+    assert_eq!(erase("--exchange", &ids[2].to_uppercase()).0, Some(0));
+    assert!(String::from_utf8_lossy(&show(&site, &ids[2], &[]).stderr).contains("erased"));
+    assert_eq!(erase("--exchange", &ids[2]).0, Some(1));
+    // The rest is as it was, and is found by the beginning of its id. Ids of one test begin alike.
+    let shortest = (8..36).find(|length| {
+        ids.iter().chain([&again]).all(|id| *id == ids[1] || id[..*length] != ids[1][..*length])
+    });
+    let beginning = &ids[1][..shortest.unwrap()].to_uppercase();
+    assert!(site.ok(&["content", "show", beginning]).contains("Of another."));
+    let ambiguous = show(&site, &ids[1][..8], &[]);
+    assert_eq!(ambiguous.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ambiguous.stderr).contains("more than one exchange"));
+    assert_eq!(show(&site, &ids[1][..7], &[]).status.code(), Some(2));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_user_is_erased_by_the_name_of_the_key() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, _) = site(&fake, STRICT);
+    // As an identifier from outside it would be hashed; `weighbridge keys` keeps it.
+    let key = site.add_key(&["--team", "onc", "--user", "jane.roe"]);
+    let id = sidecar.call(&asking("Nothing of note.", &key)).await.exchange();
+    shown(&site, &id).await;
+    site.ok(&["content", "erase", "--team", "onc", "--user", "jane.roe"]);
+    assert!(String::from_utf8_lossy(&show(&site, &id, &[]).stderr).contains("erased"));
+    sidecar.stop();
+}
+
+#[tokio::test]
 async fn nothing_is_kept_where_nobody_asks_for_it() {
     let fake = Fake::start("steady").await;
     let (site, sidecar, [onc, lab]) = site(&fake, "[capture.team]\nlab = \"redacted\"\n");

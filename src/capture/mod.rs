@@ -6,6 +6,7 @@
 //! for it: where the thread has too much to do, a text is too long, or a redaction fails, the
 //! content is dropped and counted, and never kept as it was.
 
+mod lines;
 mod store;
 
 use std::collections::HashMap;
@@ -264,6 +265,7 @@ impl Worker {
         match self.store.append(&taking.subject, &kept)? {
             Appended::Sealed => self.metrics.privacy.kept(&taking.team, count),
             Appended::Erased => self.metrics.privacy.dropped("erased", 1),
+            Appended::TooLong => self.metrics.privacy.dropped("too_long", 1),
         }
         Ok(())
     }

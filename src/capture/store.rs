@@ -20,7 +20,7 @@
 //! the time is seen: whatever was taken before it is dropped. No key is kept in memory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -28,11 +28,13 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::Kept;
+use super::lines::{LINE_BYTES_MAX, LineRead, Lines};
 use crate::keys::make_private_dir;
 
 /// Whose content it is: a user, or where none is known a session, or else one exchange.
@@ -61,6 +63,12 @@ pub enum StoreError {
     /// The subject's key is gone.
     #[error("the content of this exchange was erased: its subject's key is destroyed")]
     Erased,
+    /// What was asked for is no id and no beginning of one.
+    #[error("{0:?} is no exchange: write its id, or the first {ID_CHARS_MIN} characters or more")]
+    NoId(String),
+    /// More than one exchange begins so.
+    #[error("more than one exchange begins so, among them {0}: write more of the id")]
+    Ambiguous(String),
 }
 
 /// What came of sealing a call's contents.
@@ -70,7 +78,12 @@ pub enum Appended {
     Sealed,
     /// The call began before its subject was erased: nothing was written.
     Erased,
+    /// Together they would be a longer line than is read: nothing was written.
+    TooLong,
 }
+
+/// Told of a line that is too long to be read: its file and its number.
+pub type PassedOver<'a> = dyn FnMut(&Path, u64) + 'a;
 
 /// The sealed contents of one data directory.
 pub struct Store {
@@ -100,8 +113,11 @@ struct SubjectKey {
 const KEY_BYTES: usize = 32;
 const KEY_ID_BYTES: usize = 16;
 
-/// The longest line that is read.
-const LINE_BYTES_MAX: u64 = 64 << 20;
+/// The shortest beginning of an exchange's id that is looked for: it tells the minute.
+const ID_CHARS_MIN: usize = 8;
+
+/// Characters of a whole id.
+const ID_CHARS: usize = 36;
 
 impl Store {
     /// Opens or makes the folder.
@@ -148,8 +164,11 @@ impl Store {
             subject: subject.to_owned(),
         };
         let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
+        if text.len() > LINE_BYTES_MAX {
+            return Ok(Appended::TooLong);
+        }
         text.push('\n');
-        let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
+        let path = self.day_path(millis_of(&kept.exchange));
         let mut options = OpenOptions::new();
         let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
         // A line that a crash has torn must not take this one with it.
@@ -160,34 +179,85 @@ impl Store {
         Ok(Appended::Sealed)
     }
 
-    /// The contents of an exchange; `None` where none were kept.
+    /// The contents of an exchange, by its id or by a beginning of it that no other has; `None`
+    /// where none were kept.
     ///
     /// # Errors
     ///
-    /// They were erased, are damaged, or cannot be read.
-    pub fn read(&self, exchange: &str) -> Result<Option<Value>, StoreError> {
-        let path = self.dir.join(format!("{}.jsonl", day_of(exchange)));
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let mut lines = io::Read::take(BufReader::new(file), LINE_BYTES_MAX * 1_024);
-        let mut text = String::new();
-        let damaged = || StoreError::Damaged(path.display().to_string());
-        while lines.read_line(&mut text)? > 0 {
-            let line = Some(&text).filter(|text| text.contains(exchange));
-            let line = line.and_then(|text| serde_json::from_str::<Line>(text).ok());
-            if let Some(line) = line.filter(|line| line.exchange == exchange) {
-                let key = self.subject_key(&line.subject)?;
-                let key = key.filter(|key| key.id == line.key).ok_or(StoreError::Erased)?;
-                let sealed = STANDARD.decode(line.sealed).map_err(|_| damaged())?;
-                let plain = open(&key.cipher, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
-                return serde_json::from_slice(&plain).map(Some).map_err(|_| damaged());
-            }
-            text.clear();
+    /// They were erased, are damaged, or cannot be read; or it is not one exchange.
+    pub fn read(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<Value>, StoreError> {
+        let Some(line) = self.find(exchange, passed_over)? else { return Ok(None) };
+        let damaged = || StoreError::Damaged(format!("the line of {}", line.exchange));
+        let key = self.subject_key(&line.subject)?;
+        let key = key.filter(|key| key.id == line.key).ok_or(StoreError::Erased)?;
+        let sealed = STANDARD.decode(&line.sealed).map_err(|_| damaged())?;
+        let bound = line.exchange.as_bytes();
+        let plain = open(&key.cipher, bound, sealed).ok_or_else(damaged)?;
+        serde_json::from_slice(&plain).map(Some).map_err(|_| damaged())
+    }
+
+    /// The whole id of an exchange of which something was kept, erased or not.
+    ///
+    /// # Errors
+    ///
+    /// The disk; or it is not one exchange.
+    pub fn whole_id(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(self.find(exchange, passed_over)?.map(|line| line.exchange))
+    }
+
+    /// The one line of an exchange.
+    fn find(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<Line>, StoreError> {
+        let id = exchange.trim().to_ascii_lowercase();
+        let fits = (ID_CHARS_MIN..=ID_CHARS).contains(&id.len());
+        if !fits || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Err(StoreError::NoId(exchange.chars().take(ID_CHARS).collect()));
         }
-        Ok(None)
+        // What a beginning leaves open is a minute at most, which may have midnight in it.
+        let mut paths = [0, u64::MAX].map(|rest| self.day_path(millis_within(&id, rest))).to_vec();
+        paths.dedup();
+        let mut found: Option<Line> = None;
+        for path in paths {
+            let Some(mut lines) = Lines::open(&path)? else { continue };
+            while let Some(line) = lines.next()? {
+                let text = match line {
+                    LineRead::Whole(text) => text,
+                    LineRead::TooLong(number) => {
+                        passed_over(&path, number);
+                        continue;
+                    }
+                };
+                if memmem::find(&text, id.as_bytes()).is_none() {
+                    continue;
+                }
+                let Ok(line) = serde_json::from_slice::<Line>(&text) else { continue };
+                if !line.exchange.starts_with(&id) {
+                    continue;
+                }
+                match &found {
+                    Some(other) if other.exchange != line.exchange => {
+                        let both = format!("{} and {}", other.exchange, line.exchange);
+                        return Err(StoreError::Ambiguous(both));
+                    }
+                    _ => found = Some(line),
+                }
+                if id.len() == ID_CHARS {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
     }
 
     /// Destroys a subject's key, and leaves word that nothing of its calls until `now_ms` may be
@@ -233,6 +303,14 @@ impl Store {
         };
         let tag = hmac::sign(&self.naming, text.as_bytes());
         hex(tag.as_ref().get(..16).unwrap_or_default())
+    }
+
+    /// The file of a UTC day.
+    fn day_path(&self, millis: u64) -> PathBuf {
+        let moment = i64::try_from(millis).ok();
+        let moment = moment.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        let day = moment.map(|at| at.strftime("%Y-%m-%d").to_string());
+        self.dir.join(format!("{}.jsonl", day.as_deref().unwrap_or("undated")))
     }
 
     fn key_path(&self, subject: &str) -> PathBuf {
@@ -324,159 +402,17 @@ fn is_torn(file: &mut File) -> io::Result<bool> {
 /// When an exchange began, from its id: a version 7 UUID begins with milliseconds. An id that tells
 /// nothing counts as older than any erasure.
 fn millis_of(exchange: &str) -> u64 {
-    let digits: String = exchange.chars().filter(char::is_ascii_hexdigit).take(12).collect();
-    u64::from_str_radix(&digits, 16).unwrap_or(0)
+    millis_within(exchange, 0)
 }
 
-/// The UTC day of an exchange.
-fn day_of(exchange: &str) -> String {
-    let millis = i64::try_from(millis_of(exchange)).unwrap_or(0);
-    let moment = jiff::Timestamp::from_millisecond(millis).ok();
-    moment.map_or_else(|| "undated".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+/// The same for the beginning of an id: `rest` is the digits that are not there.
+fn millis_within(id: &str, rest: u64) -> u64 {
+    const DIGITS: usize = 12;
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(DIGITS).collect();
+    let open = 4 * (DIGITS - digits.len());
+    let known = u64::from_str_radix(&digits, 16).unwrap_or(0) << open;
+    known | rest & ((1 << open) - 1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::KeptPiece;
-    use super::*;
-    use crate::privacy::Redactor;
-    use crate::privacy::known::Known;
-
-    fn kept(exchange: &str) -> Kept {
-        let redactor = Redactor::default();
-        let text = redactor.redact("Mr. Roe has a fever", &mut Known::default()).text;
-        let piece = KeptPiece {
-            author: "user",
-            kind: "text",
-            tool: None,
-            text: Some(text),
-            bytes: 19,
-            media: None,
-            hash: None,
-            dropped: None,
-        };
-        Kept { exchange: exchange.to_owned(), mode: "standard", pieces: vec![piece] }
-    }
-
-    #[test]
-    fn what_is_sealed_is_read_by_its_exchange_and_by_nobody_without_the_key() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let exchange = "019abcde-0000-7000-8000-000000000001";
-        let subject = Subject::User("onc".to_owned(), "ana".to_owned());
-        store.append(&subject, &kept(exchange)).unwrap();
-        let read = store.read(exchange).unwrap().unwrap();
-        assert_eq!(read, serde_json::to_value(kept(exchange)).unwrap());
-        assert_eq!(read["pieces"][0]["text"], "Mr. [NAME] has a fever");
-        assert_eq!(store.read("019abcde-0000-7000-8000-000000000002").unwrap(), None);
-        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(exchange)));
-        let bytes = std::fs::read_to_string(file).unwrap();
-        assert!(!bytes.contains("fever") && !bytes.contains("ana"));
-        let other = Store::open(dir.path(), [8; 32]).unwrap();
-        assert!(matches!(other.read(exchange), Err(StoreError::Damaged(_))));
-    }
-
-    #[test]
-    fn an_erased_subject_is_mute_and_others_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
-        let subjects = ["a", "b"].map(|name| Subject::Session(name.to_owned()));
-        for (id, subject) in ids.iter().zip(&subjects) {
-            store.append(subject, &kept(id)).unwrap();
-        }
-        assert!(store.erase(&subjects[0], 0).unwrap() && !store.erase(&subjects[0], 0).unwrap());
-        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
-        assert!(store.read(ids[1]).unwrap().is_some());
-        // Who comes back has another key, and what was erased stays so.
-        let again = "019abcde-0000-7000-8000-00000000000c";
-        store.append(&subjects[0], &kept(again)).unwrap();
-        assert!(store.read(again).unwrap().is_some());
-        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
-    }
-
-    #[test]
-    fn keys_and_lines_without_an_id_are_read_and_erased() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let subject = Subject::Session("s".to_owned());
-        let name = store.name(&subject);
-        let key = seal(&store.key, name.as_bytes(), vec![9; KEY_BYTES]).unwrap();
-        store.write_whole(&store.key_path(&name), &key).unwrap();
-        let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
-        store.append(&subject, &kept(ids[0])).unwrap();
-        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(ids[0])));
-        assert!(!fs::read_to_string(&file).unwrap().contains("\"key\""), "an older version's line");
-        assert!(store.read(ids[0]).unwrap().is_some());
-        store.erase(&subject, 0).unwrap();
-        store.append(&subject, &kept(ids[1])).unwrap();
-        assert!(fs::read_to_string(&file).unwrap().contains("\"key\""));
-        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
-        assert!(store.read(ids[1]).unwrap().is_some());
-    }
-
-    #[test]
-    fn a_line_that_was_changed_is_damaged_and_not_erased() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let id = "019abcde-0000-7000-8000-00000000000a";
-        store.append(&Subject::Session("s".to_owned()), &kept(id)).unwrap();
-        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(id)));
-        let text = fs::read_to_string(&file).unwrap();
-        let at = text.find("\"sealed\":\"").unwrap() + 40;
-        let other = if &text[at..=at] == "A" { "B" } else { "A" };
-        fs::write(&file, format!("{}{other}{}", &text[..at], &text[at + 1..])).unwrap();
-        assert!(matches!(store.read(id), Err(StoreError::Damaged(_))));
-    }
-
-    /// An exchange that began in this millisecond.
-    fn exchange(millis: u64, nth: u64) -> String {
-        let digits = format!("{millis:012x}");
-        format!("{}-{}-7000-8000-{nth:012x}", &digits[..8], &digits[8..])
-    }
-
-    #[test]
-    fn what_began_before_an_erasure_is_not_sealed_after_it() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let subject = Subject::Session("s".to_owned());
-        const ERASED: u64 = 1_790_000_000_000;
-        // Nothing was sealed yet: what waits is dropped all the same.
-        assert!(!store.erase(&subject, ERASED).unwrap());
-        let sealed = |millis: u64| store.append(&subject, &kept(&exchange(millis, 1))).unwrap();
-        assert_eq!(sealed(ERASED - 1), Appended::Erased);
-        assert_eq!(sealed(ERASED), Appended::Erased);
-        assert_eq!(sealed(ERASED + 1), Appended::Sealed);
-        assert!(store.read(&exchange(ERASED - 1, 1)).unwrap().is_none());
-        assert!(store.read(&exchange(ERASED + 1, 1)).unwrap().is_some());
-        // An erasure by a clock that went back takes nothing of one before it away.
-        assert!(store.erase(&subject, ERASED - 9).unwrap());
-        assert_eq!(sealed(ERASED), Appended::Erased);
-        // A word that cannot be read is no leave to seal.
-        fs::write(store.erased_path(&store.name(&subject)), "soon").unwrap();
-        assert!(store.append(&subject, &kept(&exchange(ERASED + 2, 1))).is_err());
-        assert!(store.erase(&subject, ERASED + 3).is_ok());
-    }
-
-    #[test]
-    fn an_erasure_amid_the_sealing_leaves_nothing_that_began_before_it() {
-        const ERASED: u64 = 1_790_000_000_000;
-        let dir = tempfile::tempdir().unwrap();
-        let [sealing, erasing] = [0, 1].map(|_| Store::open(dir.path(), [7; 32]).unwrap());
-        let subject = Subject::Session("s".to_owned());
-        let (name, before) = (sealing.name(&subject), kept(&exchange(ERASED - 1, 1)));
-        // The sidecar has a key in its hand, new or old, and has not sealed yet.
-        for _ in 0..2 {
-            let key = sealing.key_for(&name).unwrap();
-            assert!(erasing.erase(&subject, ERASED).unwrap());
-            let appended = sealing.append_under(key, &name, &before).unwrap();
-            assert_eq!(appended, Appended::Erased);
-        }
-        // The erasure goes no further than its word: the key is not gone before it.
-        let other = Subject::Session("t".to_owned());
-        sealing.append(&other, &before).unwrap();
-        fs::create_dir(sealing.erased_path(&sealing.name(&other))).unwrap();
-        assert!(erasing.erase(&other, ERASED).is_err());
-        assert!(sealing.key_path(&sealing.name(&other)).exists());
-    }
-}
+mod tests;
