@@ -7,9 +7,9 @@
 //! content is dropped and counted, and never kept as it was.
 
 mod lines;
+mod sessions;
 mod store;
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -21,6 +21,8 @@ use std::time::Duration;
 use serde::Serialize;
 
 pub use store::{Appended, Store, StoreError, Subject};
+
+use sessions::Sessions;
 
 use crate::anthropic::BodyCopy;
 use crate::anthropic::content::{self, Author, Piece};
@@ -48,9 +50,6 @@ const TIME_NS_MAX: u64 = 5_000_000_000;
 /// How long the end of the process waits for what is to be sealed, looking every [`END_STEP`].
 const END_MAX: Duration = Duration::from_secs(5);
 const END_STEP: Duration = Duration::from_millis(5);
-
-/// Sessions whose names are remembered.
-const SESSIONS_MAX: usize = 1_024;
 
 /// What of one call is to be kept.
 #[derive(Debug)]
@@ -141,7 +140,7 @@ impl Capture {
             store,
             standard: Redactor::new(redaction.rules(Mode::Standard)),
             strict: Redactor::new(redaction.rules(Mode::Strict)),
-            sessions: HashMap::new(),
+            sessions: Sessions::default(),
             metrics: Arc::clone(metrics),
             waiting: Arc::clone(&waiting),
             identifiers,
@@ -213,7 +212,7 @@ struct Worker {
     standard: Redactor,
     strict: Redactor,
     /// Names that each session has told.
-    sessions: HashMap<String, Known>,
+    sessions: Sessions,
     metrics: Arc<Metrics>,
     waiting: Arc<AtomicUsize>,
     identifiers: HashKey,
@@ -245,17 +244,18 @@ impl Worker {
             BodyCopy::TooLong => self.metrics.privacy.dropped("too_long", 1),
             BodyCopy::None => {}
         }
-        let session = taking.session.clone().unwrap_or_else(|| taking.exchange.clone());
-        let mut known = self.sessions.remove(&session).unwrap_or_default();
+        // A call without a session has none that could come again.
+        let session = taking.session.as_deref();
+        let told = session.map(|session| self.sessions.take(&taking.team, session));
+        let mut known = told.unwrap_or_default();
         let kept = pieces.into_iter().map(|piece| {
             let late = self.clock.mono_ns() > end;
             self.piece(piece, (&taking, late), &mut known)
         });
         let pieces: Vec<KeptPiece> = kept.collect();
-        if self.sessions.len() >= SESSIONS_MAX {
-            self.sessions.clear();
+        if let Some(session) = session {
+            self.sessions.put(&taking.team, session, known);
         }
-        self.sessions.insert(session, known);
         let mode = match taking.mode {
             Mode::Standard => "standard",
             Mode::Strict => "strict",
