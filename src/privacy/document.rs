@@ -34,12 +34,21 @@ pub struct Document<'a> {
     quote: Option<(usize, usize)>,
     /// What names of fields say, by their hash: lists repeat the same few.
     fields: RefCell<HashMap<u64, Option<Field>>>,
+    /// Says that nobody waits any more; asked before each part is scanned.
+    stop: &'a dyn Fn() -> bool,
+    stopped: bool,
 }
 
 /// Findings in a document, in order and without overlap. Names that it tells are remembered in
-/// `known`, and names that `known` holds already are found.
+/// `known`, and names that `known` holds already are found. `None` where `stop` said so before all
+/// was read.
 #[must_use]
-pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
+pub fn findings(
+    text: &str,
+    rules: &Rules,
+    known: &mut Known,
+    stop: &dyn Fn() -> bool,
+) -> Option<Vec<Finding>> {
     let mut document = Document {
         rules,
         text,
@@ -49,9 +58,14 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         perhaps: Vec::new(),
         fields: RefCell::default(),
         quote: None,
+        stop,
+        stopped: false,
     };
     let view = View::normalised(text).unwrap_or_else(|| View::document(text));
     structure::read(&mut document, &view, 0);
+    if document.stopped {
+        return None;
+    }
     document.found.retain(|finding| !rules.allows(finding, text));
     if is_about_a_person(&document.found) {
         document.found.append(&mut document.perhaps);
@@ -62,7 +76,7 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         }
     }
     document.found.retain(|finding| !rules.allows(finding, text));
-    merged(document.found)
+    Some(merged(document.found))
 }
 
 /// What is found says that the document is about a person.
@@ -120,6 +134,10 @@ impl Document<'_> {
 
     /// Reads a text that has no structure.
     pub fn plain(&mut self, view: &View<'_>) {
+        self.stopped = self.stopped || (self.stop)();
+        if self.stopped {
+            return;
+        }
         let scanned = scan::scan(&view.text, self.rules);
         for finding in &scanned.found {
             if finding.label == Label::Name {
