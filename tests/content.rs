@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::api::Fake;
 use support::client::Request;
 use support::eventually;
-use support::sidecar::{Options, Sidecar, Site, files};
+use support::sidecar::{BINARY, Options, Sidecar, Site, files};
 
 const STRICT: &str = "[capture.team]\nonc = \"redacted\"\nlab = \"strict\"\n";
 
@@ -210,6 +210,98 @@ async fn a_user_is_erased_by_the_name_of_the_key() {
     site.ok(&["content", "erase", "--team", "onc", "--user", "jane.roe"]);
     assert!(String::from_utf8_lossy(&show(&site, &id, &[]).stderr).contains("erased"));
     sidecar.stop();
+}
+
+#[tokio::test]
+async fn an_answer_of_bedrock_is_kept_in_each_of_its_forms() {
+    let fake = Fake::start("basic").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let mut said = Vec::new();
+    for verb in ["invoke", "invoke-with-response-stream", "converse", "converse-stream"] {
+        let target = format!("/model/global.anthropic.claude-opus-5-5/{verb}");
+        let answer = sidecar.call(&Request { target, ..asking("Hello.", &onc) }).await;
+        assert_eq!(answer.status, 200, "{verb}");
+        let kept = shown(&site, &answer.exchange()).await;
+        let pieces = kept["pieces"].as_array().unwrap();
+        let texts = pieces.iter().filter(|piece| piece["author"] == "assistant");
+        let texts: Vec<_> = texts.map(|piece| piece["text"].as_str().unwrap().to_owned()).collect();
+        assert!(!texts.is_empty() && texts.iter().all(|text| !text.is_empty()), "{verb}: {kept}");
+        said.push(texts);
+    }
+    assert_eq!(said[0], said[1], "one answer, whole and in frames");
+    assert_eq!(said[2], ["hello"]);
+    assert_eq!(said[2], said[3]);
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn data_in_a_result_leaves_type_size_and_hash() {
+    let fake = Fake::start("basic").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let source = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x"});
+    let body = json!({"model": "claude-opus-5-5", "max_tokens": 9, "messages": [
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [
+            {"type": "text", "text": "Seen by Dr. Roe."},
+            {"type": "document", "source": source},
+        ]}]},
+    ]});
+    let request = Request::json("/v1/messages", &body).without("x-api-key");
+    let request = request.header("authorization", &format!("Bearer {onc}"));
+    let kept = shown(&site, &sidecar.call(&request).await.exchange()).await;
+    assert_eq!(kept["pieces"][0]["text"], "Seen by Dr. [NAME].");
+    let piece = &kept["pieces"][1];
+    let shape = (&piece["kind"], &piece["media"], &piece["bytes"], &piece["text"]);
+    let wanted = (&json!("document"), &json!("application/pdf"), &json!(8), &Value::Null);
+    assert_eq!(shape, wanted);
+    assert!(piece["hash"].as_str().unwrap().starts_with("hmac:"));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_kept_and_what_fails_is() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, lab]) = site(&fake, STRICT);
+    let listed = site.ok(&["keys", "list", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let of_lab = listed.as_array().unwrap().iter().find(|key| key["team"] == "lab").unwrap();
+    site.ok(&["keys", "revoke", of_lab["fingerprint"].as_str().unwrap()]);
+    let mut refused = sidecar.call(&asking("Not sent.", &lab)).await;
+    // Until the sidecar has read the keys again.
+    for _ in 0..500 {
+        if refused.status != 200 {
+            break;
+        }
+        refused = sidecar.call(&asking("Not sent.", &lab)).await;
+    }
+    assert_ne!(refused.status, 200);
+    let failed = sidecar.call(&asking("Sent.", &onc).header("x-fake-scenario", "e400")).await;
+    assert_eq!(failed.status, 400);
+    // In their order: what is behind the refused call is sealed, it is not.
+    assert_eq!(shown(&site, &failed.exchange()).await["pieces"][0]["text"], "Sent.");
+    let output = show(&site, &refused.exchange(), &[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was kept"));
+    sidecar.stop();
+}
+
+#[test]
+fn a_panic_tells_its_place_and_not_its_message() {
+    let site = Site::new();
+    // Where a runtime has too few files for its signals it panics, and its message says so.
+    let starved = |files: u32| {
+        let mut command = std::process::Command::new("sh");
+        command.env_clear().env("HOME", site.path("home")).env("RUST_BACKTRACE", "1");
+        command.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh"]);
+        command.args([&files.to_string(), BINARY, "serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--admin", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"]);
+        command.args(["--upstream", "http://127.0.0.1:9", "--data-dir"]).arg(site.path("data"));
+        String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
+    };
+    let panics: Vec<_> = (4..9).map(starved).filter(|said| said.contains("panicked")).collect();
+    assert!(!panics.is_empty(), "nothing panicked: find another way to make it");
+    for said in panics {
+        assert!(said.contains("thread main panicked at ") && said.contains(".rs:"), "{said}");
+        assert!(!said.contains("Too many open files") && said.lines().count() == 1, "{said}");
+    }
 }
 
 #[tokio::test]
