@@ -1,4 +1,5 @@
-//! Usage, blocks and events as Bedrock's Converse API writes them, in the words of the Messages API.
+//! Usage, blocks and events as Bedrock's Converse API writes them, in the words of the Messages
+//! API.
 
 use serde_json::{Map, Value, json};
 
