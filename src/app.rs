@@ -26,7 +26,9 @@ use tokio_util::task::TaskTracker;
 
 use budgets::BudgetWatch;
 use files::{content_key, instance_id, secret_file, token_file};
-pub use files::{existing_content_key, hook_token, random_hex, write_private};
+pub use files::{
+    existing_content_key, existing_identifier_key, hook_token, random_hex, write_private,
+};
 use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
 pub use prices::price_book;

@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use support::api::Fake;
 use support::client::Request;
 use support::eventually;
-use support::sidecar::{Options, Sidecar, Site, files};
+use support::sidecar::{BINARY, Options, Sidecar, Site, files};
 
 const STRICT: &str = "[capture.team]\nonc = \"redacted\"\nlab = \"strict\"\n";
 
@@ -119,8 +119,189 @@ async fn an_erased_user_is_mute_and_the_ledger_stays() {
     // Whoever comes back has a new key; what was erased stays so.
     let answer = sidecar.call(&asking("Back again.", &onc)).await;
     shown(&site, &answer.exchange()).await;
-    assert_eq!(show(&site, &ids[0], &[]).status.code(), Some(1));
+    let gone = show(&site, &ids[0], &[]);
+    assert_eq!(gone.status.code(), Some(1));
+    let said = String::from_utf8_lossy(&gone.stderr);
+    assert!(said.contains("erased") && !said.contains("damaged"), "{said}");
     sidecar.stop();
+}
+
+#[tokio::test]
+async fn what_waits_when_its_user_is_erased_is_dropped() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let mut ids = Vec::new();
+    for _ in 0..4 {
+        let answer = sidecar.call(&asking(&"Seen by Dr. Roe. ".repeat(50_000), &onc)).await;
+        ids.push(answer.exchange());
+    }
+    // Whether or not the first is sealed by now, the last one waits.
+    let data = site.path("data");
+    let erase = ["content", "erase", "--team", "onc", "--user", "ana", "--data-dir"];
+    site.run(&[&erase[..], &[data.to_str().unwrap()]].concat());
+    let answer = sidecar.call(&asking("Back again.", &onc)).await;
+    shown(&site, &answer.exchange()).await;
+    for id in &ids {
+        assert_eq!(show(&site, id, &[]).status.code(), Some(1), "{id} can be read");
+    }
+    let metrics = sidecar.metrics().await;
+    let dropped = metrics.sum("weighbridge_dropped_contents_total", &["reason=\"erased\""]);
+    assert!((1.0..=4.0).contains(&dropped), "{dropped}");
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_session_or_a_call_alone_is_erased_by_the_name_that_people_know() {
+    let fake = Fake::start("steady").await;
+    let (mut site, sidecar, _) = site(&fake, STRICT);
+    site.env("UPSTREAM_KEY", "sk-ant-fake");
+    let key = site.add_key(&["--team", "onc"]);
+    // Recorded as a keyed hash: it names somebody.
+    let session = "visit of Jane Roe";
+    let header = "x-claude-code-session-id";
+    let mine = sidecar.call(&asking("Of a session.", &key).header(header, session)).await;
+    let other = sidecar.call(&asking("Of another.", &key).header(header, "s-2")).await;
+    let alone = sidecar.call(&asking("Of nobody.", &key)).await;
+    let ids = [&mine, &other, &alone].map(|answer| answer.exchange());
+    for id in &ids {
+        shown(&site, id).await;
+    }
+    let recorded = site.exchange(&ids[0])["session"].as_str().unwrap().to_owned();
+    assert!(recorded.starts_with("hmac:"), "{recorded}");
+    let data = site.path("data");
+    let erase = |flag: &str, name: &str| {
+        let all = ["content", "erase", flag, name, "--data-dir", data.to_str().unwrap()];
+        let output = site.run(&all);
+        (output.status.code(), String::from_utf8_lossy(&output.stderr).into_owned())
+    };
+    let of_session = erase("--exchange", &ids[0]);
+    assert!(of_session.0 == Some(1) && of_session.1.contains("--session"), "{of_session:?}");
+    assert_eq!(erase("--session", session).0, Some(0));
+    assert!(String::from_utf8_lossy(&show(&site, &ids[0], &[]).stderr).contains("erased"));
+    // The recorded name is the same session.
+    let again = sidecar.call(&asking("Again.", &key).header(header, session)).await.exchange();
+    shown(&site, &again).await;
+    assert_eq!(erase("--session", &recorded).0, Some(0));
+    assert_eq!(show(&site, &again, &[]).status.code(), Some(1));
+    assert_eq!(erase("--exchange", &ids[2].to_uppercase()).0, Some(0));
+    assert!(String::from_utf8_lossy(&show(&site, &ids[2], &[]).stderr).contains("erased"));
+    assert_eq!(erase("--exchange", &ids[2]).0, Some(1));
+    // The rest is as it was, and is found by the beginning of its id. Ids of one test begin alike.
+    let shortest = (8..36).find(|length| {
+        ids.iter().chain([&again]).all(|id| *id == ids[1] || id[..*length] != ids[1][..*length])
+    });
+    let beginning = &ids[1][..shortest.unwrap()].to_uppercase();
+    assert!(site.ok(&["content", "show", beginning]).contains("Of another."));
+    let ambiguous = show(&site, &ids[1][..8], &[]);
+    assert_eq!(ambiguous.status.code(), Some(2));
+    assert!(String::from_utf8_lossy(&ambiguous.stderr).contains("more than one exchange"));
+    assert_eq!(show(&site, &ids[1][..7], &[]).status.code(), Some(2));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn a_user_is_erased_by_the_name_of_the_key() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, _) = site(&fake, STRICT);
+    // As an identifier from outside it would be hashed; `weighbridge keys` keeps it.
+    let key = site.add_key(&["--team", "onc", "--user", "jane.roe"]);
+    let id = sidecar.call(&asking("Nothing of note.", &key)).await.exchange();
+    shown(&site, &id).await;
+    site.ok(&["content", "erase", "--team", "onc", "--user", "jane.roe"]);
+    assert!(String::from_utf8_lossy(&show(&site, &id, &[]).stderr).contains("erased"));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn an_answer_of_bedrock_is_kept_in_each_of_its_forms() {
+    let fake = Fake::start("basic").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let mut said = Vec::new();
+    for verb in ["invoke", "invoke-with-response-stream", "converse", "converse-stream"] {
+        let target = format!("/model/global.anthropic.claude-opus-5-5/{verb}");
+        let answer = sidecar.call(&Request { target, ..asking("Hello.", &onc) }).await;
+        assert_eq!(answer.status, 200, "{verb}");
+        let kept = shown(&site, &answer.exchange()).await;
+        let pieces = kept["pieces"].as_array().unwrap();
+        let texts = pieces.iter().filter(|piece| piece["author"] == "assistant");
+        let texts: Vec<_> = texts.map(|piece| piece["text"].as_str().unwrap().to_owned()).collect();
+        assert!(!texts.is_empty() && texts.iter().all(|text| !text.is_empty()), "{verb}: {kept}");
+        said.push(texts);
+    }
+    assert_eq!(said[0], said[1], "one answer, whole and in frames");
+    assert_eq!(said[2], ["hello"]);
+    assert_eq!(said[2], said[3]);
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn data_in_a_result_leaves_type_size_and_hash() {
+    let fake = Fake::start("basic").await;
+    let (site, sidecar, [onc, _]) = site(&fake, STRICT);
+    let source = json!({"type": "base64", "media_type": "application/pdf", "data": "JVBERi0x"});
+    let body = json!({"model": "claude-opus-5-5", "max_tokens": 9, "messages": [
+        {"role": "user", "content": [{"type": "tool_result", "tool_use_id": "t", "content": [
+            {"type": "text", "text": "Seen by Dr. Roe."},
+            {"type": "document", "source": source},
+        ]}]},
+    ]});
+    let request = Request::json("/v1/messages", &body).without("x-api-key");
+    let request = request.header("authorization", &format!("Bearer {onc}"));
+    let kept = shown(&site, &sidecar.call(&request).await.exchange()).await;
+    assert_eq!(kept["pieces"][0]["text"], "Seen by Dr. [NAME].");
+    let piece = &kept["pieces"][1];
+    let shape = (&piece["kind"], &piece["media"], &piece["bytes"], &piece["text"]);
+    let wanted = (&json!("document"), &json!("application/pdf"), &json!(8), &Value::Null);
+    assert_eq!(shape, wanted);
+    assert!(piece["hash"].as_str().unwrap().starts_with("hmac:"));
+    sidecar.stop();
+}
+
+#[tokio::test]
+async fn what_is_refused_is_not_kept_and_what_fails_is() {
+    let fake = Fake::start("steady").await;
+    let (site, sidecar, [onc, lab]) = site(&fake, STRICT);
+    let listed = site.ok(&["keys", "list", "--format", "json"]);
+    let listed: Value = serde_json::from_str(&listed).unwrap();
+    let of_lab = listed.as_array().unwrap().iter().find(|key| key["team"] == "lab").unwrap();
+    site.ok(&["keys", "revoke", of_lab["fingerprint"].as_str().unwrap()]);
+    let mut refused = sidecar.call(&asking("Not sent.", &lab)).await;
+    // Until the sidecar has read the keys again.
+    for _ in 0..500 {
+        if refused.status != 200 {
+            break;
+        }
+        refused = sidecar.call(&asking("Not sent.", &lab)).await;
+    }
+    assert_ne!(refused.status, 200);
+    let failed = sidecar.call(&asking("Sent.", &onc).header("x-fake-scenario", "e400")).await;
+    assert_eq!(failed.status, 400);
+    // In their order: what is behind the refused call is sealed, it is not.
+    assert_eq!(shown(&site, &failed.exchange()).await["pieces"][0]["text"], "Sent.");
+    let output = show(&site, &refused.exchange(), &[]);
+    assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was kept"));
+    sidecar.stop();
+}
+
+#[test]
+fn a_panic_tells_its_place_and_not_its_message() {
+    let site = Site::new();
+    // Where a runtime has too few files for its signals it panics, and its message says so.
+    let starved = |files: u32| {
+        let mut command = std::process::Command::new("sh");
+        command.env_clear().env("HOME", site.path("home")).env("RUST_BACKTRACE", "1");
+        command.args(["-c", "ulimit -n \"$1\" && shift && exec \"$@\"", "sh"]);
+        command.args([&files.to_string(), BINARY, "serve", "--listen", "127.0.0.1:0"]);
+        command.args(["--admin", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"]);
+        command.args(["--upstream", "http://127.0.0.1:9", "--data-dir"]).arg(site.path("data"));
+        String::from_utf8_lossy(&command.output().unwrap().stderr).into_owned()
+    };
+    let panics: Vec<_> = (4..9).map(starved).filter(|said| said.contains("panicked")).collect();
+    assert!(!panics.is_empty(), "nothing panicked: find another way to make it");
+    for said in panics {
+        assert!(said.contains("thread main panicked at ") && said.contains(".rs:"), "{said}");
+        assert!(!said.contains("Too many open files") && said.lines().count() == 1, "{said}");
+    }
 }
 
 #[tokio::test]

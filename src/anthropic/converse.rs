@@ -1,4 +1,5 @@
-//! Usage as Bedrock's Converse API writes it, in the words of the Messages API.
+//! Usage, blocks and events as Bedrock's Converse API writes them, in the words of the Messages
+//! API.
 
 use serde_json::{Map, Value, json};
 
@@ -50,6 +51,75 @@ pub(super) fn usage(usage: &Value, tier: Option<&Value>) -> Option<Value> {
         same.insert("service_tier".to_owned(), Value::from(format!("bedrock_{tier}")));
     }
     Some(Value::Object(same))
+}
+
+/// The same block of content: Converse says by a key what it is. `None` where it is not one that is
+/// known; the block is left as it is then.
+pub(super) fn block(block: &mut Value) -> Option<Value> {
+    let (name, mut inner) = {
+        let object = block.as_object_mut()?;
+        let names =
+            ["text", "image", "document", "toolUse", "toolResult", "reasoningContent", "json"];
+        let name = names.into_iter().find(|name| object.contains_key(*name))?;
+        (name, object.get_mut(name)?.take())
+    };
+    let mut of = |name: &str| inner.get_mut(name).map(Value::take).unwrap_or_default();
+    Some(match name {
+        "text" => json!({"type": "text", "text": inner}),
+        "json" => json!({"type": "text", "text": inner.to_string()}),
+        "toolUse" => json!({"type": "tool_use", "name": of("name"), "input": of("input")}),
+        "toolResult" => json!({"type": "tool_result", "content": of("content")}),
+        "reasoningContent" => {
+            let text = of("reasoningText").get_mut("text").map(Value::take);
+            json!({"type": "thinking", "thinking": text})
+        }
+        _ => {
+            let format = of("format");
+            let family = if name == "image" { "image" } else { "application" };
+            let media = format!("{family}/{}", format.as_str().unwrap_or("unknown"));
+            let source = source(of("source"), &media);
+            json!({"type": name, "title": of("name"), "context": of("context"), "source": source})
+        }
+    })
+}
+
+/// Where an image or a document is from.
+fn source(mut source: Value, media: &str) -> Value {
+    let mut of = |name: &str| source.get_mut(name).map(Value::take).filter(|it| !it.is_null());
+    if let Some(data) = of("bytes") {
+        return json!({"type": "base64", "media_type": media, "data": data});
+    }
+    if let Some(text) = of("text") {
+        return json!({"type": "text", "data": text});
+    }
+    if let Some(content) = of("content") {
+        return json!({"type": "content", "content": content});
+    }
+    source
+}
+
+/// The same event of a stream; `None` where it holds no content.
+pub(super) fn event(name: &[u8], mut event: Value) -> Option<Value> {
+    let index = event.get("contentBlockIndex").cloned();
+    match name {
+        b"contentBlockStart" => {
+            let block = block(event.get_mut("start")?)?;
+            Some(json!({"type": "content_block_start", "index": index, "content_block": block}))
+        }
+        b"contentBlockDelta" => {
+            let delta = event.get_mut("delta")?;
+            let mut text = |path: &str| delta.pointer_mut(path).map(Value::take);
+            let delta = if let Some(text) = text("/text") {
+                json!({"text": text})
+            } else if let Some(input) = text("/toolUse/input") {
+                json!({"partial_json": input})
+            } else {
+                json!({"thinking": text("/reasoningContent/text")?})
+            };
+            Some(json!({"type": "content_block_delta", "index": index, "delta": delta}))
+        }
+        _ => None,
+    }
 }
 
 #[cfg(test)]

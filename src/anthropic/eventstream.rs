@@ -10,9 +10,11 @@ use std::borrow::Cow;
 use base64::Engine;
 use base64::engine::general_purpose::STANDARD;
 use serde::Deserialize;
+use serde_json::Value;
 
 use crate::accounting::Flag;
 
+use super::converse;
 use super::reading::{Content, EVENT_BYTES_MAX, Kind, Reading};
 
 /// Total length, header length and their checksum.
@@ -107,9 +109,7 @@ impl EventStream {
         reading: &mut Reading,
     ) -> Option<usize> {
         let (total, headers) = lengths(prelude);
-        if total < PRELUDE_BYTES + CHECKSUM_BYTES
-            || headers > total - PRELUDE_BYTES - CHECKSUM_BYTES
-        {
+        if !make_sense(total, headers) {
             self.lost = true;
             reading.flag(Flag::Unparseable);
             return None;
@@ -121,6 +121,11 @@ impl EventStream {
         }
         Some(total)
     }
+}
+
+/// Frame and headers can be as long as they say.
+fn make_sense(total: usize, headers: usize) -> bool {
+    total.checked_sub(PRELUDE_BYTES + CHECKSUM_BYTES).is_some_and(|rest| headers <= rest)
 }
 
 fn lengths(prelude: &[u8; PRELUDE_BYTES]) -> (usize, usize) {
@@ -172,6 +177,35 @@ fn read_frame(frame: &[u8], reading: &mut Reading) {
         Ok(event) => reading.event(kind, &event),
         Err(_) => reading.flag(Flag::Unparseable),
     }
+}
+
+/// Each event of a copy of a stream, as the Messages API writes it, as far as frames make sense.
+/// Exceptions are no events.
+pub(super) fn each_event(body: &[u8], mut take: impl FnMut(Value)) {
+    let mut rest = body;
+    while let Some(prelude) = rest.first_chunk::<PRELUDE_BYTES>() {
+        let (total, headers) = lengths(prelude);
+        let frame = rest.split_at_checked(total).filter(|_| make_sense(total, headers));
+        let Some((frame, after)) = frame else { return };
+        rest = after;
+        let body = frame.get(PRELUDE_BYTES..total - CHECKSUM_BYTES).unwrap_or_default();
+        if let Some(event) = body.split_at_checked(headers).and_then(event_of) {
+            take(event);
+        }
+    }
+}
+
+/// The event in a frame with these headers and this payload.
+fn event_of((headers, payload): (&[u8], &[u8])) -> Option<Value> {
+    let (event, exception) = names(headers);
+    if exception.is_some() {
+        return None;
+    }
+    if let Some(event) = event.filter(|event| *event != CHUNK) {
+        return converse::event(event, serde_json::from_slice(payload).ok()?);
+    }
+    let Payload { bytes } = serde_json::from_slice(payload).ok()?;
+    serde_json::from_slice(&STANDARD.decode(bytes?.as_bytes()).ok()?).ok()
 }
 
 /// The name of a frame's event, and of the exception or error that it is, if it is one.

@@ -52,10 +52,30 @@ pub fn content_key(dir: &Path) -> Result<[u8; 32]> {
 ///
 /// It is not there, or cannot be read.
 pub fn existing_content_key(dir: &Path) -> Result<[u8; 32]> {
-    let path = dir.join("content.key");
-    let why = "put it back from its backup: without it contents are neither read nor erased";
-    anyhow::ensure!(path.exists(), "{} is missing; {why}", path.display());
-    content_key(dir)
+    existing_secret(dir, "content.key", "without it contents are neither read nor erased")
+}
+
+/// The key that names from outside were hashed with; none is made.
+///
+/// # Errors
+///
+/// It is not there, or cannot be read.
+pub fn existing_identifier_key(dir: &Path) -> Result<[u8; 32]> {
+    existing_secret(
+        dir,
+        "identifier.key",
+        "without it a session is found by its recorded name only",
+    )
+}
+
+fn existing_secret(dir: &Path, name: &str, why: &str) -> Result<[u8; 32]> {
+    let path = dir.join(name);
+    anyhow::ensure!(
+        path.exists(),
+        "{} is missing; put it back from its backup: {why}",
+        path.display()
+    );
+    secret_file(dir, name)
 }
 
 /// Reads a small file of our own, or makes it (0600).

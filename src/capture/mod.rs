@@ -6,9 +6,10 @@
 //! for it: where the thread has too much to do, a text is too long, or a redaction fails, the
 //! content is dropped and counted, and never kept as it was.
 
+mod lines;
+mod sessions;
 mod store;
 
-use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -19,7 +20,9 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use store::{Store, StoreError, Subject};
+pub use store::{Appended, Store, StoreError, Subject};
+
+use sessions::Sessions;
 
 use crate::anthropic::BodyCopy;
 use crate::anthropic::content::{self, Author, Piece};
@@ -41,15 +44,14 @@ const BYTES_MAX: usize = 64 << 20;
 /// The longest copy of an answer that is taken, in bytes.
 pub const COPY_BYTES_MAX: usize = 4 << 20;
 
-/// How long the pieces of one call may take; what is left then is dropped.
+/// How long the pieces of one call may take; what is left then is dropped, and so is the piece that
+/// is being read. The time is looked at before each part of a text is scanned: a table's cell, a
+/// value of JSON, or text without structure, of which 4 MiB take a third of a second.
 const TIME_NS_MAX: u64 = 5_000_000_000;
 
 /// How long the end of the process waits for what is to be sealed, looking every [`END_STEP`].
 const END_MAX: Duration = Duration::from_secs(5);
 const END_STEP: Duration = Duration::from_millis(5);
-
-/// Sessions whose names are remembered.
-const SESSIONS_MAX: usize = 1_024;
 
 /// What of one call is to be kept.
 #[derive(Debug)]
@@ -140,7 +142,7 @@ impl Capture {
             store,
             standard: Redactor::new(redaction.rules(Mode::Standard)),
             strict: Redactor::new(redaction.rules(Mode::Strict)),
-            sessions: HashMap::new(),
+            sessions: Sessions::default(),
             metrics: Arc::clone(metrics),
             waiting: Arc::clone(&waiting),
             identifiers,
@@ -212,7 +214,7 @@ struct Worker {
     standard: Redactor,
     strict: Redactor,
     /// Names that each session has told.
-    sessions: HashMap<String, Known>,
+    sessions: Sessions,
     metrics: Arc<Metrics>,
     waiting: Arc<AtomicUsize>,
     identifiers: HashKey,
@@ -244,29 +246,30 @@ impl Worker {
             BodyCopy::TooLong => self.metrics.privacy.dropped("too_long", 1),
             BodyCopy::None => {}
         }
-        let session = taking.session.clone().unwrap_or_else(|| taking.exchange.clone());
-        let mut known = self.sessions.remove(&session).unwrap_or_default();
-        let kept = pieces.into_iter().map(|piece| {
-            let late = self.clock.mono_ns() > end;
-            self.piece(piece, (&taking, late), &mut known)
-        });
+        // A call without a session has none that could come again.
+        let session = taking.session.as_deref();
+        let told = session.map(|session| self.sessions.take(&taking.team, session));
+        let mut known = told.unwrap_or_default();
+        let kept = pieces.into_iter().map(|piece| self.piece(piece, (&taking, end), &mut known));
         let pieces: Vec<KeptPiece> = kept.collect();
-        if self.sessions.len() >= SESSIONS_MAX {
-            self.sessions.clear();
+        if let Some(session) = session {
+            self.sessions.put(&taking.team, session, known);
         }
-        self.sessions.insert(session, known);
         let mode = match taking.mode {
             Mode::Standard => "standard",
             Mode::Strict => "strict",
         };
         let count = pieces.iter().filter(|piece| piece.dropped.is_none()).count();
         let kept = Kept { exchange: taking.exchange, mode, pieces };
-        self.store.append(&taking.subject, &kept)?;
-        self.metrics.privacy.kept(&taking.team, count);
+        match self.store.append(&taking.subject, &kept)? {
+            Appended::Sealed => self.metrics.privacy.kept(&taking.team, count),
+            Appended::Erased => self.metrics.privacy.dropped("erased", 1),
+            Appended::TooLong => self.metrics.privacy.dropped("too_long", 1),
+        }
         Ok(())
     }
 
-    fn piece(&self, piece: Piece, (taking, late): (&Taking, bool), known: &mut Known) -> KeptPiece {
+    fn piece(&self, piece: Piece, (taking, end): (&Taking, u64), known: &mut Known) -> KeptPiece {
         let mut kept = KeptPiece {
             author: if piece.author == Author::User { "user" } else { "assistant" },
             kind: piece.kind,
@@ -283,7 +286,7 @@ impl Worker {
             kept.hash = Some(Identifier::hashed(data.as_bytes(), &self.identifiers));
             return kept;
         }
-        match self.redacted(&piece.text, (taking, late), known) {
+        match self.redacted(&piece.text, (taking, end), known) {
             Ok(text) => kept.text = Some(text),
             Err(reason) => {
                 kept.dropped = Some(reason);
@@ -300,13 +303,14 @@ impl Worker {
     fn redacted(
         &self,
         text: &str,
-        (taking, late): (&Taking, bool),
+        (taking, end): (&Taking, u64),
         known: &mut Known,
     ) -> Result<Redacted, &'static str> {
         if text.len() > TEXT_BYTES_MAX {
             return Err("too_long");
         }
-        if late {
+        let late = || self.clock.mono_ns() > end;
+        if late() {
             return Err("timed_out");
         }
         let redactor = match taking.mode {
@@ -314,10 +318,14 @@ impl Worker {
             Mode::Strict => &self.strict,
         };
         let began = self.clock.mono_ns();
-        let redact = AssertUnwindSafe(|| redactor.redact(text, known));
-        let Outcome { text, counts } = catch_unwind(redact).map_err(|_| "failed")?;
+        let redact = AssertUnwindSafe(|| redactor.redact_until(text, known, &late));
+        let outcome = catch_unwind(redact).map_err(|_| "failed")?;
+        let Outcome { text, counts } = outcome.ok_or("timed_out")?;
         let took = Duration::from_nanos(self.clock.mono_ns().saturating_sub(began));
         self.metrics.privacy.redacted(&taking.team, &counts, took);
         Ok(text)
     }
 }
+
+#[cfg(test)]
+mod tests;

@@ -1,18 +1,26 @@
 //! Where contents are kept: sealed lines, one file a day, and a key for each subject.
 //!
 //! ```text
-//! content/2026-11-25.jsonl     {"exchange": …, "sealed": …, "subject": …} a line
-//! content/keys/SUBJECT.key     the subject's key, sealed under content.key
+//! content/2026-11-25.jsonl     {"exchange": …, "key": …, "sealed": …, "subject": …} a line
+//! content/keys/SUBJECT.key     the subject's key and its id, sealed under content.key
+//! content/keys/SUBJECT.erased  when it was erased last, in Unix milliseconds
 //! content.key                  the instance's key
 //! ```
 //!
 //! AES-256-GCM with a random nonce; the exchange is bound to what is sealed. A subject is erased by
 //! destroying its key: what was sealed under it is mute from then on, wherever copies of it are,
 //! while the ledger and its proofs stay as they are. Copies of `content.key` and of the keys do not
-//! belong into the same backup as the contents.
+//! belong into the same backup as the contents. Whoever comes back after an erasure gets another
+//! key: a line names the one that sealed it, so that what was erased reads as erased.
+//!
+//! An erasure comes from another process, while contents of the subject may wait to be sealed. No
+//! lock is needed for none of them to get under the next key: an erasure writes its time first and
+//! destroys the key then; sealing takes the key first and looks for that time then. So a key that
+//! was taken before the time was there is one that the erasure destroys, and with the key after it
+//! the time is seen: whatever was taken before it is dropped. No key is kept in memory.
 
 use std::fs::{self, File, OpenOptions};
-use std::io::{self, BufRead as _, BufReader, Read as _, Seek as _, Write as _};
+use std::io::{self, Read as _, Seek as _, Write as _};
 use std::os::unix::fs::OpenOptionsExt as _;
 use std::path::{Path, PathBuf};
 
@@ -20,11 +28,13 @@ use aws_lc_rs::aead::{AES_256_GCM, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKe
 use aws_lc_rs::{hmac, rand};
 use base64::Engine as _;
 use base64::engine::general_purpose::STANDARD;
+use memchr::memmem;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use thiserror::Error;
 
 use super::Kept;
+use super::lines::{LINE_BYTES_MAX, LineRead, Lines};
 use crate::keys::make_private_dir;
 
 /// Whose content it is: a user, or where none is known a session, or else one exchange.
@@ -53,7 +63,27 @@ pub enum StoreError {
     /// The subject's key is gone.
     #[error("the content of this exchange was erased: its subject's key is destroyed")]
     Erased,
+    /// What was asked for is no id and no beginning of one.
+    #[error("{0:?} is no exchange: write its id, or the first {ID_CHARS_MIN} characters or more")]
+    NoId(String),
+    /// More than one exchange begins so.
+    #[error("more than one exchange begins so, among them {0}: write more of the id")]
+    Ambiguous(String),
 }
+
+/// What came of sealing a call's contents.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Appended {
+    /// They are in the file.
+    Sealed,
+    /// The call began before its subject was erased: nothing was written.
+    Erased,
+    /// Together they would be a longer line than is read: nothing was written.
+    TooLong,
+}
+
+/// Told of a line that is too long to be read: its file and its number.
+pub type PassedOver<'a> = dyn FnMut(&Path, u64) + 'a;
 
 /// The sealed contents of one data directory.
 pub struct Store {
@@ -65,12 +95,29 @@ pub struct Store {
 #[derive(Serialize, Deserialize)]
 struct Line {
     exchange: String,
+    /// Which of its subject's keys sealed it. Keys of older versions have no id.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    key: Option<String>,
     sealed: String,
     subject: String,
 }
 
-/// The longest line that is read.
-const LINE_BYTES_MAX: u64 = 64 << 20;
+/// A key of one subject.
+struct SubjectKey {
+    /// Random, and so told from the key that was destroyed before it.
+    id: Option<String>,
+    cipher: LessSafeKey,
+}
+
+/// Bytes of a key, and of its id behind it.
+const KEY_BYTES: usize = 32;
+const KEY_ID_BYTES: usize = 16;
+
+/// The shortest beginning of an exchange's id that is looked for: it tells the minute.
+const ID_CHARS_MIN: usize = 8;
+
+/// Characters of a whole id.
+const ID_CHARS: usize = 36;
 
 impl Store {
     /// Opens or makes the folder.
@@ -86,20 +133,42 @@ impl Store {
         Ok(Store { dir, key: cipher(&key)?, naming })
     }
 
-    /// Seals one call's contents under its subject's key and appends them to the day's file.
+    /// Seals one call's contents under its subject's key and appends them to the day's file, unless
+    /// the subject was erased since the call began.
     ///
     /// # Errors
     ///
     /// The disk or the random source.
-    pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<(), StoreError> {
+    pub fn append(&self, subject: &Subject, kept: &Kept) -> Result<Appended, StoreError> {
         let subject = self.name(subject);
-        let key = self.subject_key(&subject, true)?;
+        let key = self.key_for(&subject)?;
+        self.append_under(key, &subject, kept)
+    }
+
+    /// The word of an erasure is looked for with the key at hand, and not before: see above.
+    fn append_under(
+        &self,
+        key: SubjectKey,
+        subject: &str,
+        kept: &Kept,
+    ) -> Result<Appended, StoreError> {
+        if self.erased_ms(subject)?.is_some_and(|erased| millis_of(&kept.exchange) <= erased) {
+            return Ok(Appended::Erased);
+        }
         let plain = serde_json::to_vec(kept).map_err(|_| StoreError::Seal)?;
-        let sealed = STANDARD.encode(seal(&key, kept.exchange.as_bytes(), plain)?);
-        let line = Line { exchange: kept.exchange.clone(), sealed, subject };
+        let sealed = STANDARD.encode(seal(&key.cipher, kept.exchange.as_bytes(), plain)?);
+        let line = Line {
+            exchange: kept.exchange.clone(),
+            key: key.id,
+            sealed,
+            subject: subject.to_owned(),
+        };
         let mut text = serde_json::to_string(&line).map_err(|_| StoreError::Seal)?;
+        if text.len() > LINE_BYTES_MAX {
+            return Ok(Appended::TooLong);
+        }
         text.push('\n');
-        let path = self.dir.join(format!("{}.jsonl", day_of(&kept.exchange)));
+        let path = self.day_path(millis_of(&kept.exchange));
         let mut options = OpenOptions::new();
         let mut file = options.create(true).read(true).append(true).mode(0o600).open(path)?;
         // A line that a crash has torn must not take this one with it.
@@ -107,51 +176,120 @@ impl Store {
             text.insert(0, '\n');
         }
         file.write_all(text.as_bytes())?;
-        Ok(())
+        Ok(Appended::Sealed)
     }
 
-    /// The contents of an exchange; `None` where none were kept.
+    /// The contents of an exchange, by its id or by a beginning of it that no other has; `None`
+    /// where none were kept.
     ///
     /// # Errors
     ///
-    /// They were erased, are damaged, or cannot be read.
-    pub fn read(&self, exchange: &str) -> Result<Option<Value>, StoreError> {
-        let path = self.dir.join(format!("{}.jsonl", day_of(exchange)));
-        let file = match File::open(&path) {
-            Ok(file) => file,
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-            Err(error) => return Err(error.into()),
-        };
-        let mut lines = io::Read::take(BufReader::new(file), LINE_BYTES_MAX * 1_024);
-        let mut text = String::new();
-        let damaged = || StoreError::Damaged(path.display().to_string());
-        while lines.read_line(&mut text)? > 0 {
-            let line = Some(&text).filter(|text| text.contains(exchange));
-            let line = line.and_then(|text| serde_json::from_str::<Line>(text).ok());
-            if let Some(line) = line.filter(|line| line.exchange == exchange) {
-                let key = self.subject_key(&line.subject, false)?;
-                let sealed = STANDARD.decode(line.sealed).map_err(|_| damaged())?;
-                let plain = open(&key, exchange.as_bytes(), sealed).ok_or_else(damaged)?;
-                return serde_json::from_slice(&plain).map(Some).map_err(|_| damaged());
-            }
-            text.clear();
+    /// They were erased, are damaged, or cannot be read; or it is not one exchange.
+    pub fn read(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<Value>, StoreError> {
+        let Some(line) = self.find(exchange, passed_over)? else { return Ok(None) };
+        let damaged = || StoreError::Damaged(format!("the line of {}", line.exchange));
+        let key = self.subject_key(&line.subject)?;
+        let key = key.filter(|key| key.id == line.key).ok_or(StoreError::Erased)?;
+        let sealed = STANDARD.decode(&line.sealed).map_err(|_| damaged())?;
+        let bound = line.exchange.as_bytes();
+        let plain = open(&key.cipher, bound, sealed).ok_or_else(damaged)?;
+        serde_json::from_slice(&plain).map(Some).map_err(|_| damaged())
+    }
+
+    /// The whole id of an exchange of which something was kept, erased or not.
+    ///
+    /// # Errors
+    ///
+    /// The disk; or it is not one exchange.
+    pub fn whole_id(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<String>, StoreError> {
+        Ok(self.find(exchange, passed_over)?.map(|line| line.exchange))
+    }
+
+    /// The one line of an exchange.
+    fn find(
+        &self,
+        exchange: &str,
+        passed_over: &mut PassedOver<'_>,
+    ) -> Result<Option<Line>, StoreError> {
+        let id = exchange.trim().to_ascii_lowercase();
+        let fits = (ID_CHARS_MIN..=ID_CHARS).contains(&id.len());
+        if !fits || !id.bytes().all(|byte| byte.is_ascii_hexdigit() || byte == b'-') {
+            return Err(StoreError::NoId(exchange.chars().take(ID_CHARS).collect()));
         }
-        Ok(None)
+        // What a beginning leaves open is a minute at most, which may have midnight in it.
+        let mut paths = [0, u64::MAX].map(|rest| self.day_path(millis_within(&id, rest))).to_vec();
+        paths.dedup();
+        let mut found: Option<Line> = None;
+        for path in paths {
+            let Some(mut lines) = Lines::open(&path)? else { continue };
+            while let Some(line) = lines.next()? {
+                let text = match line {
+                    LineRead::Whole(text) => text,
+                    LineRead::TooLong(number) => {
+                        passed_over(&path, number);
+                        continue;
+                    }
+                };
+                if memmem::find(&text, id.as_bytes()).is_none() {
+                    continue;
+                }
+                let Ok(line) = serde_json::from_slice::<Line>(&text) else { continue };
+                if !line.exchange.starts_with(&id) {
+                    continue;
+                }
+                match &found {
+                    Some(other) if other.exchange != line.exchange => {
+                        let both = format!("{} and {}", other.exchange, line.exchange);
+                        return Err(StoreError::Ambiguous(both));
+                    }
+                    _ => found = Some(line),
+                }
+                if id.len() == ID_CHARS {
+                    return Ok(found);
+                }
+            }
+        }
+        Ok(found)
     }
 
-    /// Destroys a subject's key. `false` where there was none.
+    /// Destroys a subject's key, and leaves word that nothing of its calls until `now_ms` may be
+    /// sealed any more. `false` where there was no key.
     ///
     /// # Errors
     ///
-    /// The file cannot be removed.
-    pub fn erase(&self, subject: &Subject) -> Result<bool, StoreError> {
-        let path = self.key_path(&self.name(subject));
-        match fs::remove_file(path) {
+    /// The word cannot be written, or the key not removed: the erasure has to be asked for again.
+    pub fn erase(&self, subject: &Subject, now_ms: u64) -> Result<bool, StoreError> {
+        let subject = self.name(subject);
+        let before = self.erased_ms(&subject).ok().flatten().unwrap_or(0);
+        let word = before.max(now_ms).to_string();
+        self.write_whole(&self.erased_path(&subject), word.as_bytes())?;
+        match fs::remove_file(self.key_path(&subject)) {
             Ok(()) => {
                 File::open(self.dir.join("keys"))?.sync_all()?;
                 Ok(true)
             }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(false),
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// When a subject was erased last.
+    fn erased_ms(&self, subject: &str) -> Result<Option<u64>, StoreError> {
+        let path = self.erased_path(subject);
+        match fs::read_to_string(&path) {
+            Ok(text) => match text.parse() {
+                Ok(millis) => Ok(Some(millis)),
+                Err(_) => Err(StoreError::Damaged(path.display().to_string())),
+            },
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -164,50 +302,71 @@ impl Store {
             Subject::Exchange(exchange) => format!("exchange\0{exchange}"),
         };
         let tag = hmac::sign(&self.naming, text.as_bytes());
-        tag.as_ref().iter().take(16).map(|byte| format!("{byte:02x}")).collect()
+        hex(tag.as_ref().get(..16).unwrap_or_default())
+    }
+
+    /// The file of a UTC day.
+    fn day_path(&self, millis: u64) -> PathBuf {
+        let moment = i64::try_from(millis).ok();
+        let moment = moment.and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
+        let day = moment.map(|at| at.strftime("%Y-%m-%d").to_string());
+        self.dir.join(format!("{}.jsonl", day.as_deref().unwrap_or("undated")))
     }
 
     fn key_path(&self, subject: &str) -> PathBuf {
         self.dir.join("keys").join(format!("{subject}.key"))
     }
 
-    /// Writes a subject's key, whole or not at all.
-    fn write_key(&self, path: &Path, sealed: &[u8]) -> Result<(), StoreError> {
-        let temporary = path.with_extension("new");
+    fn erased_path(&self, subject: &str) -> PathBuf {
+        self.dir.join("keys").join(format!("{subject}.erased"))
+    }
+
+    /// Writes a file among the keys, whole or not at all.
+    fn write_whole(&self, path: &Path, bytes: &[u8]) -> Result<(), StoreError> {
+        let temporary = PathBuf::from(format!("{}.new", path.display()));
         let mut options = OpenOptions::new();
         let mut file =
             options.write(true).create(true).truncate(true).mode(0o600).open(&temporary)?;
-        file.write_all(sealed)?;
+        file.write_all(bytes)?;
         file.sync_all()?;
         fs::rename(&temporary, path)?;
         File::open(self.dir.join("keys"))?.sync_all()?;
         Ok(())
     }
 
-    /// Reads a subject's key, or makes it. It is read anew every time: an erasure holds at once.
-    fn subject_key(&self, subject: &str, make: bool) -> Result<LessSafeKey, StoreError> {
+    /// A subject's key, where it has one. It is read anew every time: an erasure holds at once.
+    fn subject_key(&self, subject: &str) -> Result<Option<SubjectKey>, StoreError> {
         let path = self.key_path(subject);
         let damaged = || StoreError::Damaged(path.display().to_string());
-        match fs::read(&path) {
-            Ok(sealed) => {
-                let key = open(&self.key, subject.as_bytes(), sealed).ok_or_else(damaged)?;
-                let key: [u8; 32] = key.try_into().map_err(|_| damaged())?;
-                cipher(&key)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound && make => {
-                let mut key = [0; 32];
-                rand::fill(&mut key).map_err(|_| StoreError::Seal)?;
-                let sealed = seal(&self.key, subject.as_bytes(), key.to_vec())?;
-                self.write_key(&path, &sealed)?;
-                cipher(&key)
-            }
-            Err(error) if error.kind() == io::ErrorKind::NotFound => Err(StoreError::Erased),
-            Err(error) => Err(error.into()),
+        let sealed = match fs::read(&path) {
+            Ok(sealed) => sealed,
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+            Err(error) => return Err(error.into()),
+        };
+        let plain = open(&self.key, subject.as_bytes(), sealed).ok_or_else(damaged)?;
+        let (key, id) = plain.split_first_chunk::<KEY_BYTES>().ok_or_else(damaged)?;
+        Ok(Some(SubjectKey { id: (!id.is_empty()).then(|| hex(id)), cipher: cipher(key)? }))
+    }
+
+    /// A subject's key; a new one where it has none.
+    fn key_for(&self, subject: &str) -> Result<SubjectKey, StoreError> {
+        if let Some(key) = self.subject_key(subject)? {
+            return Ok(key);
         }
+        let mut bytes = [0; KEY_BYTES + KEY_ID_BYTES];
+        rand::fill(&mut bytes).map_err(|_| StoreError::Seal)?;
+        let sealed = seal(&self.key, subject.as_bytes(), bytes.to_vec())?;
+        self.write_whole(&self.key_path(subject), &sealed)?;
+        let (key, id) = bytes.split_first_chunk::<KEY_BYTES>().ok_or(StoreError::Seal)?;
+        Ok(SubjectKey { id: Some(hex(id)), cipher: cipher(key)? })
     }
 }
 
-fn cipher(key: &[u8; 32]) -> Result<LessSafeKey, StoreError> {
+fn hex(bytes: &[u8]) -> String {
+    bytes.iter().map(|byte| format!("{byte:02x}")).collect()
+}
+
+fn cipher(key: &[u8; KEY_BYTES]) -> Result<LessSafeKey, StoreError> {
     UnboundKey::new(&AES_256_GCM, key).map(LessSafeKey::new).map_err(|_| StoreError::Seal)
 }
 
@@ -240,67 +399,20 @@ fn is_torn(file: &mut File) -> io::Result<bool> {
     Ok(last != *b"\n")
 }
 
-/// The UTC day in an exchange's id: a version 7 UUID begins with milliseconds.
-fn day_of(exchange: &str) -> String {
-    let digits: String = exchange.chars().filter(char::is_ascii_hexdigit).take(12).collect();
-    let moment = i64::from_str_radix(&digits, 16)
-        .ok()
-        .and_then(|millis| jiff::Timestamp::from_millisecond(millis).ok());
-    moment.map_or_else(|| "undated".to_owned(), |at| at.strftime("%Y-%m-%d").to_string())
+/// When an exchange began, from its id: a version 7 UUID begins with milliseconds. An id that tells
+/// nothing counts as older than any erasure.
+fn millis_of(exchange: &str) -> u64 {
+    millis_within(exchange, 0)
+}
+
+/// The same for the beginning of an id: `rest` is the digits that are not there.
+fn millis_within(id: &str, rest: u64) -> u64 {
+    const DIGITS: usize = 12;
+    let digits: String = id.chars().filter(char::is_ascii_hexdigit).take(DIGITS).collect();
+    let open = 4 * (DIGITS - digits.len());
+    let known = u64::from_str_radix(&digits, 16).unwrap_or(0) << open;
+    known | rest & ((1 << open) - 1)
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::KeptPiece;
-    use super::*;
-    use crate::privacy::Redactor;
-    use crate::privacy::known::Known;
-
-    fn kept(exchange: &str) -> Kept {
-        let redactor = Redactor::default();
-        let text = redactor.redact("Mr. Roe has a fever", &mut Known::default()).text;
-        let piece = KeptPiece {
-            author: "user",
-            kind: "text",
-            tool: None,
-            text: Some(text),
-            bytes: 19,
-            media: None,
-            hash: None,
-            dropped: None,
-        };
-        Kept { exchange: exchange.to_owned(), mode: "standard", pieces: vec![piece] }
-    }
-
-    #[test]
-    fn what_is_sealed_is_read_by_its_exchange_and_by_nobody_without_the_key() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let exchange = "019abcde-0000-7000-8000-000000000001";
-        let subject = Subject::User("onc".to_owned(), "ana".to_owned());
-        store.append(&subject, &kept(exchange)).unwrap();
-        let read = store.read(exchange).unwrap().unwrap();
-        assert_eq!(read, serde_json::to_value(kept(exchange)).unwrap());
-        assert_eq!(read["pieces"][0]["text"], "Mr. [NAME] has a fever");
-        assert_eq!(store.read("019abcde-0000-7000-8000-000000000002").unwrap(), None);
-        let file = dir.path().join("content").join(format!("{}.jsonl", day_of(exchange)));
-        let bytes = std::fs::read_to_string(file).unwrap();
-        assert!(!bytes.contains("fever") && !bytes.contains("ana"));
-        let other = Store::open(dir.path(), [8; 32]).unwrap();
-        assert!(matches!(other.read(exchange), Err(StoreError::Damaged(_))));
-    }
-
-    #[test]
-    fn an_erased_subject_is_mute_and_others_are_not() {
-        let dir = tempfile::tempdir().unwrap();
-        let store = Store::open(dir.path(), [7; 32]).unwrap();
-        let ids = ["019abcde-0000-7000-8000-00000000000a", "019abcde-0000-7000-8000-00000000000b"];
-        let subjects = ["a", "b"].map(|name| Subject::Session(name.to_owned()));
-        for (id, subject) in ids.iter().zip(&subjects) {
-            store.append(subject, &kept(id)).unwrap();
-        }
-        assert!(store.erase(&subjects[0]).unwrap() && !store.erase(&subjects[0]).unwrap());
-        assert!(matches!(store.read(ids[0]), Err(StoreError::Erased)));
-        assert!(store.read(ids[1]).unwrap().is_some());
-    }
-}
+mod tests;

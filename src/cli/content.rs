@@ -1,19 +1,24 @@
 //! `weighbridge content`: what was kept of a call, and erasing it.
 
-use std::io::Write;
-use std::path::PathBuf;
+use std::io::{self, Write};
+use std::path::{Path, PathBuf};
 
 use clap::{Args, Subcommand};
 use serde_json::Value;
+use uuid::Uuid;
 
 use super::{CliError, Surroundings};
 use crate::app;
-use crate::capture::{Store, Subject};
+use crate::capture::{Store, StoreError, Subject};
+use crate::clock::Clock;
+use crate::privacy::Identifier;
+use crate::privacy::identifier::HashKey;
 
 const EXAMPLE: &str = "Examples:\n  \
     weighbridge content show 019abcde-1234-7000-8000-000000000001\n  \
     weighbridge content erase --team oncology --user ana\n  \
-    weighbridge content erase --session 1b671a64-40d5-491e-99b0-da01ff1f3341";
+    weighbridge content erase --session 1b671a64-40d5-491e-99b0-da01ff1f3341\n  \
+    weighbridge content erase --exchange 019abcde-1234-7000-8000-000000000001";
 
 /// What was kept of calls, redacted, where a team asks for it ([capture] in docs/configuration.md)
 #[derive(Debug, Args)]
@@ -33,7 +38,7 @@ enum Command {
 
 #[derive(Debug, Args)]
 struct ShowArgs {
-    /// The exchange's id, as `weighbridge exchanges` shows it
+    /// The exchange's id, as `weighbridge exchanges` shows it, or its first 8 characters or more
     exchange: String,
     /// text or json
     #[arg(long, default_value = "text")]
@@ -46,14 +51,18 @@ struct ShowArgs {
 #[derive(Debug, Args)]
 struct EraseArgs {
     /// The user whose contents are erased; needs --team
-    #[arg(long, value_name = "U", requires = "team", conflicts_with = "session")]
+    #[arg(long, value_name = "U", requires = "team", conflicts_with_all = ["session", "exchange"])]
     user: Option<String>,
     /// The user's team
     #[arg(long, value_name = "T", requires = "user")]
     team: Option<String>,
-    /// The session whose contents are erased: where no user is known, contents belong to sessions
-    #[arg(long, value_name = "S")]
+    /// The session whose contents are erased: where no user is known, contents belong to sessions.
+    /// As the client wrote it, or as `weighbridge sessions` shows it
+    #[arg(long, value_name = "S", conflicts_with = "exchange")]
     session: Option<String>,
+    /// The call whose contents are erased: where no session is known either, they belong to it
+    #[arg(long, value_name = "ID")]
+    exchange: Option<String>,
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
@@ -81,7 +90,7 @@ fn store(dir: Option<&PathBuf>, surroundings: &Surroundings) -> Result<Store, Cl
     }
     let key =
         app::existing_content_key(&dir).map_err(|error| CliError::Failed(format!("{error:#}")))?;
-    Store::open(&dir, key).map_err(|error| CliError::Failed(error.to_string()))
+    Ok(Store::open(&dir, key)?)
 }
 
 fn show(
@@ -93,7 +102,7 @@ fn show(
         return Err(CliError::Usage(format!("--format {:?}: write text or json", args.format)));
     }
     let store = store(args.data_dir.as_ref(), surroundings)?;
-    let kept = store.read(&args.exchange).map_err(|e| CliError::Failed(e.to_string()))?;
+    let kept = store.read(&args.exchange, &mut passed_over)?;
     let Some(kept) = kept else {
         let why = "nothing was kept of this exchange";
         return Err(CliError::Failed(format!("{}: {why}", args.exchange)));
@@ -107,7 +116,25 @@ fn show(
     Ok(())
 }
 
-fn print(piece: &Value, output: &mut dyn Write) -> std::io::Result<()> {
+/// A line that is too long to be ours is named, and what is behind it is read.
+fn passed_over(path: &Path, line: u64) {
+    let place = path.display();
+    let _ = writeln!(
+        io::stderr(),
+        "weighbridge: {place}: line {line} is too long to be one of ours and was passed over"
+    );
+}
+
+impl From<StoreError> for CliError {
+    fn from(error: StoreError) -> CliError {
+        match error {
+            StoreError::NoId(_) | StoreError::Ambiguous(_) => CliError::Usage(error.to_string()),
+            _ => CliError::Failed(error.to_string()),
+        }
+    }
+}
+
+fn print(piece: &Value, output: &mut dyn Write) -> io::Result<()> {
     let of = |name: &str| piece[name].as_str().unwrap_or("");
     write!(output, "{} · {}", of("author"), of("kind"))?;
     if !of("tool").is_empty() {
@@ -126,20 +153,56 @@ fn erase(
     output: &mut dyn Write,
     surroundings: &Surroundings,
 ) -> Result<(), CliError> {
-    let subject = match (&args.team, &args.user, &args.session) {
-        (Some(team), Some(user), _) => Subject::User(team.clone(), user.clone()),
-        (_, _, Some(session)) => Subject::Session(session.clone()),
+    let dir = args.data_dir.as_ref();
+    let store = store(dir, surroundings)?;
+    let subject = match (&args.team, &args.user, &args.session, &args.exchange) {
+        // A user's name is ours, from `weighbridge keys`, and kept as it is.
+        (Some(team), Some(user), ..) => Subject::User(team.clone(), user.clone()),
+        (_, _, Some(session), _) => {
+            let dir = dir.cloned().unwrap_or_else(|| surroundings.data_dir());
+            Subject::Session(session_name(session, &dir)?)
+        }
+        (.., Some(exchange)) => Subject::Exchange(whole_id(exchange, &store)?),
         _ => {
-            let why = "say whose contents: --team T --user U, or --session S";
+            let why = "say whose contents: --team T --user U, --session S, or --exchange ID";
             return Err(CliError::Usage(why.to_owned()));
         }
     };
-    let store = store(args.data_dir.as_ref(), surroundings)?;
-    let erased = store.erase(&subject).map_err(|error| CliError::Failed(error.to_string()))?;
-    if !erased {
-        let why = "nothing is kept of this subject: it was erased before, or is written otherwise";
-        return Err(CliError::Failed(why.to_owned()));
+    let now_ms = Clock::start().stamp().wall_ns / 1_000_000;
+    if store.erase(&subject, now_ms)? {
+        let told = "Erased: what was kept under this key can never be read again.";
+        return CliError::written(writeln!(output, "{told}"));
     }
-    let told = "Erased: what was kept under this key can never be read again.";
-    CliError::written(writeln!(output, "{told}"))
+    if let Subject::Exchange(id) = &subject
+        && store.read(id, &mut passed_over)?.is_some()
+    {
+        let why = "its contents belong to its user or its session, and are erased with all of \
+                   theirs: --team T --user U, or --session S";
+        return Err(CliError::Failed(format!("{id}: {why}")));
+    }
+    let why = "nothing is kept of this subject: it was erased before, or is written otherwise. \
+               What waited to be kept of it until now is dropped";
+    Err(CliError::Failed(why.to_owned()))
+}
+
+/// A session as it is recorded: what does not look like an identifier is kept as a keyed hash. The
+/// hash is taken too.
+fn session_name(session: &str, dir: &Path) -> Result<String, CliError> {
+    if Identifier::hash_bits(session).is_some() {
+        return Ok(session.to_owned());
+    }
+    let key = app::existing_identifier_key(dir);
+    let key = key.map_err(|error| CliError::Failed(format!("{error:#}")))?;
+    let name = Identifier::from_outside(session.as_bytes(), &HashKey::new(&key));
+    Ok(name.as_str().to_owned())
+}
+
+/// The id of an exchange of which something is kept, or of one whose contents may still wait.
+fn whole_id(exchange: &str, store: &Store) -> Result<String, CliError> {
+    if let Some(id) = store.whole_id(exchange, &mut passed_over)? {
+        return Ok(id);
+    }
+    let id = Uuid::try_parse(exchange.trim());
+    let why = "nothing was kept of an exchange that begins so; write its whole id";
+    Ok(id.map_err(|_| CliError::Failed(format!("{exchange}: {why}")))?.to_string())
 }

@@ -12,6 +12,7 @@ mod hook;
 mod hooks;
 mod keys;
 mod log;
+mod panics;
 mod post;
 mod price;
 mod pricing;
@@ -186,6 +187,7 @@ impl Surroundings {
 
 /// Runs the program with its arguments.
 pub fn main(arguments: impl IntoIterator<Item = OsString>) -> ExitCode {
+    panics::tell_the_place_only();
     let arguments: Vec<OsString> = arguments.into_iter().collect();
     let is_hook = arguments.get(1).is_some_and(|word| word == "hook");
     let cli = match Cli::try_parse_from(arguments) {

@@ -19,7 +19,7 @@ pub struct Privacy {
 }
 
 /// Why a content is not kept though its team asks for it.
-pub const DROPPED: [&str; 5] = ["busy", "failed", "timed_out", "too_long", "unwritten"];
+pub const DROPPED: [&str; 6] = ["busy", "erased", "failed", "timed_out", "too_long", "unwritten"];
 
 impl Privacy {
     pub(super) fn new(build: &Build<'_>, teams: &Arc<Names>) -> Result<Privacy, prometheus::Error> {

@@ -39,6 +39,9 @@ pub struct Document<'a> {
     lists: Lists,
     /// What names of fields say, by their hash: lists repeat the same few.
     fields: RefCell<HashMap<u64, Option<Field>, ByHash>>,
+    /// Says that nobody waits any more; asked before each part is scanned.
+    stop: &'a dyn Fn() -> bool,
+    stopped: bool,
 }
 
 /// A word that is a name if the session tells it as one.
@@ -51,9 +54,15 @@ struct Later {
 }
 
 /// Findings in a document, in order and without overlap. Names that it tells are remembered in
-/// `known`, and names that `known` holds already are found.
+/// `known`, and names that `known` holds already are found. `None` where `stop` said so before all
+/// was read.
 #[must_use]
-pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
+pub fn findings(
+    text: &str,
+    rules: &Rules,
+    known: &mut Known,
+    stop: &dyn Fn() -> bool,
+) -> Option<Vec<Finding>> {
     let mut document = Document {
         rules,
         text,
@@ -64,9 +73,14 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         fields: RefCell::default(),
         lists: Lists::default(),
         quote: None,
+        stop,
+        stopped: false,
     };
     let view = View::normalised(text).unwrap_or_else(|| View::document(text));
     structure::read(&mut document, &view, 0);
+    if document.stopped {
+        return None;
+    }
     document.found.retain(|finding| !rules.allows(finding, text));
     if is_about_a_person(&document.found) {
         document.found.append(&mut document.perhaps);
@@ -77,7 +91,7 @@ pub fn findings(text: &str, rules: &Rules, known: &mut Known) -> Vec<Finding> {
         }
     }
     document.found.retain(|finding| !rules.allows(finding, text));
-    merged(document.found)
+    Some(merged(document.found))
 }
 
 /// What is found says that the document is about a person.
@@ -135,6 +149,10 @@ impl Document<'_> {
 
     /// Reads a text that has no structure.
     pub fn plain(&mut self, view: &View<'_>) {
+        self.stopped = self.stopped || (self.stop)();
+        if self.stopped {
+            return;
+        }
         let scanned = scan::scan(&view.text, self.rules, std::mem::take(&mut self.lists));
         for finding in &scanned.found {
             if finding.label == Label::Name {

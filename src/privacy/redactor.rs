@@ -50,15 +50,33 @@ impl Redactor {
     /// names told before are found.
     #[must_use]
     pub fn findings(&self, text: &str, known: &mut Known) -> Vec<Finding> {
-        document::findings(text, &self.rules, known)
+        // Nobody stops it; if it were stopped, nothing of the text would be left.
+        let whole = || vec![Finding::new(0, text.len(), Label::Custom, "stopped")];
+        document::findings(text, &self.rules, known, &|| false).unwrap_or_else(whole)
     }
 
     /// The text without what is found in it.
     #[must_use]
     pub fn redact(&self, text: &str, known: &mut Known) -> Outcome {
-        let findings = self.findings(text, known);
-        Outcome { text: replaced(text, &findings), counts: counts(&findings) }
+        outcome(text, &self.findings(text, known))
     }
+
+    /// The same, unless `stop` says that nobody waits any more: it is asked before each part of the
+    /// text is scanned. `None` where it was stopped; nothing of the text is to be kept then.
+    #[must_use]
+    pub fn redact_until(
+        &self,
+        text: &str,
+        known: &mut Known,
+        stop: &dyn Fn() -> bool,
+    ) -> Option<Outcome> {
+        let findings = document::findings(text, &self.rules, known, stop)?;
+        Some(outcome(text, &findings))
+    }
+}
+
+fn outcome(text: &str, findings: &[Finding]) -> Outcome {
+    Outcome { text: replaced(text, findings), counts: counts(findings) }
 }
 
 /// Puts placeholders in the place of findings. A number of JSON that had no quotes gets them, so
@@ -87,4 +105,31 @@ fn counts(findings: &[Finding]) -> [u32; Label::ALL.len()] {
         }
     }
     counts
+}
+
+#[cfg(test)]
+mod tests {
+    use std::cell::Cell;
+
+    use super::*;
+
+    #[test]
+    fn a_stop_holds_within_one_text() {
+        let redactor = Redactor::default();
+        let text = format!("[{}\"end\"]", "{\"note\": \"Seen by Dr. Roe.\"},".repeat(500));
+        let asked = Cell::new(0);
+        let stop_at = |limit: u32| {
+            asked.set(0);
+            let stop = || {
+                asked.set(asked.get() + 1);
+                asked.get() > limit
+            };
+            redactor.redact_until(&text, &mut Known::default(), &stop)
+        };
+        assert!(stop_at(10).is_none());
+        assert_eq!(asked.get(), 11, "nothing is scanned behind the stop");
+        let whole = stop_at(u32::MAX).unwrap().text;
+        assert_eq!(whole, redactor.redact(&text, &mut Known::default()).text);
+        assert!(!whole.as_str().contains("Roe") && asked.get() >= 500);
+    }
 }

@@ -227,6 +227,9 @@ impl Exchange {
         ending.error_type = Some(refusal.error_type());
         if matches!(refusal, Refusal::UpstreamBrokeOff | Refusal::UpstreamTimedOut) {
             ending.flags.extend(self.call.usage_unknown());
+        } else {
+            // Nothing was sent: there is no content that anybody has seen.
+            self.taking = None;
         }
         self.close(ending).await;
         refuse(refusal, Some(&self.call.id), message)
