@@ -149,6 +149,71 @@ fn what_others_let_through_is_found() {
     }
 }
 
+/// What the binary leaves of texts, all of them in one run; and nothing more in a second.
+fn left(texts: &[&str]) -> Vec<String> {
+    let once = lines_left(texts);
+    let again: Vec<&str> = once.iter().map(String::as_str).collect();
+    assert_eq!(lines_left(&again), once);
+    once
+}
+
+fn lines_left(texts: &[&str]) -> Vec<String> {
+    let lines: Vec<String> = texts.iter().map(|text| json!({"text": text}).to_string()).collect();
+    let told = said(&redact(&["--jsonl"], &lines.join("\n")));
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();
+    told.lines().map(|line| text(line).as_str().unwrap().to_owned()).collect()
+}
+
+/// Each text, and what is left of it.
+fn is_left(cases: &[(&str, &str)]) {
+    let texts: Vec<&str> = cases.iter().map(|(text, _)| *text).collect();
+    let left = left(&texts);
+    assert_eq!(left.len(), cases.len());
+    for ((text, wanted), left) in cases.iter().zip(left) {
+        assert_eq!(left, *wanted, "of {text}");
+    }
+}
+
+/// Segments of HL7 and X12 are read where they stand, and what stands beside them as what it is.
+#[test]
+fn segments_and_what_stands_beside_them_are_both_read() {
+    let table = "mrn|last_name|dob\n8812345|Quorv|1970-01-02\n";
+    let table_left = "mrn|last_name|dob\n[MRN]|[NAME]|[DATE]\n";
+    let message =
+        "MSH|^~\\&|A|B|||20240101||ADT^A01|1|P|2.5\rPID|1||4456677^^^H||QUORV^ZYX||19620304\r";
+    let message_left =
+        "MSH|^~\\&|A|B|||20240101||ADT^A01|1|P|2.5\rPID|1||[MRN]^^^H||[NAME]^[NAME]||[DATE]\r";
+    let own = "ZPD|1|7766554|Quorv^Zyxela|19620304|ACTIVE|Y\n";
+    let isa = "ISA|00|          |00|          |ZZ|A              |ZZ|B              |240101|1200|\
+        ^|00501|000000001|0|P|:'";
+    let isa_left = format!("Claim:\n{isa}NM1|IL|1|[NAME]|[NAME]'N3|[ADDRESS]'\n{table_left}");
+    is_left(&[
+        (&format!("Seen:\n{message}\n{table}"), &format!("Seen:\n{message_left}\n{table_left}")),
+        // Its own names of fields, not of a segment.
+        ("PID|NAME|STATUS\n123|Zyxela Quorv|ok\n", "PID|NAME|STATUS\n[MRN]|[NAME]|ok\n"),
+        (
+            &json!({"last_name": "Quorv", "m": message, "t": table}).to_string(),
+            &json!({"last_name": "[NAME]", "m": message_left, "t": table_left}).to_string(),
+        ),
+        // Signs of a sender's own.
+        (
+            "MSH#*~\\&#A#B###20240101##ADT*A01#1#P#2.5\rPID#1##4456677*H##QUORV*ZYX##19620304",
+            "MSH#*~\\&#A#B###20240101##ADT*A01#1#P#2.5\rPID#1##[MRN]*H##[NAME]*[NAME]##[DATE]",
+        ),
+        // A segment of a site's own.
+        (
+            &format!("{message}{own}"),
+            &format!("{message_left}ZPD|1|[ID]|[NAME]^[NAME]|[DATE]|ACTIVE|Y\n"),
+        ),
+        (&format!("Claim:\n{isa}NM1|IL|1|QUORV|ZYX'N3|12 ELM ST'\n{table}"), &isa_left),
+        (
+            "NM1*IL*1*QUORV*ZYX****MI*W88123456~\n{\"mrn\":\"8812345\"}\nPatient Zyxela Quorv\n",
+            "NM1*IL*1*[NAME]*[NAME]****MI*[HEALTH_PLAN_ID]~\n{\"mrn\":\"[MRN]\"}\n\
+             Patient [NAME]\n",
+        ),
+    ]);
+}
+
 fn documents() -> Vec<String> {
     let lines = std::fs::read_to_string(corpus()).unwrap();
     let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();

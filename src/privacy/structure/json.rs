@@ -55,6 +55,11 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) -
             from = at + 1;
             continue;
         };
+        if super::hl7::is_within(text.get(plain_from..).unwrap_or(""), at - plain_from) {
+            let rest = text.get(at..).unwrap_or("");
+            from = at + rest.find(['\r', '\n']).unwrap_or(rest.len());
+            continue;
+        }
         any = true;
         if at > plain_from {
             super::lines(document, &view.part(plain_from, at), depth);

@@ -7,12 +7,13 @@
 mod hl7;
 mod json;
 mod markup;
+mod nameless;
 mod segments;
 mod sql;
 mod stream;
 mod table;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr2, memchr3};
 
 use super::document::{DEPTH_MAX, Document};
 use super::view::View;
@@ -34,26 +35,39 @@ pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     if short {
         return document.plain(view);
     }
-    // What none of the forms can do without is looked for first, at the speed of `memchr`.
-    let bytes = text.as_bytes();
-    let has = |byte| memchr(byte, bytes).is_some();
-    if has(b'|') && hl7::is(text) {
-        return hl7::read(document, view, depth);
-    }
-    if has(b'*') && segments::is(text) {
-        return segments::read(document, view, depth);
-    }
     if markup::is(text) {
         return markup::read(document, view, depth);
     }
+    // What none of the forms can do without is looked for first, at the speed of `memchr`.
+    let bytes = text.as_bytes();
     if memchr2(b'{', b'[', bytes).is_some() && json::read(document, view, depth) {
         return;
     }
     lines(document, view, depth);
 }
 
-/// Tables and statements of SQL in a text; what is neither is plain text.
+/// What a text is line by line: segments of HL7 and X12, tables, statements, and plain text.
 fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    // A header of HL7 has an `&` whatever its separator is.
+    let segments = memchr3(b'|', b'*', b'&', view.text.as_bytes()).is_some();
+    if segments && hl7::is(&view.text) {
+        return hl7::read(document, view, depth);
+    }
+    match segments {
+        true => without_hl7(document, view, depth),
+        false => tables(document, view, depth),
+    }
+}
+
+fn without_hl7(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    match segments::signs(&view.text) {
+        Some(signs) => segments::read(document, view, signs, depth),
+        None => tables(document, view, depth),
+    }
+}
+
+/// Tables and statements of SQL in a text; what is neither is plain text.
+fn tables(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let mut blocks = table::blocks(document.rules, &view.text);
     blocks.extend(sql::blocks(&view.text));
     blocks.sort_by_key(|block| block.start);

@@ -6,12 +6,9 @@
 use memchr::memchr_iter;
 
 use super::super::key::Field;
-use super::super::label::Label;
-use super::super::names;
-use super::super::numbers;
 use super::super::rules::Rules;
 use super::super::text::Text;
-use super::Block;
+use super::{Block, nameless};
 
 /// Separators, those first that are rare in prose.
 const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
@@ -150,8 +147,7 @@ fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
     (!block.cells.is_empty()).then_some((block, length))
 }
 
-/// A row without a header: what stands beside each other says what it is. Two names are a person's,
-/// a state makes the cell before a town and the one behind a postal code.
+/// A row without a header: what stands beside each other says what it is.
 fn headless(lines: &[(usize, &str)], counts: [usize; SEPARATORS.len()]) -> Option<(Block, usize)> {
     const CELLS_MIN: usize = 5;
     let (start, line) = *lines.first()?;
@@ -166,26 +162,7 @@ fn headless(lines: &[(usize, &str)], counts: [usize; SEPARATORS.len()]) -> Optio
         .iter()
         .map(|(from, to)| Text::new(line.get(from - start..to - start).unwrap_or("")))
         .collect();
-    let single =
-        |at: usize| texts.get(at).filter(|text| text.tokens.len() == 1).map(|text| text.tokens[0]);
-    let name = |at: usize| {
-        single(at).is_some_and(|token| {
-            token.is_capital() && names::may_be_name(&token) && token.len() > 1
-        })
-    };
-    let state = |at: usize| single(at).is_some_and(|token| numbers::is_state(&token));
-    let field = |at: usize| {
-        let beside = name(at) && (name(at + 1) || at > 0 && name(at - 1));
-        let town = state(at + 1) && texts[at].tokens.iter().all(|token| !token.has_digits());
-        let zip = at > 0 && state(at - 1) && single(at).is_some_and(|token| token.has_digits());
-        match (beside, town, zip) {
-            (true, false, _) => Some(Field::Sure(Label::Name)),
-            (_, true, _) => Some(Field::Sure(Label::Location)),
-            (_, _, true) => Some(Field::Number(Label::Zip)),
-            _ => None,
-        }
-    };
-    let fields: Vec<Option<Field>> = (0..cells.len()).map(field).collect();
+    let fields = nameless::beside(&texts);
     if fields.iter().flatten().count() < 2 {
         return None;
     }
