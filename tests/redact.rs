@@ -214,6 +214,64 @@ fn segments_and_what_stands_beside_them_are_both_read() {
     ]);
 }
 
+/// Values without a name beside them, names in another line, and what was escaped too often.
+#[test]
+fn rows_cards_and_escapes_are_read() {
+    is_left(&[
+        (
+            "INSERT INTO p VALUES (17,'Quorv','Zyxela','1962-03-04','F',7766554,'919-555-0121',\
+             '12 Elm St','Oakton','MN','55101'), (18,\"Tammy Roe\",DATE('1970-01-02'),'on');",
+            "INSERT INTO p VALUES (17,'[NAME]','[NAME]','[DATE]','F',[ID],'[PHONE]',\
+             '[ADDRESS]','[LOCATION]','MN','[ZIP]'), (18,\"[NAME]\",DATE('[DATE]'),'on');",
+        ),
+        (
+            "mrn,last_name,note\n8812345,Quorv,\"seen\nby Tammy Martinez\"\n8812346,Zyx,ok\n",
+            "mrn,last_name,note\n[MRN],[NAME],\"seen\nby [NAME]\"\n[MRN],[NAME],ok\n",
+        ),
+        (
+            "BEGIN:VCARD\nN:Quorv;Zyxela;;Ms;\nFN:Zyxela Quorv\n\
+             ADR;TYPE=home:;;12 Elm St;Oakton;MN;55101;USA\nTEL;TYPE=cell:+1-919-555-0121\n\
+             EMAIL:z@quorv.example\nBDAY:19620304\nEND:VCARD\n",
+            "BEGIN:VCARD\nN:[NAME];[NAME];;[NAME];\nFN:[NAME]\n\
+             ADR;TYPE=home:;;[ADDRESS];[LOCATION];MN;[ZIP];USA\nTEL;TYPE=cell:[PHONE]\n\
+             EMAIL:[EMAIL]\nBDAY:[DATE]\nEND:VCARD\n",
+        ),
+        (r#"{"fn":"Zyxela","ln":"Quorv"}"#, r#"{"fn":"[NAME]","ln":"[NAME]"}"#),
+        (r#"{"fn":"main","x":"Quorv"}"#, r#"{"fn":"main","x":"Quorv"}"#),
+        (
+            "seen\\nMRN: 1234567\\nTel: 919-555-0121\\r\\nName: Zyxela Quorv, not \\d",
+            "seen\\nMRN: [MRN]\\nTel: [PHONE]\\r\\nName: [NAME], not \\d",
+        ),
+        (
+            r#"{\"ssn\": \"527481936\", \"name\": \"Zyxela Quorv\"}"#,
+            r#"{\"ssn\": \"[SSN]\", \"name\": \"[NAME]\"}"#,
+        ),
+        (
+            "<a><family><![CDATA[Quorv <x>]]></family></a>",
+            "<a><family><![CDATA[[NAME]]]></family></a>",
+        ),
+    ]);
+}
+
+/// Bytes within the text of a tool are no text.
+#[test]
+fn encoded_bytes_are_not_kept() {
+    let bytes: String = (0_u32..90).map(|at| format!("{:04X}q/Zk", at * 7919 % 65_536)).collect();
+    let lines: Vec<&str> = (0..5).map(|at| &bytes[at * 76..at * 76 + 76]).collect();
+    let lines = lines.join("\n");
+    let hex: String = (0_u32..60).map(|at| format!("{:04x}", at * 7919 % 65_536)).collect();
+    is_left(&[
+        (&format!("cat scan.b64\n{bytes}\ndone"), "cat scan.b64\n[ID]\ndone"),
+        (&format!("the body:\n{lines}\nand so on"), "the body:\n[ID]\nand so on"),
+        (&format!("dump {hex} of it"), "dump [ID] of it"),
+        (&json!({"output": bytes, "n": 5}).to_string(), r#"{"n":5,"output":"[ID]"}"#),
+        (
+            "<img src='data:image/png;base64,iVBORw0KGgo='> data:text/plain,Zyxela%20Quorv",
+            "<img src='[ID]'> [ID]",
+        ),
+    ]);
+}
+
 fn documents() -> Vec<String> {
     let lines = std::fs::read_to_string(corpus()).unwrap();
     let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();

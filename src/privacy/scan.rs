@@ -3,6 +3,7 @@
 use super::contact;
 use super::cue::Cues;
 use super::dates;
+use super::encoded;
 use super::finding::Finding;
 use super::key::{self, Field};
 use super::label::Label;
@@ -33,6 +34,7 @@ pub fn scan<'a>(text: &'a str, rules: &Rules) -> Scanned<'a> {
     let taken = vec![false; text.tokens.len()];
     let mut scanned = Scanned { text, found: Vec::new(), perhaps: Vec::new(), taken };
     secrets::find(scanned.text.text, &mut scanned.found);
+    encoded::find(scanned.text.text, &mut scanned.found);
     contact::find(scanned.text.text, &rules.own_hosts, &mut scanned.found);
     rules.find_own(scanned.text.text, &mut scanned.found);
     scanned.take(0);

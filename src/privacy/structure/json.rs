@@ -228,6 +228,8 @@ struct Around {
     sibling: Option<Field>,
     /// Inside a name's object: `HumanName` of FHIR.
     in_name: bool,
+    /// The object has both a first name and a last in short, `fn` and `ln`.
+    has_both: bool,
     /// Inside an address's object.
     in_address: bool,
     /// The object is of a person: its `name` and `id` are.
@@ -301,6 +303,8 @@ impl Walk<'_, '_, '_> {
             }
             "family" | "given" => return Some(name),
             "first" | "last" | "middle" if around.in_name || around.is_person => return Some(name),
+            // Short names that say so only beside each other.
+            "fn" | "ln" | "mn" if around.has_both => return Some(name),
             "text" if around.in_name => return Some(name),
             "text" | "line" if around.in_address => return Some(Field::Sure(Label::Address)),
             "display" | "text" if around.to_person => return Some(Field::MaybeName),
@@ -324,6 +328,8 @@ impl Walk<'_, '_, '_> {
                 continue;
             }
             if is_binary(&key, self.string(value)) {
+                let (start, end) = self.inner(value);
+                self.document.tell_all(&self.view.part(start, end), Label::Id, "encoded-bytes");
                 continue;
             }
             let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
@@ -381,6 +387,7 @@ impl Walk<'_, '_, '_> {
                     | "beneficiary"
             );
         around.in_name = lower.ends_with("name") || has("family") || has("given");
+        around.has_both = has("fn") && has("ln");
         around.in_address = lower.contains("address") || has("postalCode") || has("city");
         around.is_code = has("system") && has("code") && !has("value") || lower == "coding";
         if around.sibling.is_none() && lower == "identifier" {

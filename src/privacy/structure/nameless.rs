@@ -57,6 +57,10 @@ fn alone(text: &Text<'_>) -> Option<Field> {
     if dates::find_date(text, 0).is_some_and(|date| whole(date.end)) {
         return Some(Field::Date);
     }
+    // A form of its own says more than its length does.
+    if numbers::find(text, 0).is_some_and(|number| whole(number.end)) {
+        return None;
+    }
     let code = text.text.bytes().all(|byte| byte.is_ascii_alphanumeric() || byte == b'-');
     (code && digits >= NUMBER_DIGITS_MIN).then_some(Field::Number(Label::Id))
 }

@@ -33,15 +33,15 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
         .collect();
     let mut place = 0;
     while place < lines.len() {
-        let rest = &lines[place..];
+        let rest = (text, &lines[place..]);
         let counts = SEPARATORS.map(|separator| count(separator, lines[place].1));
         let block = SEPARATORS
             .iter()
             .zip(counts)
             .filter(|(_, count)| *count >= 1)
             .find_map(|(separator, _)| table(rules, rest, *separator))
-            .or_else(|| fixed(rules, rest))
-            .or_else(|| headless(rest, counts));
+            .or_else(|| fixed(rules, rest.1))
+            .or_else(|| headless(rest.1, counts));
         match block {
             Some((block, length)) => {
                 blocks.push(block);
@@ -60,7 +60,11 @@ fn count(separator: char, line: &str) -> usize {
 }
 
 /// The table that begins with the first of these lines, and how many lines it has.
-fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Block, usize)> {
+fn table(
+    rules: &Rules,
+    (text, lines): (&str, &[(usize, &str)]),
+    separator: char,
+) -> Option<(Block, usize)> {
     let (start, header) = *lines.first()?;
     let names = cells(header, start, separator);
     let fields: Vec<Option<Field>> =
@@ -80,9 +84,15 @@ fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Blo
     // A header that is none after all is read, too.
     block.cells.extend(names.iter().map(|(from, to)| (*from, *to, None)));
     let mut length = 1;
-    for (start, line) in lines.iter().skip(1) {
+    while let Some((start, line)) = lines.get(length) {
+        let mut taken = 1;
+        let mut line = *line;
         if !rule_line(line) {
-            let row = cells(line, *start, separator);
+            let mut row = cells(line, *start, separator);
+            if row.len() != names.len() || count('"', line) % 2 == 1 {
+                (line, taken) = quoted_row((text, &lines[length..]), names.len(), separator);
+                row = cells(line, *start, separator);
+            }
             if row.len() != names.len() {
                 break;
             }
@@ -92,9 +102,29 @@ fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Blo
                 .extend(row.iter().zip(fields).map(|((from, to), field)| (*from, *to, field)));
         }
         block.end = start + line.len();
-        length += 1;
+        length += taken;
     }
     (block.cells.len() > names.len()).then_some((block, length))
+}
+
+/// The row that begins with the first of these lines, with those its quotes go on over.
+fn quoted_row<'a>(
+    (text, lines): (&'a str, &[(usize, &'a str)]),
+    columns: usize,
+    separator: char,
+) -> (&'a str, usize) {
+    const LINES_MAX: usize = 64;
+    let Some((start, first)) = lines.first() else { return ("", 1) };
+    let mut quotes = 0;
+    for (taken, (from, line)) in lines.iter().enumerate().take(LINES_MAX) {
+        quotes += count('"', line);
+        if quotes % 2 == 0 {
+            let row = text.get(*start..from + line.len()).unwrap_or(first);
+            let whole = cells(row, *start, separator).len() == columns;
+            return if whole { (row, taken + 1) } else { (first, 1) };
+        }
+    }
+    (first, 1)
 }
 
 /// Columns of a fixed width, as the line of dashes under their names says.
