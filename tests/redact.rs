@@ -272,6 +272,69 @@ fn encoded_bytes_are_not_kept() {
     ]);
 }
 
+/// Numbers that a word in another form announces.
+#[test]
+fn numbers_are_announced_in_many_ways() {
+    is_left(&[
+        ("Social: 123456789, soc sec 123456789", "Social: [SSN], soc sec [SSN]"),
+        ("SSN527481936 S.S.N.: 527481936", "SSN[SSN] S.S.N.: [SSN]"),
+        (r#"{"S.S.N.": "527481936", "n.o": 5}"#, r#"{"S.S.N.": "[SSN]", "n.o": 5}"#),
+        ("Social history: 20 a day", "Social history: 20 a day"),
+        ("(919)5550121", "[PHONE]"),
+        ("MRN\n1234567\nMedical Record Number\n7654321", "MRN\n[MRN]\nMedical Record Number\n[ID]"),
+        ("lines\n1234567", "lines\n1234567"),
+        ("NI QQ123456C, National Insurance QQ 12 34 56 C", "NI [SSN], National Insurance [SSN]"),
+        (
+            "badge 4471, group 0081234, member 99123412",
+            "badge [ID], group [HEALTH_PLAN_ID], member [HEALTH_PLAN_ID]",
+        ),
+        ("group 12 and group A", "group 12 and group A"),
+        ("pass: Abc123!x, pw=hunter2!", "pass: [SECRET], pw=[SECRET]"),
+        ("pass: 12 tests, pass: nothing", "pass: 12 tests, pass: nothing"),
+        ("password: \"my dog has fleas\" x", "password: \"[SECRET]\" x"),
+        (r#"{"password": "my dog has fleas"}"#, r#"{"password": "[SECRET]"}"#),
+        ("jane dot roe at gmail dot com", "[EMAIL]"),
+        ("/data/patients/hope_grace_1234567.pdf", "/data/patients/[ID].pdf"),
+        ("/data/patients/summary.pdf", "/data/patients/summary.pdf"),
+    ]);
+}
+
+/// Dates and ages in digits without signs, in words, and in other languages.
+#[test]
+fn dates_and_ages_are_found_however_they_are_written() {
+    is_left(&[
+        ("DOB: 030462, born 03041962", "DOB: [DATE], born [DATE]"),
+        ("DOB 3 4 1962 and DOB 02MAR1960", "DOB [DATE] and DOB [DATE]"),
+        ("DOB 999999", "DOB 999999"),
+        ("4th of March", "[DATE]"),
+        ("seen 20240304T1000", "seen [DATE]"),
+        ("1962年3月4日生", "[DATE]生"),
+        ("né le 4 mars 1962, le 12 août", "né le [DATE], le [DATE]"),
+        ("4 de marzo de 1962; am 4. März 1962", "[DATE]; am [DATE]"),
+        ("4 mars bars", "4 mars bars"),
+        ("Age: ninety-three; a ninety-three year old", "Age: [AGE]; a [AGE] year old"),
+        ("Age: thirty-three; ninety percent", "Age: thirty-three; ninety percent"),
+    ]);
+}
+
+/// Streets in small letters and with their number in words, routes, and who speaks.
+#[test]
+fn streets_and_speakers_are_found_however_they_are_written() {
+    is_left(&[
+        ("lives at 123 main street, oakton", "lives at [ADDRESS], oakton"),
+        ("residing at 45 n. elm st apt 4", "residing at [ADDRESS]"),
+        ("a 2 lane road, 500 main street style", "a 2 lane road, 500 main street style"),
+        ("One Main Street or Twenty-Two Elm Avenue", "[ADDRESS] or [ADDRESS]"),
+        ("One Way Street", "One Way Street"),
+        ("RR 2 Box 14; Rural Route 2, Box 14", "[ADDRESS]; [ADDRESS]"),
+        ("Agent (June): hello", "Agent ([NAME]): hello"),
+        ("Table (May): sums", "Table (May): sums"),
+        ("ATT: PATEL", "ATT: [NAME]"),
+        ("Name: ______  Last visit: ______", "Name: ______  Last visit: ______"),
+        ("Child-Pugh B; the Bence Jones protein", "Child-Pugh B; the Bence Jones protein"),
+    ]);
+}
+
 fn documents() -> Vec<String> {
     let lines = std::fs::read_to_string(corpus()).unwrap();
     let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();

@@ -81,7 +81,7 @@ fn run(bytes: &[u8], (start, end): (usize, usize), found: &mut Vec<Finding>) {
 
 /// The last line of encoded bytes: whole groups of four, and no word in small letters.
 fn is_last(line: &[u8]) -> bool {
-    line.len() % 4 == 0 && !line.iter().all(u8::is_ascii_lowercase)
+    line.len().is_multiple_of(4) && !line.iter().all(u8::is_ascii_lowercase)
 }
 
 /// Where the lines of a run stand that are not empty.
@@ -151,7 +151,7 @@ mod tests {
     /// Letters of base64 that look like those of bytes.
     fn letters(count: usize) -> String {
         const ALPHABET: &[u8] = b"ABCDEFGHIJKLMNOPQRSTUVWXYZabcdefghijklmnopqrstuvwxyz0123456789+/";
-        (0..count).map(|at| char::from(ALPHABET[at * at * 31 % 64 ^ at % 64])).collect()
+        (0..count).map(|at| char::from(ALPHABET[(at * at * 31 % 64) ^ (at % 64)])).collect()
     }
 
     fn all(text: &str) -> Vec<&str> {

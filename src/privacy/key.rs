@@ -16,6 +16,8 @@ pub enum Field {
     Number(Label),
     /// A person's name, where it looks like one.
     MaybeName,
+    /// A password, where it looks like one.
+    MaybeSecret,
     /// A date, in any form that dates have.
     Date,
     /// An age in years.
@@ -37,13 +39,25 @@ pub fn field(key: &str) -> Option<Field> {
         return None;
     }
     let name = key.rsplit(['/', '.']).next().unwrap_or(key);
-    let split = split_camel(name);
+    let spelled = spelled(key);
+    let split = split_camel(spelled.as_deref().unwrap_or(name));
     let words: Vec<Token> = tokens(&split)
         .into_iter()
         .filter(|token| token.kind != Kind::Number && token.is_alphanumeric())
         .collect();
     let cues: Vec<Cues> = words.iter().map(|word| word.cues).collect();
     of_words(&cues)
+}
+
+/// `S.S.N.` and `d.o.b`: letters with points between, as one word.
+fn spelled(key: &str) -> Option<String> {
+    if key.as_bytes().get(1) != Some(&b'.') {
+        return None;
+    }
+    let parts = key.strip_suffix('.').unwrap_or(key).split('.');
+    let single = |part: &str| part.len() == 1 && part.as_bytes()[0].is_ascii_alphabetic();
+    let letters = parts.clone().all(single) && key.len() > 3;
+    letters.then(|| parts.collect())
 }
 
 /// What the words of a key say together.
@@ -56,7 +70,13 @@ pub fn of_words(words: &[Cues]) -> Option<Field> {
     let has = |cues| all.has(cues);
     let single = words.len() == 1;
     let key = has(Cues::ACCESS) && has(Cues::NUMBER) && !has(Cues::PERSON);
-    if has(Cues::SECRET) || key {
+    if has(Cues::PASSWORD) && single {
+        return Some(Field::Sure(Label::Secret));
+    }
+    if has(Cues::PASS) && single {
+        return Some(Field::MaybeSecret);
+    }
+    if has(Cues::SECRET.or(Cues::PASSWORD)) || key {
         return Some(Field::Number(Label::Secret));
     }
     if has(Cues::CREATED) {
@@ -208,7 +228,10 @@ mod tests {
             ("created_at", Some(Field::LogTime)),
             ("last_visit", Some(Field::Date)),
             ("api_key", Some(Field::Number(Label::Secret))),
-            ("password", Some(Field::Number(Label::Secret))),
+            ("password", Some(Field::Sure(Label::Secret))),
+            ("db_password", Some(Field::Number(Label::Secret))),
+            ("S.S.N.", Some(Field::Number(Label::Ssn))),
+            ("a.b", None),
             ("ip_address", None),
             ("model", None),
         ] {

@@ -35,6 +35,10 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
         let start = from;
         from += line.len();
         let line = line.trim_end();
+        let first = line.as_bytes().first();
+        if !matches!(first, Some(b'N' | b'F' | b'A' | b'T' | b'E' | b'B' | b'D' | b'U' | b'i')) {
+            continue;
+        }
         let Some((head, value)) = line.split_once(':') else { continue };
         carded |= head == "BEGIN" && value == "VCARD";
         let property = head.split(';').next().unwrap_or("");

@@ -6,6 +6,7 @@
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
+use memchr::memrchr2;
 
 use super::super::document::Document;
 use super::super::finding::Finding;
@@ -415,8 +416,9 @@ fn segment_at(line: &str, before: Before) -> Option<(usize, Signs)> {
 
 /// A segment begins before this byte on its line, so that what looks like JSON here is a field.
 pub(super) fn is_within(text: &str, at: usize) -> bool {
-    let line = text.get(..at).unwrap_or("");
-    let line = line.rsplit(['\r', '\n']).next().unwrap_or("");
+    let bytes = text.as_bytes().get(..at).unwrap_or(&[]);
+    let start = memrchr2(b'\r', b'\n', bytes).map_or(0, |end| end + 1);
+    let line = text.get(start..at).unwrap_or("");
     line.contains('|') && segment_at(line, Before::default()).is_some()
 }
 

@@ -48,8 +48,8 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// Reads `('x', 1), ('y', 2)` from the block's start on. Without fields the values are judged row by
-/// row, as those of a person's record: nothing says that they are not.
+/// Reads `('x', 1), ('y', 2)` from the block's start on. Without fields the values are judged row
+/// by row, as those of a person's record: nothing says that they are not.
 fn rows(text: &str, fields: Option<&[Option<Field>]>, block: &mut Block) {
     let bytes = text.as_bytes();
     let mut at = block.start;

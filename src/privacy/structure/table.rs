@@ -67,8 +67,6 @@ fn table(
 ) -> Option<(Block, usize)> {
     let (start, header) = *lines.first()?;
     let names = cells(header, start, separator);
-    let fields: Vec<Option<Field>> =
-        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
     let titles = names.iter().all(|(from, to)| {
         let name = name(header, start, *from, *to);
         name.len() <= 40
@@ -76,8 +74,14 @@ fn table(
             && !name.bytes().any(|byte| byte == b':')
             && name.bytes().filter(u8::is_ascii_digit).count() <= 2
     });
+    // Most lines are none: what their parts say is asked of those that may be.
+    if !titles || names.len() > COLUMNS_MAX {
+        return None;
+    }
+    let fields: Vec<Option<Field>> =
+        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
     let known = fields.iter().flatten().count();
-    if !titles || known < 2 || known * 4 < names.len() || names.len() > COLUMNS_MAX {
+    if known < 2 || known * 4 < names.len() {
         return None;
     }
     let mut block = Block { start, end: start + header.len(), cells: Vec::new() };
@@ -89,7 +93,7 @@ fn table(
         let mut line = *line;
         if !rule_line(line) {
             let mut row = cells(line, *start, separator);
-            if row.len() != names.len() || count('"', line) % 2 == 1 {
+            if count('"', line) % 2 == 1 {
                 (line, taken) = quoted_row((text, &lines[length..]), names.len(), separator);
                 row = cells(line, *start, separator);
             }
@@ -243,7 +247,7 @@ fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
         .map(|(from, to)| {
             let cell = line.get(from..to).unwrap_or("");
             let inner = cell.trim().trim_matches('"');
-            let lead = cell.find(inner).unwrap_or(0);
+            let lead = cell.len() - cell.trim_start().trim_start_matches('"').len();
             (start + from + lead, start + from + lead + inner.len())
         })
         .collect()
