@@ -149,6 +149,192 @@ fn what_others_let_through_is_found() {
     }
 }
 
+/// What the binary leaves of texts, all of them in one run; and nothing more in a second.
+fn left(texts: &[&str]) -> Vec<String> {
+    let once = lines_left(texts);
+    let again: Vec<&str> = once.iter().map(String::as_str).collect();
+    assert_eq!(lines_left(&again), once);
+    once
+}
+
+fn lines_left(texts: &[&str]) -> Vec<String> {
+    let lines: Vec<String> = texts.iter().map(|text| json!({"text": text}).to_string()).collect();
+    let told = said(&redact(&["--jsonl"], &lines.join("\n")));
+    let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();
+    told.lines().map(|line| text(line).as_str().unwrap().to_owned()).collect()
+}
+
+/// Each text, and what is left of it.
+fn is_left(cases: &[(&str, &str)]) {
+    let texts: Vec<&str> = cases.iter().map(|(text, _)| *text).collect();
+    let left = left(&texts);
+    assert_eq!(left.len(), cases.len());
+    for ((text, wanted), left) in cases.iter().zip(left) {
+        assert_eq!(left, *wanted, "of {text}");
+    }
+}
+
+/// Segments of HL7 and X12 are read where they stand, and what stands beside them as what it is.
+#[test]
+fn segments_and_what_stands_beside_them_are_both_read() {
+    let table = "mrn|last_name|dob\n8812345|Quorv|1970-01-02\n";
+    let table_left = "mrn|last_name|dob\n[MRN]|[NAME]|[DATE]\n";
+    let message =
+        "MSH|^~\\&|A|B|||20240101||ADT^A01|1|P|2.5\rPID|1||4456677^^^H||QUORV^ZYX||19620304\r";
+    let message_left =
+        "MSH|^~\\&|A|B|||20240101||ADT^A01|1|P|2.5\rPID|1||[MRN]^^^H||[NAME]^[NAME]||[DATE]\r";
+    let own = "ZPD|1|7766554|Quorv^Zyxela|19620304|ACTIVE|Y\n";
+    let isa = "ISA|00|          |00|          |ZZ|A              |ZZ|B              |240101|1200|\
+        ^|00501|000000001|0|P|:'";
+    let isa_left = format!("Claim:\n{isa}NM1|IL|1|[NAME]|[NAME]'N3|[ADDRESS]'\n{table_left}");
+    is_left(&[
+        (&format!("Seen:\n{message}\n{table}"), &format!("Seen:\n{message_left}\n{table_left}")),
+        // Its own names of fields, not of a segment.
+        ("PID|NAME|STATUS\n123|Zyxela Quorv|ok\n", "PID|NAME|STATUS\n[MRN]|[NAME]|ok\n"),
+        (
+            &json!({"last_name": "Quorv", "m": message, "t": table}).to_string(),
+            &json!({"last_name": "[NAME]", "m": message_left, "t": table_left}).to_string(),
+        ),
+        // Signs of a sender's own.
+        (
+            "MSH#*~\\&#A#B###20240101##ADT*A01#1#P#2.5\rPID#1##4456677*H##QUORV*ZYX##19620304",
+            "MSH#*~\\&#A#B###20240101##ADT*A01#1#P#2.5\rPID#1##[MRN]*H##[NAME]*[NAME]##[DATE]",
+        ),
+        // A segment of a site's own.
+        (
+            &format!("{message}{own}"),
+            &format!("{message_left}ZPD|1|[ID]|[NAME]^[NAME]|[DATE]|ACTIVE|Y\n"),
+        ),
+        (&format!("Claim:\n{isa}NM1|IL|1|QUORV|ZYX'N3|12 ELM ST'\n{table}"), &isa_left),
+        (
+            "NM1*IL*1*QUORV*ZYX****MI*W88123456~\n{\"mrn\":\"8812345\"}\nPatient Zyxela Quorv\n",
+            "NM1*IL*1*[NAME]*[NAME]****MI*[HEALTH_PLAN_ID]~\n{\"mrn\":\"[MRN]\"}\n\
+             Patient [NAME]\n",
+        ),
+    ]);
+}
+
+/// Values without a name beside them, names in another line, and what was escaped too often.
+#[test]
+fn rows_cards_and_escapes_are_read() {
+    is_left(&[
+        (
+            "INSERT INTO p VALUES (17,'Quorv','Zyxela','1962-03-04','F',7766554,'919-555-0121',\
+             '12 Elm St','Oakton','MN','55101'), (18,\"Tammy Roe\",DATE('1970-01-02'),'on');",
+            "INSERT INTO p VALUES (17,'[NAME]','[NAME]','[DATE]','F',[ID],'[PHONE]',\
+             '[ADDRESS]','[LOCATION]','MN','[ZIP]'), (18,\"[NAME]\",DATE('[DATE]'),'on');",
+        ),
+        (
+            "mrn,last_name,note\n8812345,Quorv,\"seen\nby Tammy Martinez\"\n8812346,Zyx,ok\n",
+            "mrn,last_name,note\n[MRN],[NAME],\"seen\nby [NAME]\"\n[MRN],[NAME],ok\n",
+        ),
+        (
+            "BEGIN:VCARD\nN:Quorv;Zyxela;;Ms;\nFN:Zyxela Quorv\n\
+             ADR;TYPE=home:;;12 Elm St;Oakton;MN;55101;USA\nTEL;TYPE=cell:+1-919-555-0121\n\
+             EMAIL:z@quorv.example\nBDAY:19620304\nEND:VCARD\n",
+            "BEGIN:VCARD\nN:[NAME];[NAME];;[NAME];\nFN:[NAME]\n\
+             ADR;TYPE=home:;;[ADDRESS];[LOCATION];MN;[ZIP];USA\nTEL;TYPE=cell:[PHONE]\n\
+             EMAIL:[EMAIL]\nBDAY:[DATE]\nEND:VCARD\n",
+        ),
+        (r#"{"fn":"Zyxela","ln":"Quorv"}"#, r#"{"fn":"[NAME]","ln":"[NAME]"}"#),
+        (r#"{"fn":"main","x":"Quorv"}"#, r#"{"fn":"main","x":"Quorv"}"#),
+        (
+            "seen\\nMRN: 1234567\\nTel: 919-555-0121\\r\\nName: Zyxela Quorv, not \\d",
+            "seen\\nMRN: [MRN]\\nTel: [PHONE]\\r\\nName: [NAME], not \\d",
+        ),
+        (
+            r#"{\"ssn\": \"527481936\", \"name\": \"Zyxela Quorv\"}"#,
+            r#"{\"ssn\": \"[SSN]\", \"name\": \"[NAME]\"}"#,
+        ),
+        (
+            "<a><family><![CDATA[Quorv <x>]]></family></a>",
+            "<a><family><![CDATA[[NAME]]]></family></a>",
+        ),
+    ]);
+}
+
+/// Bytes within the text of a tool are no text.
+#[test]
+fn encoded_bytes_are_not_kept() {
+    let bytes: String = (0_u32..90).map(|at| format!("{:04X}q/Zk", at * 7919 % 65_536)).collect();
+    let lines: Vec<&str> = (0..5).map(|at| &bytes[at * 76..at * 76 + 76]).collect();
+    let lines = lines.join("\n");
+    let hex: String = (0_u32..60).map(|at| format!("{:04x}", at * 7919 % 65_536)).collect();
+    is_left(&[
+        (&format!("cat scan.b64\n{bytes}\ndone"), "cat scan.b64\n[ID]\ndone"),
+        (&format!("the body:\n{lines}\nand so on"), "the body:\n[ID]\nand so on"),
+        (&format!("dump {hex} of it"), "dump [ID] of it"),
+        (&json!({"output": bytes, "n": 5}).to_string(), r#"{"n":5,"output":"[ID]"}"#),
+        (
+            "<img src='data:image/png;base64,iVBORw0KGgo='> data:text/plain,Zyxela%20Quorv",
+            "<img src='[ID]'> [ID]",
+        ),
+    ]);
+}
+
+/// Numbers that a word in another form announces.
+#[test]
+fn numbers_are_announced_in_many_ways() {
+    is_left(&[
+        ("Social: 123456789, soc sec 123456789", "Social: [SSN], soc sec [SSN]"),
+        ("SSN527481936 S.S.N.: 527481936", "SSN[SSN] S.S.N.: [SSN]"),
+        (r#"{"S.S.N.": "527481936", "n.o": 5}"#, r#"{"S.S.N.": "[SSN]", "n.o": 5}"#),
+        ("Social history: 20 a day", "Social history: 20 a day"),
+        ("(919)5550121", "[PHONE]"),
+        ("MRN\n1234567\nMedical Record Number\n7654321", "MRN\n[MRN]\nMedical Record Number\n[ID]"),
+        ("lines\n1234567", "lines\n1234567"),
+        ("NI QQ123456C, National Insurance QQ 12 34 56 C", "NI [SSN], National Insurance [SSN]"),
+        (
+            "badge 4471, group 0081234, member 99123412",
+            "badge [ID], group [HEALTH_PLAN_ID], member [HEALTH_PLAN_ID]",
+        ),
+        ("group 12 and group A", "group 12 and group A"),
+        ("pass: Abc123!x, pw=hunter2!", "pass: [SECRET], pw=[SECRET]"),
+        ("pass: 12 tests, pass: nothing", "pass: 12 tests, pass: nothing"),
+        ("password: \"my dog has fleas\" x", "password: \"[SECRET]\" x"),
+        (r#"{"password": "my dog has fleas"}"#, r#"{"password": "[SECRET]"}"#),
+        ("jane dot roe at gmail dot com", "[EMAIL]"),
+        ("/data/patients/hope_grace_1234567.pdf", "/data/patients/[ID].pdf"),
+        ("/data/patients/summary.pdf", "/data/patients/summary.pdf"),
+    ]);
+}
+
+/// Dates and ages in digits without signs, in words, and in other languages.
+#[test]
+fn dates_and_ages_are_found_however_they_are_written() {
+    is_left(&[
+        ("DOB: 030462, born 03041962", "DOB: [DATE], born [DATE]"),
+        ("DOB 3 4 1962 and DOB 02MAR1960", "DOB [DATE] and DOB [DATE]"),
+        ("DOB 999999", "DOB 999999"),
+        ("4th of March", "[DATE]"),
+        ("seen 20240304T1000", "seen [DATE]"),
+        ("1962年3月4日生", "[DATE]生"),
+        ("né le 4 mars 1962, le 12 août", "né le [DATE], le [DATE]"),
+        ("4 de marzo de 1962; am 4. März 1962", "[DATE]; am [DATE]"),
+        ("4 mars bars", "4 mars bars"),
+        ("Age: ninety-three; a ninety-three year old", "Age: [AGE]; a [AGE] year old"),
+        ("Age: thirty-three; ninety percent", "Age: thirty-three; ninety percent"),
+    ]);
+}
+
+/// Streets in small letters and with their number in words, routes, and who speaks.
+#[test]
+fn streets_and_speakers_are_found_however_they_are_written() {
+    is_left(&[
+        ("lives at 123 main street, oakton", "lives at [ADDRESS], oakton"),
+        ("residing at 45 n. elm st apt 4", "residing at [ADDRESS]"),
+        ("a 2 lane road, 500 main street style", "a 2 lane road, 500 main street style"),
+        ("One Main Street or Twenty-Two Elm Avenue", "[ADDRESS] or [ADDRESS]"),
+        ("One Way Street", "One Way Street"),
+        ("RR 2 Box 14; Rural Route 2, Box 14", "[ADDRESS]; [ADDRESS]"),
+        ("Agent (June): hello", "Agent ([NAME]): hello"),
+        ("Table (May): sums", "Table (May): sums"),
+        ("ATT: PATEL", "ATT: [NAME]"),
+        ("Name: ______  Last visit: ______", "Name: ______  Last visit: ______"),
+        ("Child-Pugh B; the Bence Jones protein", "Child-Pugh B; the Bence Jones protein"),
+    ]);
+}
+
 fn documents() -> Vec<String> {
     let lines = std::fs::read_to_string(corpus()).unwrap();
     let text = |line: &str| serde_json::from_str::<Value>(line).unwrap()["text"].clone();

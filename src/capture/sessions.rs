@@ -44,7 +44,7 @@ mod tests {
 
     fn told(sessions: &mut Sessions, team: &str, session: &str) {
         let mut known = sessions.take(team, session);
-        known.learn(&Text::new("Zyxela"));
+        known.learn(&Text::new("Zyxela").tokens);
         sessions.put(team, session, known);
     }
 

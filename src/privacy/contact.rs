@@ -4,6 +4,7 @@ use std::sync::LazyLock;
 
 use memchr::memchr_iter;
 use memchr::memmem::Finder;
+use regex::bytes::Regex;
 
 use super::finding::Finding;
 use super::label::Label;
@@ -37,9 +38,52 @@ const TRADE_HOSTS: [&str; 22] = [
 static SCHEME: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("://"));
 static WORLD: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("www."));
 
+/// What an address that is spelled out has in it.
+static SPELLED: LazyLock<Option<(Regex, Regex)>> = LazyLock::new(|| {
+    let hint = Regex::new(r"(?-u)(?i: dot |[\[(]dot[\])]|[\[(]at[\])])").ok()?;
+    let mail = concat!(
+        r"(?-u)(?i)\b[a-z0-9][a-z0-9._+-]*(?: (?:dot|underscore|dash|hyphen) [a-z0-9_]+){0,3}",
+        r" ?(?: at | @ |[\[(]at[\])]|@) ?[a-z0-9-]+(?:(?: dot | ?[\[(]dot[\])] ?|\.)[a-z0-9-]+){0,3}",
+        r"(?: dot | ?[\[(]dot[\])] ?|\.)(?:com|org|net|edu|gov|mil|info|io|co|us|uk|ca|de|fr|es)\b",
+    );
+    Some((hint, Regex::new(mail).ok()?))
+});
+
+/// Words that stand before the address of a site.
+const NO_NAMES: [&str; 12] =
+    ["look", "go", "is", "are", "us", "me", "them", "found", "available", "site", "page", "online"];
+
+/// `jane dot roe at example dot com`, `jane (at) example.com`.
+fn spelled(bytes: &[u8], found: &mut Vec<Finding>) {
+    const ADDRESS_BYTES_MAX: usize = 96;
+    let Some((hint, mail)) = SPELLED.as_ref() else { return };
+    let mut from = 0;
+    while let Some(at) = hint.find_at(bytes, from) {
+        let end = bytes.len().min(at.end() + ADDRESS_BYTES_MAX);
+        let start = from.max(at.start().saturating_sub(ADDRESS_BYTES_MAX));
+        from = at.end();
+        for hit in mail.find_iter(bytes.get(start..end).unwrap_or(&[])) {
+            let (first, last) = (start + hit.start(), start + hit.end());
+            // `see us at example dot com` tells of a place in the web.
+            let local = hit.as_bytes().split(|byte| *byte == b' ').next().unwrap_or(&[]);
+            if NO_NAMES.iter().any(|word| local.eq_ignore_ascii_case(word.as_bytes())) {
+                continue;
+            }
+            found.push(Finding::new(first, last, Label::Email, "mail-spelled"));
+            from = from.max(last);
+        }
+    }
+}
+
+/// Compiles the forms, so that no call has to wait for it.
+pub fn load() {
+    LazyLock::force(&SPELLED);
+}
+
 /// Mail addresses and web addresses in a text.
 pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
     let bytes = text.as_bytes();
+    spelled(bytes, found);
     for at in memchr_iter(b'@', bytes) {
         if let Some((start, end)) = mail(bytes, at) {
             found.push(Finding::new(start, end, Label::Email, "mail"));
@@ -182,6 +226,10 @@ mod tests {
             ["https://records.example.com/patient/0817918"]
         );
         assert_eq!(all("at www.example.net/a, too"), ["www.example.net/a"]);
+        let spelled = "jane dot o_roe at mail dot example dot com";
+        assert_eq!(all(&format!("write {spelled}, or")), [spelled]);
+        assert!(all("see us at example dot com, look at it").is_empty());
+        assert_eq!(all("x roe [at] example [dot] org y"), ["roe [at] example [dot] org"]);
     }
 
     #[test]

@@ -103,7 +103,8 @@ cues! {
          referring ordering consulting consultant performer practitioner operator assistant \
          verifier verified transcribed transcriptionist reviewed witness witnessed \
          interpreter caregiver caretaker guardian proxy poa emergency hcp surrogate nok kin \
-         attn attention cc bcc sender recipient payee requester requestor assignee reporter \
+         attn attention att attg cc bcc sender recipient payee requester requestor assignee \
+         reporter \
          scribe hygienist technician tech neurologist nephrologist urologist dermatologist \
          hospitalist intern fellow registrar gp obstetrician pediatrician paediatrician \
          supervisor supervised performed assisted authored cosigned prov prv spoke \
@@ -220,7 +221,8 @@ cues! {
          approach flap suture stitch theorem distribution algorithm model coma crisis aura \
          tic tics effect response wave waves loop capsule space canal fossa area areas island \
          islets apparatus membrane corpuscle corpuscles circle fissure fissures test-positive \
-         chart spine lobe exposure paralysis mottling diverticulum ulcer nevus granulomatosis \
+         chart spine lobe syndromes manoeuvres maneuvers signs cirrhosis chain chains exposure \
+         paralysis mottling diverticulum ulcer nevus granulomatosis \
          disorder convention amendment act plot lemma conjecture principle number transform \
          inequality iteration process \
          estimates estimate salad mustard sauce cheese protein output hump contractions milestones \
@@ -289,9 +291,24 @@ cues! {
          listen network subnet dns loopback";
     /// Secrets.
     SECRET = 39,
-        "password passwd pwd secret apikey token passphrase credential credentials bearer \
+        "secret apikey token credential credentials bearer \
          authorization accesskey secretkey privatekey clientsecret authtoken accesstoken \
          refreshtoken";
+    /// Passwords for sure.
+    PASSWORD = 50, "password passwd pwd passphrase passcode";
+    /// Passwords, or something that was passed: the value must look like one.
+    PASS = 51, "pass pw pswd";
+    /// An age over 89 in words begins or ends with it.
+    OLD = 52, "ninety hundred";
+    /// The number of a house in words.
+    COUNT = 53,
+        "one two three four five six seven eight nine ten eleven twelve thirteen fourteen \
+         fifteen sixteen seventeen eighteen nineteen twenty thirty forty fifty sixty seventy \
+         eighty ninety";
+    /// Words of theorems, methods and findings: what stands before them is no person.
+    LAW = 54,
+        "inequality theorem lemma conjecture theory equation equations method chain chains protein \
+         contractions stage syndrome syndromes algorithm distribution transform";
     /// A call, and so perhaps a number.
     CALL = 42,
         "call calls contact text sms dial hotline ext reach reached ring page message \
@@ -338,7 +355,7 @@ cues! {
          sertoli gleason breslow clark fuhrman ann arbor dukes rai bismuth child pugh ranson \
          balthazar hunt hess fisher sokolow lyon bazett fick frank starling swann poisson \
          gauss bayes markov fourier laplace turing newton kelvin celsius fahrenheit hertz \
-         tesla ohm pascal joule watt ampere volta";
+         tesla ohm pascal joule watt ampere volta bence braxton cauchy carlo klinefelter leopold";
     /// What a person does: a name stands before it.
     VERB = 46,
         "reports reported states stated denies denied presents presented complains complained \

@@ -7,7 +7,7 @@ use super::finding::{Finding, Verdict};
 use super::forms::{self, Form};
 use super::label::Label;
 use super::text::Text;
-use super::token::{Gap, Token};
+use super::token::{Gap, Kind, Token};
 
 /// The number at a token as a field that is known to hold dates has it.
 #[must_use]
@@ -22,6 +22,40 @@ pub fn find_date(text: &Text<'_>, at: usize) -> Option<Finding> {
         && !quantity
         && !text.before(at).is_some_and(|word| word.cues.has(Cues::QUANTITY));
     is_date.then(|| Finding::new(token.start, end, Label::Date, "date-field"))
+}
+
+/// A date of birth in bare digits: `DOB 030462`, `born 03041962`, `DOB 3 4 1962`. A word of birth
+/// must stand before it, for six digits are a number of anything.
+#[must_use]
+pub fn birth_in_digits(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at).filter(|token| token.kind == Kind::Number)?;
+    if !matches!(token.len(), 1 | 2 | 6 | 8) || !text.has_before(at, Cues::BIRTH, 2) {
+        return None;
+    }
+    let written = text.str(token);
+    let part = |from: usize, to: usize| written.get(from..to).and_then(|part| part.parse().ok());
+    let pair = |from: usize| Some((part(from, from + 2)?, part(from + 2, from + 4)?));
+    let fits = |pair: Option<(u32, u32)>| {
+        pair.is_some_and(|(one, other)| checks::day_and_month(one, other))
+    };
+    match written.len() {
+        6 if fits(pair(0)) || fits(pair(2)) => {}
+        8 if fits(pair(0)) || fits(pair(4)) => {}
+        1 | 2 => return spaced(text, at),
+        _ => return None,
+    }
+    Some(Finding::new(token.start, token.end, Label::Date, "birth-in-digits"))
+}
+
+/// `3 4 1962`: three numbers, the last a year.
+fn spaced(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let number = |place: usize| -> Option<u32> {
+        let token = text.get(place).filter(|token| token.kind == Kind::Number)?;
+        (place == at || token.gap == Gap::Space).then(|| text.str(token).parse().ok()).flatten()
+    };
+    let (one, other, year) = (number(at)?, number(at + 1)?, number(at + 2)?);
+    let fits = checks::day_and_month(one, other) && ((1850..2100).contains(&year) || year < 100);
+    fits.then(|| text.finding(at, at + 3, Label::Date, "birth-in-digits")).flatten()
 }
 
 pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: &str) -> Verdict {
@@ -60,6 +94,8 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
             is(fits && dated(), "date-dotted")
         }
         Form::WrittenDate => written_date(text, at, written, &parts),
+        Form::DateAbroad => is(is_date_abroad(text, at, &parts), "date-abroad"),
+        Form::DateCjk => is(true, "date-cjk"),
         Form::MonthYear => is(!text.has_before(at, Cues::QUANTITY, 2), "month-year"),
         Form::CompactDate => compact_date(text, at, end, written),
         Form::DayMonth => {
@@ -90,6 +126,16 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
     }
 }
 
+/// `4 mars 1962`; a day and a month alone are a date behind their article (`le 4 mars`).
+fn is_date_abroad(text: &Text<'_>, at: usize, parts: &[u32]) -> bool {
+    let led = text.before(at).is_some_and(|word| {
+        matches!(text.str(word), "le" | "Le" | "du" | "au" | "el" | "El" | "am" | "den")
+            || word.cues.has(Cues::DATE)
+    });
+    let fits = parts.iter().all(|part| *part <= 31 || (1800..2100).contains(part));
+    fits && (parts.len() > 1 || led)
+}
+
 /// A month in letters with a day, a year or both. `may 5` and `march 10` in small letters can be
 /// verbs: they need a year, an ordinal or a cue.
 fn written_date(text: &Text<'_>, at: usize, written: &str, parts: &[u32]) -> Verdict {
@@ -102,7 +148,10 @@ fn written_date(text: &Text<'_>, at: usize, written: &str, parts: &[u32]) -> Ver
     } else {
         name
     };
-    let capital = name.trim_start().starts_with(|sign: char| sign.is_ascii_uppercase());
+    // `4th of March`, also in small letters: nobody marches there.
+    let name = name.trim_start();
+    let of = ordinal_first && name.starts_with("of ");
+    let capital = of || name.starts_with(|sign: char| sign.is_ascii_uppercase());
     let has_year = parts.iter().any(|part| *part > 31);
     let fits = parts.iter().all(|part| *part <= 31 || (1800..2100).contains(part) || *part < 100);
     let joined = text.get(at).is_some_and(|token| {
@@ -127,6 +176,9 @@ fn compact_date(text: &Text<'_>, at: usize, end: usize, written: &str) -> Verdic
         written.get(from..to).and_then(|part| part.parse::<u32>().ok()).unwrap_or(0)
     };
     let fits = (1..=12).contains(&part(4, 6)) && (1..=31).contains(&part(6, 8));
+    if written.contains('T') && is_system_time(text, at, end) {
+        return Verdict::IsNothing;
+    }
     let joined =
         token.gap == Gap::None && matches!(text.byte_before(token.start), Some(b'-' | b'/' | b'.'));
     let goes_on = matches!(text.byte(end), Some(b'.' | b'-' | b'_'))

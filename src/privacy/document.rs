@@ -12,6 +12,7 @@ use super::lexicon;
 use super::names;
 use super::rules::{Mode, Rules};
 use super::scan::{self, Lists, Scanned};
+use super::secrets;
 use super::structure;
 use super::text::Text;
 use super::token::{Case, Kind};
@@ -247,6 +248,7 @@ impl Document<'_> {
             Field::MaybeName => {
                 names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
             }
+            Field::MaybeSecret => secrets::is_like_password(text).then_some(Some(Label::Secret)),
             Field::Number(Label::Secret) => (text.len() >= SECRET_BYTES_MIN && !text.contains(' '))
                 .then_some(Some(Label::Secret)),
             Field::Number(label) => {

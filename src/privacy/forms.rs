@@ -24,6 +24,10 @@ pub enum Form {
     DottedDate,
     /// A date with the month in letters.
     WrittenDate,
+    /// A date with the month in the letters of another language.
+    DateAbroad,
+    /// A date with the signs for year, month and day.
+    DateCjk,
     /// Month and year in numbers.
     MonthYear,
     /// Eight digits that are a day, perhaps with a time.
@@ -78,6 +82,8 @@ impl Form {
                 | Form::Date
                 | Form::DottedDate
                 | Form::WrittenDate
+                | Form::DateAbroad
+                | Form::DateCjk
                 | Form::MonthYear
                 | Form::CompactDate
                 | Form::DayMonth
@@ -88,11 +94,17 @@ impl Form {
 const MONTH: &str = "(?i:jan(?:uary)?|feb(?:ruary)?|mar(?:ch)?|apr(?:il)?|may|june?|july?|\
     aug(?:ust)?|sept?(?:ember)?|oct(?:ober)?|nov(?:ember)?|dec(?:ember)?)\\.?";
 
+/// Months of French, Spanish and German, behind a day.
+const MOIS: &str = "(?i:janvier|f(?:e|é|É)vrier|mars|avril|mai|juin|juillet|ao(?:u|û|Û)t|\
+    septembre|octobre|novembre|d(?:e|é|É)cembre|enero|febrero|marzo|abril|mayo|junio|julio|\
+    agosto|sep?tiembre|octubre|noviembre|diciembre|januar|j(?:ae|ä|Ä)nner|februar|\
+    m(?:ae|ä|Ä)rz|april|juni|juli|august|september|oktober|november|dezember)";
+
 const ORDINAL: &str = "(?i:first|second|third|fourth|fifth|sixth|seventh|eighth|ninth|tenth|\
     eleventh|twelfth|thirteenth|fourteenth|fifteenth|sixteenth|seventeenth|eighteenth|nineteenth|\
     twentieth|twenty[ -][a-z]+|thirtieth|thirty[ -]first)";
 
-/// In the order of preference. `MONTH` and `ORDINAL` are put in.
+/// In the order of preference. `MONTH`, `MOIS` and `ORDINAL` are put in.
 const FORMS: &[(Form, &str)] = &[
     (
         Form::Opaque,
@@ -127,6 +139,10 @@ const FORMS: &[(Form, &str)] = &[
             r"\d\d|[-/.]\d{4}|[-/.]\d\d|\d{4}|\d\d)\b",
         ),
     ),
+    (Form::WrittenDate, r"\d{1,2}MONTH(?:\d{4}|-\d\d)\b"),
+    (Form::WrittenDate, r"\d{1,2}(?:JAN|FEB|MAR|APR|MAY|JUN|JUL|AUG|SEP|OCT|NOV|DEC)\d\d\b"),
+    (Form::DateAbroad, r"\d{1,2}(?:er|re|\.)?(?: de)? ?MOIS(?:,?(?: de| del)? \d{4})?\b"),
+    (Form::DateCjk, "(?:\\d{2,4} ?(?:年|년) ?)?\\d{1,2} ?(?:月|월) ?\\d{1,2} ?(?:日|일)"),
     (Form::WrittenDate, r"\d{1,2}(?:st|nd|rd|th)?(?: of)?(?: |-|)MONTH\b"),
     (Form::WrittenDate, r"(?:18|19|20)\d\d[- /.]MONTH[- /.]\d{1,2}\b"),
     (
@@ -161,6 +177,7 @@ const FORMS: &[(Form, &str)] = &[
             r"xtension) ?\d{1,6})?\b",
         ),
     ),
+    (Form::Phone, r"\(\d{3}\) ?\d{7}\b"),
     (Form::PhoneAbroad, r"(?:\+|00)[1-9]\d{0,2}(?:[-. ]?\(?\d{1,5}\)?){1,7}\b"),
     (Form::Card, r"\d{4}(?:[ -]\d{4}){2,3}(?:[ -]\d{1,4})?\b"),
     (Form::Card, r"3\d{3}[ -]\d{6}[ -]\d{5}\b"),
@@ -174,8 +191,8 @@ const FORMS: &[(Form, &str)] = &[
     ),
     (Form::Vin, r"[A-HJ-NPR-Z0-9]{17}\b"),
     (Form::Dea, r"[A-Za-z]{2}\d{7}\b"),
-    (Form::Nino, r"[A-CEGHJ-PR-TW-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D]\b"),
-    (Form::CompactDate, r"(?:19|20)\d{6}(?:\d{4}|\d{6})?(?:[+-]\d{4})?\b"),
+    (Form::Nino, r"[A-Z]{2} ?\d\d ?\d\d ?\d\d ?[A-D]\b"),
+    (Form::CompactDate, r"(?:19|20)\d{6}(?:T?(?:\d{4}|\d{6})Z?)?(?:[+-]\d{4})?\b"),
     (Form::MonthYear, r"(?:0?[1-9]|1[0-2])[/-](?:19|20)\d\d\b"),
     (Form::DayMonth, r"\d{1,2}/\d{1,2}\b"),
     (Form::ZipPlus, r"\d{5}-\d{4}\b"),
@@ -184,9 +201,9 @@ const FORMS: &[(Form, &str)] = &[
 ];
 
 static FORM: LazyLock<Option<Regex>> = LazyLock::new(|| {
-    let patterns = FORMS
-        .iter()
-        .map(|(_, pattern)| pattern.replace("MONTH", MONTH).replace("ORDINAL", ORDINAL));
+    let patterns = FORMS.iter().map(|(_, pattern)| {
+        pattern.replace("MONTH", MONTH).replace("MOIS", MOIS).replace("ORDINAL", ORDINAL)
+    });
     let patterns: Vec<String> = patterns.collect();
     // A test asks for every form: none of the patterns is refused.
     Regex::builder()
@@ -235,6 +252,14 @@ mod tests {
             ("09/02/2005", Form::Date),
             ("3rd of March, 2021", Form::WrittenDate),
             ("12-Mar-21", Form::WrittenDate),
+            ("02MAR1960", Form::WrittenDate),
+            ("02MAR60", Form::WrittenDate),
+            ("4 de marzo de 1962", Form::DateAbroad),
+            ("4. März 1962", Form::DateAbroad),
+            ("1er février 1970", Form::DateAbroad),
+            ("1962年3月4日", Form::DateCjk),
+            ("(919)5550121", Form::Phone),
+            ("20240304T1000", Form::CompactDate),
             ("26 Oct 2023", Form::WrittenDate),
             ("July 7", Form::WrittenDate),
             ("Sept. 4th, 1951", Form::WrittenDate),

@@ -19,6 +19,8 @@ pub enum Field {
     Number(Label),
     /// A person's name, where it looks like one.
     MaybeName,
+    /// A password, where it looks like one.
+    MaybeSecret,
     /// A date, in any form that dates have.
     Date,
     /// An age in years.
@@ -41,6 +43,8 @@ pub fn field(key: &str) -> Option<Field> {
     }
     let from = memrchr2(b'/', b'.', key.as_bytes()).map_or(0, |sign| sign + 1);
     let name = key.get(from..).unwrap_or(key);
+    let spelled = spelled(key);
+    let name = spelled.as_deref().unwrap_or(name);
     if name.is_ascii() && memchr2(b'\'', b'[', name.as_bytes()).is_none() {
         return plain_words(name).and_then(|words| of_words(&words));
     }
@@ -86,6 +90,17 @@ fn plain_words(name: &str) -> Option<SmallVec<[Cues; KEY_WORDS_MAX]>> {
     Some(words)
 }
 
+/// `S.S.N.` and `d.o.b`: letters with points between, as one word.
+fn spelled(key: &str) -> Option<String> {
+    if key.as_bytes().get(1) != Some(&b'.') {
+        return None;
+    }
+    let parts = key.strip_suffix('.').unwrap_or(key).split('.');
+    let single = |part: &str| part.len() == 1 && part.as_bytes()[0].is_ascii_alphabetic();
+    let letters = parts.clone().all(single) && key.len() > 3;
+    letters.then(|| parts.collect())
+}
+
 /// What the words of a key say together.
 #[must_use]
 pub fn of_words(words: &[Cues]) -> Option<Field> {
@@ -96,7 +111,13 @@ pub fn of_words(words: &[Cues]) -> Option<Field> {
     let has = |cues| all.has(cues);
     let single = words.len() == 1;
     let key = has(Cues::ACCESS) && has(Cues::NUMBER) && !has(Cues::PERSON);
-    if has(Cues::SECRET) || key {
+    if has(Cues::PASSWORD) && single {
+        return Some(Field::Sure(Label::Secret));
+    }
+    if has(Cues::PASS) && single {
+        return Some(Field::MaybeSecret);
+    }
+    if has(Cues::SECRET.or(Cues::PASSWORD)) || key {
         return Some(Field::Number(Label::Secret));
     }
     if has(Cues::CREATED) {
@@ -248,7 +269,10 @@ mod tests {
             ("created_at", Some(Field::LogTime)),
             ("last_visit", Some(Field::Date)),
             ("api_key", Some(Field::Number(Label::Secret))),
-            ("password", Some(Field::Number(Label::Secret))),
+            ("password", Some(Field::Sure(Label::Secret))),
+            ("db_password", Some(Field::Number(Label::Secret))),
+            ("S.S.N.", Some(Field::Number(Label::Ssn))),
+            ("a.b", None),
             ("ip_address", None),
             ("model", None),
         ] {

@@ -7,9 +7,9 @@
 //! The engine, from the bottom: a text is cut into [`token`]s that are looked up once, in the
 //! [`lexicon`] (is it a name, is it a word) and among the [`cue`]s (what does it announce).
 //! [`forms`] know how numbers are written; [`numbers`], [`dates`], [`places`], [`names`],
-//! [`contact`] and [`secrets`] decide; [`scan`] puts a plain text to all of them. [`document`]
-//! reads a document by its [`structure`] first, where a key, a header or a segment says what a
-//! value is.
+//! [`contact`], [`encoded`] and [`secrets`] decide; [`scan`] puts a plain text to all of them.
+//! [`document`] reads a document by its [`structure`] first, where a key, a header or a segment
+//! says what a value is.
 
 pub mod checks;
 pub mod commitment;
@@ -17,6 +17,7 @@ pub mod contact;
 pub mod cue;
 pub mod dates;
 pub mod document;
+pub mod encoded;
 pub mod finding;
 pub mod forms;
 pub mod identifier;

@@ -3,11 +3,14 @@
 //! The written form ([`super::forms`]) proposes, the words around decide. A form that is nothing
 //! else is masked without a cue; a bare number needs one.
 
+use memchr::memrchr;
+
 use super::checks;
 use super::cue::Cues;
-use super::dates::date;
+use super::dates::{self, date};
 use super::finding::{Finding, Verdict};
 use super::forms::{self, Form};
+use super::key::{self, Field};
 use super::label::Label;
 use super::text::Text;
 use super::token::{Case, Gap, Kind, Token};
@@ -18,6 +21,9 @@ pub fn find(text: &Text<'_>, at: usize) -> Option<Finding> {
     let token = text.get(at)?;
     if !may_begin(text, at, token) {
         return None;
+    }
+    if let Some(birth) = dates::birth_in_digits(text, at) {
+        return Some(birth);
     }
     if let Some((form, end)) = forms::at(text.text, token.start) {
         let (label, rule) = match judge(text, at, form, end) {
@@ -107,7 +113,17 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
             Label::License,
             "dea",
         ),
-        Form::Nino => when(true, Label::Ssn, "nino"),
+        // The prefixes that are given out stand for themselves; others need a word.
+        Form::Nino => when(
+            !written.starts_with(|sign| "DFIQUV".contains(sign))
+                && !written.get(1..2).is_some_and(|sign| "DFIOQUV".contains(sign))
+                || is(Label::Ssn)
+                || text.cues_before(at).take(3).any(|(_, word)| {
+                    matches!(text.str(word), "NI" | "ni" | "National" | "national")
+                }),
+            Label::Ssn,
+            "nino",
+        ),
         Form::Udi => when(true, Label::Device, "udi"),
         Form::Geocode => when(true, Label::Location, "geocode"),
         Form::Postcode => when(
@@ -243,8 +259,12 @@ fn code(text: &Text<'_>, at: usize) -> Option<Finding> {
     }
     let (label, rule) = match text.announced(at) {
         Some(found) => found,
-        None => return bare(text, at, end, written),
+        None => match label_above(text, at) {
+            Some(found) => found,
+            None => return bare(text, at, end, written),
+        },
     };
+    let badge = label == Label::Id && digits >= BADGE_DIGITS_MIN && is_badge(text, at);
     let enough = match label {
         Label::Zip => digits >= 5,
         Label::Phone => digits == 10 || digits == 11 || digits == 7 && written.len() > 7,
@@ -255,13 +275,55 @@ fn code(text: &Text<'_>, at: usize) -> Option<Finding> {
         Label::Id => digits >= 4 && written.len() >= 5,
         _ => digits >= 4 && written.len() >= 5,
     };
-    if !enough {
+    if !enough && !badge {
         return None;
     }
     let (start, end) =
         if label == Label::Vehicle { plate(text, at, end) } else { (token.start, end) };
     let start = if label == Label::Device { lettered_start(text, at, start) } else { start };
     Some(Finding::new(start, end, label, rule))
+}
+
+/// Badges and groups have few digits.
+const BADGE_DIGITS_MIN: usize = 3;
+
+/// `badge 4471`.
+fn is_badge(text: &Text<'_>, at: usize) -> bool {
+    let word = text.cues_before(at).find(|(_, word)| !word.cues.has(Cues::NUMBER));
+    word.is_some_and(|(_, word)| {
+        ["badge", "employee"].iter().any(|badge| text.str(word).eq_ignore_ascii_case(badge))
+    })
+}
+
+/// The line before this one is a label and nothing else (`MRN`, `Medical Record Number`).
+fn label_above(text: &Text<'_>, at: usize) -> Option<(Label, &'static str)> {
+    text.get(at).filter(|token| token.gap == Gap::Line)?;
+    let above = text.before(at)?;
+    if above.kind != Kind::Word && !above.is_sign(b'#') {
+        return None;
+    }
+    let before = text.text.get(..above.end)?;
+    let start = memrchr(b'\n', before.as_bytes()).map_or(0, |end| end + 1);
+    let label = before.get(start..)?;
+    match key::field(label.trim_matches(['#', ':', '*', ' ', '\r']))? {
+        Field::Number(label) => Some((label, "label-above")),
+        _ => None,
+    }
+}
+
+/// `Social: 123456789`, `soc sec 123456789`: words that say it of nine digits alone.
+fn is_social(text: &Text<'_>, at: usize) -> bool {
+    let mut words = text.cues_before(at).take(2).map(|(_, word)| text.str(word));
+    words.any(|word| ["social", "soc"].iter().any(|social| social.eq_ignore_ascii_case(word)))
+        || text.spelled_before(at).is_some_and(|cues| cues.has(Cues::SSN))
+}
+
+/// `group 0081234`: the number of a policy's group.
+fn is_group(text: &Text<'_>, at: usize) -> bool {
+    text.cues_before(at).next().is_some_and(|(distance, word)| {
+        distance == 0
+            && ["group", "grp"].iter().any(|group| group.eq_ignore_ascii_case(text.str(word)))
+    })
 }
 
 /// A number that no word announces: an account by its check digit, a telephone by its plan.
@@ -276,6 +338,9 @@ fn bare(text: &Text<'_>, at: usize, end: usize, written: &str) -> Option<Finding
     if is_numbered(text, at) && end - token.start >= 5 {
         return Some(Finding::new(token.start, end, Label::Id, "number-sign"));
     }
+    if end - token.start >= 5 && !written.contains('.') && is_group(text, at) {
+        return Some(Finding::new(token.start, end, Label::HealthPlanId, "group-number"));
+    }
     if token.kind != Kind::Number || end != token.end {
         return None;
     }
@@ -284,6 +349,7 @@ fn bare(text: &Text<'_>, at: usize, end: usize, written: &str) -> Option<Finding
         && matches!(text.byte_before(token.start), Some(b'-' | b'.' | b'/' | b'_' | b'=' | b':'));
     let found = |label, rule| Some(Finding::new(token.start, end, label, rule));
     match digits.len() {
+        9 if is_social(text, at) => found(Label::Ssn, "ssn-cue"),
         13..=19 if checks::luhn(&digits) && !hangs => found(Label::Account, "card"),
         10 if checks::nanp(&digits) && !hangs && !text.has_before(at, Cues::QUANTITY, 2) => {
             found(Label::Phone, "phone-bare")
@@ -357,6 +423,16 @@ fn prefixed(text: &Text<'_>, at: usize, end: usize, digits: usize) -> Option<Fin
     }
     let letters = text.str(token).bytes().take_while(u8::is_ascii_alphabetic).count();
     let prefix = text.str(token).get(..letters)?.to_ascii_lowercase();
+    let joined = token.end == end && letters + digits == token.len();
+    let label = match (prefix.as_str(), digits) {
+        ("ssn", 9) => Some(Label::Ssn),
+        ("dob", 6 | 8) => Some(Label::Date),
+        ("tel" | "phone" | "fax" | "cell" | "ph", 10 | 11) => Some(Label::Phone),
+        _ => None,
+    };
+    if let Some(label) = label.filter(|_| joined) {
+        return Some(Finding::new(token.start + letters, end, label, "joined-cue"));
+    }
     PREFIXES
         .contains(&prefix.as_str())
         .then(|| Finding::new(token.start, end, Label::Id, "person-prefix"))
@@ -366,10 +442,13 @@ fn prefixed(text: &Text<'_>, at: usize, end: usize, digits: usize) -> Option<Fin
 #[must_use]
 pub fn prefixed_word(text: &Text<'_>, at: usize) -> Option<Finding> {
     let token = text.get(at)?;
-    let hangs = matches!(text.byte(token.end), Some(b'-' | b'_' | b'.' | b'/'))
-        || text.byte_before(token.start) == Some(b'/');
+    let in_path = text.byte_before(token.start) == Some(b'/');
+    let hangs = matches!(text.byte(token.end), Some(b'-' | b'_' | b'.' | b'/')) || in_path;
     if token.kind != Kind::Word || !hangs {
         return None;
+    }
+    if let Some(file) = in_path.then(|| file_of_person(text, at)).flatten() {
+        return Some(file);
     }
     let (end, digits) = code_end(text, at);
     if let Some(finding) = prefixed(text, at, end, digits) {
@@ -387,6 +466,31 @@ pub fn prefixed_word(text: &Text<'_>, at: usize) -> Option<Finding> {
     }
     let (end, digits) = code_end(text, at + 2);
     (digits >= 3).then(|| Finding::new(token.start, end, Label::Id, "person-prefix"))
+}
+
+/// `/patients/hope_grace_1234567.pdf`: what is named in the folder of a person, but for its ending,
+/// where two names or a long number are in it.
+fn file_of_person(text: &Text<'_>, at: usize) -> Option<Finding> {
+    const FILE_BYTES_MAX: usize = 128;
+    let folder = text.get(at.checked_sub(2)?)?;
+    if !folder.cues.has(Cues::PERSON.or(Cues::MRN)) || text.get(at)?.gap != Gap::None {
+        return None;
+    }
+    let start = text.get(at)?.start;
+    let inside = |byte: &u8| byte.is_ascii_alphanumeric() || b"_-.".contains(byte);
+    let rest = text.text.as_bytes().get(start..)?;
+    let length = rest.iter().take(FILE_BYTES_MAX).take_while(|byte| inside(byte)).count();
+    let name = text.text.get(start..start + length)?;
+    let stem = name.rfind('.').unwrap_or(name.len());
+    let end = start + stem;
+    let words = text.tokens.get(at..)?.iter().take_while(|token| token.end <= end);
+    let (mut names, mut number) = (0, false);
+    for word in words {
+        names += usize::from(word.flags.is_name());
+        number |= word.has_digits() && word.len() >= 5;
+    }
+    let first = text.tokens.get(at..)?.iter().take(3).any(|word| word.flags.is_first());
+    (number || names >= 2 && first).then(|| Finding::new(start, end, Label::Id, "file-of-person"))
 }
 
 /// A digest or another hexadecimal of a machine.
@@ -441,4 +545,36 @@ pub fn age(text: &Text<'_>, at: usize) -> Option<Finding> {
             .is_some_and(|sex| matches!(text.str(sex), "M" | "F"));
     (aged || sexed || led || apposed || slashed)
         .then(|| Finding::new(token.start, token.end, Label::Age, "age"))
+}
+
+/// `ninety-three years old`, `Age: one hundred and two`: an age over 89 in words.
+#[must_use]
+pub fn age_in_words(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at)?;
+    let is = |place: usize, words: &[&str]| {
+        text.get(place).is_some_and(|word| {
+            words.iter().any(|known| known.eq_ignore_ascii_case(text.str(word)))
+        })
+    };
+    let number = |place: usize| text.get(place).is_some_and(|word| word.cues.has(Cues::COUNT));
+    let mut start = at;
+    if is(at, &["one", "a"]) && is(at + 1, &["hundred"]) {
+        return age_in_words(text, at + 1);
+    }
+    if !token.cues.has(Cues::OLD) {
+        return None;
+    }
+    if is(at, &["hundred"]) {
+        start = at.checked_sub(1).filter(|place| is(*place, &["one", "a"]))?;
+    }
+    let mut end = at + 1;
+    let joined = is(end, &["and", "-"]);
+    if number(end + usize::from(joined)) {
+        end += 1 + usize::from(joined);
+    }
+    let unit = end + usize::from(is(end, &["-"]));
+    let aged = is(unit, &["year", "years", "yo", "yr", "yrs"])
+        || text.has_before(start, Cues::AGE, 2)
+        || is(start.wrapping_sub(1), &["turned", "turning"]);
+    aged.then(|| text.finding(start, end, Label::Age, "age-in-words")).flatten()
 }

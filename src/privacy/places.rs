@@ -17,7 +17,10 @@ const TOWN_WORDS_MAX: usize = 4;
 pub fn find(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<usize> {
     let token = text.get(at)?;
     let end = match token.kind {
-        Kind::Number | Kind::Mixed => numbered_street(text, at)?,
+        Kind::Number | Kind::Mixed => {
+            numbered_street(text, at).or_else(|| street_in_small_letters(text, at))?
+        }
+        Kind::Word if token.cues.has(Cues::COUNT) => street_in_words(text, at)?,
         Kind::Word => post_box(text, at).or_else(|| street_abroad(text, at))?,
         Kind::Sign(_) => return None,
     };
@@ -86,6 +89,83 @@ fn numbered_street(text: &Text<'_>, at: usize) -> Option<usize> {
     None
 }
 
+/// Ends of streets that are nothing else when they end a name.
+const ENDS: [&str; 16] = [
+    "street",
+    "st",
+    "avenue",
+    "ave",
+    "road",
+    "rd",
+    "boulevard",
+    "blvd",
+    "lane",
+    "ln",
+    "drive",
+    "dr",
+    "court",
+    "ct",
+    "terrace",
+    "parkway",
+];
+
+fn is_end(text: &Text<'_>, place: usize) -> bool {
+    text.get(place).is_some_and(|word| {
+        word.cues.has(Cues::STREET)
+            && word.gap == Gap::Space
+            && ENDS.iter().any(|end| end.eq_ignore_ascii_case(text.str(word)))
+    })
+}
+
+/// `123 main street`: in small letters anything may be meant, so the end must be one of few and the
+/// phrase must end with it; the short ends need a word of living before them, too.
+fn street_in_small_letters(text: &Text<'_>, at: usize) -> Option<usize> {
+    const WORDS_MAX: usize = 3;
+    let number = text.get(at).filter(|number| number.kind == Kind::Number && number.len() <= 5)?;
+    // Most numbers are no house: one look at the next word says so.
+    let next = text.get(at + 1).filter(|next| next.gap == Gap::Space)?;
+    if next.case != Case::Lower && next.len() > 1 && !next.has_digits() {
+        return None;
+    }
+    let end = (at + 2..=at + 1 + WORDS_MAX).find(|place| is_end(text, *place))?;
+    let thing = ["way", "lane", "side", "wheel", "car", "through", "cross"];
+    let name = (at + 1..end).all(|place| {
+        text.get(place).is_some_and(|word| {
+            let letter = word.case == Case::Initial || word.len() == 1;
+            (word.case == Case::Lower || is_ordinal(text, word) || letter || word.is_sign(b'.'))
+                && !word.cues.has(Cues::QUANTITY.or(Cues::STOP).or(Cues::AGE))
+                && !thing.contains(&text.str(word))
+        })
+    });
+    let led = text.has_before(at, Cues::LIVES.or(Cues::ADDRESS), 3)
+        || text.before(at).is_some_and(|word| text.str(word) == "at");
+    let whole = matches!(
+        text.get(end).map(|word| text.str(word)),
+        Some("street" | "avenue" | "ave" | "boulevard" | "blvd" | "road" | "rd")
+    );
+    let follows = text.get(end + 1).is_none_or(|next| {
+        next.gap == Gap::Line
+            || !next.is_alphanumeric()
+            || next.cues.has(Cues::UNIT)
+            || matches!(text.str(next), "in" | "and" | "near" | "with" | "since" | "n" | "s")
+    });
+    (number.case == Case::Other && name && (led || whole) && follows).then_some(end + 1)
+}
+
+/// `One Main Street`, `Twenty-Two Elm Ave`: the number in words.
+fn street_in_words(text: &Text<'_>, at: usize) -> Option<usize> {
+    const WORDS_MAX: usize = 3;
+    let counts = |place: usize| text.get(place).is_some_and(|word| word.cues.has(Cues::COUNT));
+    let joined = text.get(at + 1).is_some_and(|sign| sign.is_sign(b'-')) && counts(at + 2);
+    let begin = at + if joined { 3 } else { 1 };
+    let end = (begin + 1..=begin + WORDS_MAX).find(|place| is_end(text, *place))?;
+    let name = (begin..=end).all(|place| {
+        text.get(place).is_some_and(|word| word.is_capital() && word.gap == Gap::Space)
+    });
+    let way = text.get(begin).is_some_and(|word| text.str(word).eq_ignore_ascii_case("way"));
+    (name && !way).then(|| direction(text, end + 1))
+}
+
 /// The next word is the end of the street's name, too: `Park Avenue`, `Lake View Dr`.
 fn continues_street(text: &Text<'_>, place: usize) -> bool {
     text.get(place + 1).is_some_and(|next| {
@@ -150,14 +230,23 @@ fn post_box(text: &Text<'_>, at: usize) -> Option<usize> {
     let sign = |place: usize, byte| text.get(place).is_some_and(|token| token.is_sign(byte));
     let number = |place: usize| text.get(place).is_some_and(Token::has_digits);
     let first = text.byte(text.get(at)?.start)?;
-    if !matches!(first, b'P' | b'p' | b'U' | b'u' | b'C' | b'c') {
+    if !matches!(first.to_ascii_lowercase(), b'p' | b'u' | b'c' | b'r' | b's' | b'h') {
         return None;
     }
     if (word(at, "psc") || word(at, "unit") || word(at, "cmr")) && number(at + 1) {
         let place = at + 2 + usize::from(sign(at + 2, b','));
         return (word(place, "box") && number(place + 1)).then_some(place + 2);
     }
-    if !matches!(first, b'P' | b'p') {
+    // Routes of country mail: `RR 2 Box 14`, `Rural Route 2, Box 14`, `HC 63 Box 12`.
+    let rural =
+        usize::from(word(at, "rural") || word(at, "star")) * usize::from(word(at + 1, "route"));
+    if (rural == 1 || word(at, "rr") || word(at, "hc") || word(at, "rfd")) && number(at + 1 + rural)
+    {
+        let place = at + 2 + rural;
+        let place = place + usize::from(sign(place, b','));
+        return (word(place, "box") && number(place + 1)).then_some(place + 2);
+    }
+    if !first.eq_ignore_ascii_case(&b'p') {
         return None;
     }
     let mut place = at;

@@ -6,7 +6,7 @@ use super::known::Known;
 use super::label::Label;
 use super::redacted::Redacted;
 use super::rules::{Mode, Rules};
-use super::{forms, lexicon, secrets};
+use super::{contact, forms, lexicon, secrets};
 
 /// The longest text that is redacted, in bytes: what is longer is dropped by its keeper.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
@@ -38,6 +38,7 @@ impl Redactor {
         lexicon::load();
         forms::load();
         secrets::load();
+        contact::load();
     }
 
     /// How strictly it redacts.

@@ -6,6 +6,7 @@ use smallvec::SmallVec;
 use super::contact;
 use super::cue::Cues;
 use super::dates;
+use super::encoded;
 use super::finding::Finding;
 use super::key::{self, Field};
 use super::label::Label;
@@ -46,6 +47,7 @@ pub fn scan<'a>(text: &'a str, rules: &Rules, lists: Lists) -> Scanned<'a> {
     taken.resize(text.tokens.len(), false);
     let mut scanned = Scanned { text, found, perhaps, taken };
     secrets::find(scanned.text.text, &mut scanned.found);
+    encoded::find(scanned.text.text, &mut scanned.found);
     contact::find(scanned.text.text, &rules.own_hosts, &mut scanned.found);
     rules.find_own(scanned.text.text, &mut scanned.found);
     scanned.take(0);
@@ -126,6 +128,7 @@ impl Scanned<'_> {
             return;
         }
         let number = match token.kind {
+            Kind::Word if token.cues.has(Cues::OLD) => numbers::age_in_words(text, at),
             Kind::Word if numbers::is_plain_word(text, &token) => None,
             Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
             _ if places::zip_after_state(text, at, found).is_some() => None,
@@ -164,6 +167,9 @@ impl Scanned<'_> {
         if hash_sign && record.is_some_and(|word| self.text.str(word) == "MR") {
             return Some(Field::Number(Label::Mrn));
         }
+        if let Some(cues) = self.text.spelled_before(sign) {
+            words.insert(0, cues);
+        }
         // The last words name the field; those before may be a sentence.
         let last: SmallVec<[Cues; 3]> = words.iter().take(3).rev().copied().collect();
         (0..last.len()).find_map(|from| key::of_words(&last[from..]))
@@ -178,6 +184,11 @@ impl Scanned<'_> {
             at += 1;
         }
         let Some(token) = self.text.get(at).copied() else { return };
+        // `Name: ______  Date:`: a blank to be filled in by hand.
+        let blank = self.text.before(at).is_some_and(|sign| sign.is_sign(b'_'));
+        if blank && token.gap > Gap::None {
+            return;
+        }
         if token.gap == Gap::Line && !self.text.before(at).is_some_and(|sign| sign.is_sign(b':')) {
             return;
         }
@@ -186,7 +197,9 @@ impl Scanned<'_> {
             Field::MaybeName => self.name(at, false),
             Field::Sure(Label::Address) => self.address(at),
             Field::Sure(Label::Location) => self.location(at),
-            Field::Number(Label::Secret) => self.secret(at),
+            Field::Sure(Label::Secret) => self.password(at),
+            Field::Number(Label::Secret) => self.secret(at, |_| true),
+            Field::MaybeSecret => self.secret(at, secrets::is_like_password),
             Field::Number(label) => self.number(at, label),
             Field::Date => {
                 let date = (at..at + 3).find_map(|place| {
@@ -194,9 +207,13 @@ impl Scanned<'_> {
                     let near = place == at || token.gap < Gap::Line;
                     near.then(|| dates::find_date(&self.text, place)).flatten()
                 });
+                let date = date.or_else(|| dates::birth_in_digits(&self.text, at));
                 self.found.extend(date);
             }
             Field::Age => {
+                if let Some(age) = numbers::age_in_words(&self.text, at) {
+                    return self.found.push(age);
+                }
                 let age: Option<u32> = self.text.str(&token).parse().ok();
                 if age.is_some_and(|age| (90..=120).contains(&age)) {
                     self.found.push(Finding::new(token.start, token.end, Label::Age, "age-field"));
@@ -296,8 +313,25 @@ impl Scanned<'_> {
         self.found.extend(self.text.finding(at, end, Label::Location, "place-field"));
     }
 
+    /// A password is what stands between its quotes, whatever that is.
+    fn password(&mut self, at: usize) {
+        const PASSWORD_BYTES_MAX: usize = 128;
+        let Some(token) = self.text.get(at) else { return };
+        let rest = self.text.text.get(token.start..).unwrap_or("");
+        let quote = self.text.byte_before(token.start).filter(|sign| matches!(sign, b'"' | b'\''));
+        let line = rest.lines().next().unwrap_or("");
+        let close = quote.and_then(|quote| line.find(char::from(quote)));
+        match close.filter(|close| (1..=PASSWORD_BYTES_MAX).contains(close)) {
+            Some(close) if line.get(..close).is_some_and(|inner| inner.contains(' ')) => {
+                let (start, end) = (token.start, token.start + close);
+                self.found.push(Finding::new(start, end, Label::Secret, "password-in-quotes"));
+            }
+            _ => self.secret(at, |_| true),
+        }
+    }
+
     /// What a password or key is, to the next space or sign that ends it.
-    fn secret(&mut self, at: usize) {
+    fn secret(&mut self, at: usize, is: fn(&str) -> bool) {
         const SECRET_BYTES_MIN: usize = 6;
         let Some(token) = self.text.get(at) else { return };
         let rest = self.text.text.get(token.start..).unwrap_or("");
@@ -312,7 +346,7 @@ impl Scanned<'_> {
             .bytes()
             .all(|byte| byte.is_ascii_lowercase() || matches!(byte, b'.' | b'_' | b'(' | b')'));
         let variable = written.starts_with(['$', '<', '[', '{']) || written.starts_with("env:");
-        if length >= SECRET_BYTES_MIN && !word && !variable {
+        if length >= SECRET_BYTES_MIN && !word && !variable && is(written) {
             let (start, end) = (token.start, token.start + length);
             self.found.push(Finding::new(start, end, Label::Secret, "secret-field"));
         }

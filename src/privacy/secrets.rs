@@ -89,6 +89,20 @@ pub fn find(text: &str, found: &mut Vec<Finding>) {
     }
 }
 
+/// A word that is no word: letters and digits, or a sign that words do not have, and no spaces.
+#[must_use]
+pub fn is_like_password(text: &str) -> bool {
+    const PASSWORD_BYTES_MIN: usize = 6;
+    let has = |is: fn(&u8) -> bool| text.bytes().any(|byte| is(&byte));
+    let odd = |byte: u8| matches!(byte, b'!' | b'@' | b'#' | b'$' | b'%' | b'^' | b'&' | b'*');
+    let machine = text.bytes().any(|byte| matches!(byte, b'(' | b'/' | b'[' | b'<' | b'{' | b':'));
+    text.len() >= PASSWORD_BYTES_MIN
+        && !machine
+        && !text.contains(char::is_whitespace)
+        && has(u8::is_ascii_alphabetic)
+        && (has(u8::is_ascii_digit) || text.bytes().any(odd))
+}
+
 /// `\\n`, `\\r` or `\\t` stands before this byte, written out as logs write them.
 fn is_escape(bytes: &[u8], at: usize) -> bool {
     matches!(bytes.get(at.wrapping_sub(2)..at), Some(b"\\n" | b"\\r" | b"\\t"))

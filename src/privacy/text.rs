@@ -170,6 +170,28 @@ impl<'a> Text<'a> {
             .flatten()
     }
 
+    /// What the word says that is spelled with points before a place: `S.S.N.`, `D.O.B`.
+    #[must_use]
+    pub fn spelled_before(&self, at: usize) -> Option<Cues> {
+        const LETTERS_MAX: usize = 4;
+        let mut place = at - usize::from(self.before(at)?.is_sign(b'.'));
+        let mut letters = Vec::with_capacity(LETTERS_MAX);
+        while letters.len() < LETTERS_MAX {
+            let letter = self.before(place).filter(|letter| letter.len() == 1)?;
+            letters.insert(0, self.byte(letter.start)?.to_ascii_lowercase());
+            let more = place
+                .checked_sub(2)
+                .and_then(|point| self.get(point))
+                .is_some_and(|sign| sign.is_sign(b'.'));
+            if letter.gap != Gap::None || !more {
+                break;
+            }
+            place -= 2;
+        }
+        let cues = super::cue::cues(super::lexicon::hash(&letters));
+        (letters.len() >= 3 && !cues.is_none()).then_some(cues)
+    }
+
     /// What the words before a number say that it is. `None` also where they say it is a quantity.
     #[must_use]
     pub fn announced(&self, at: usize) -> Option<(Label, &'static str)> {

@@ -133,6 +133,10 @@ pub fn read(text: &str, tokens: &mut Vec<Token>) {
                 at += length;
                 continue;
             }
+            b'\\' if is_written_out(bytes, at) => {
+                gap = Gap::Line;
+                at += 1;
+            }
             _ => {
                 let token = token_at(text, at, gap);
                 at = token.end;
@@ -147,6 +151,17 @@ pub fn read(text: &str, tokens: &mut Vec<Token>) {
         }
         at += 1;
     }
+}
+
+/// The end of a line, written out as logs do (`\nMRN: 5`); with a small letter or behind a drive's
+/// colon it is a path.
+fn is_written_out(bytes: &[u8], at: usize) -> bool {
+    let before = |count| at.checked_sub(count).and_then(|at| bytes.get(at)).copied();
+    let drive = before(1) == Some(b':') && !before(3).is_some_and(|b| b.is_ascii_alphanumeric());
+    matches!(bytes.get(at + 1), Some(b'n' | b'r'))
+        && !bytes.get(at + 2).is_some_and(|byte| byte.is_ascii_lowercase() || *byte >= 0x80)
+        && before(1) != Some(b'\\')
+        && !drive
 }
 
 /// A space of Unicode, such as one that does not break.

@@ -18,12 +18,17 @@ pub(super) fn pairs(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
             break;
         };
         let last = &tokens[next];
+        // `Bence Jones protein`: a discoverer's, and a word that is never said of a patient.
+        let discoverer = first.cues.or(last.cues).has(Cues::DISCOVERER);
+        let thing = discoverer
+            && text.get(run.places[next] + 1).is_some_and(|word| word.cues.has(Cues::LAW));
         // `Cauchy-Schwarz`: two surnames of one thing.
         let hyphened = text.byte(first.end) == Some(b'-') && tokens.len() == 2;
         let stopped = is_stop(last)
             && !(last.flags.is_last() && first.flags.is_first() && !first.flags.is_known());
         if first.case == Case::Initial
             || hyphened
+            || thing
             || stopped
             || last.cues.has(Cues::EPONYM.or(Cues::STREET))
                 && last.flags.is_known()
@@ -128,7 +133,11 @@ pub(super) fn is_title(text: &Text<'_>, at: usize) -> bool {
 pub(super) fn announced(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     let inside = (0..tokens.len()).find(|place| {
         let led = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE).or(Cues::NAME);
-        tokens[*place].cues.has(led) && (*place == 0 || !tokens[*place].flags.is_any_last())
+        // `Child-Pugh` is no child.
+        let joined = text.byte(tokens[*place].end) == Some(b'-');
+        tokens[*place].cues.has(led)
+            && !joined
+            && (*place == 0 || !tokens[*place].flags.is_any_last())
     });
     let start = match inside {
         Some(place) => place + 1,
@@ -255,6 +264,7 @@ pub(super) fn acting(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
         && tokens[0].flags.is_any_first()
         && tokens.len() <= 2
         && text.get(run.end + 1).is_some_and(|word| word.gap == Gap::Space);
+    let speaks = speaks || is_speaker_label(text, run);
     let last = tokens.len() - 1;
     let word = &tokens[last];
     let plain = matches!(word.case, Case::Title)
@@ -272,6 +282,21 @@ pub(super) fn acting(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
             run.marks[before] = run.marks[before].or(Some(rule));
         }
     }
+}
+
+/// `Agent (June): …` at the beginning of a line.
+fn is_speaker_label(text: &Text<'_>, run: &Run) -> bool {
+    let sign = |place: usize, byte| text.get(place).is_some_and(|sign| sign.is_sign(byte));
+    let Some(part) = run.places[0].checked_sub(2) else { return false };
+    const PARTS: [&str; 6] = ["agent", "rep", "representative", "speaker", "host", "advisor"];
+    sign(part + 1, b'(')
+        && sign(run.end, b')')
+        && sign(run.end + 1, b':')
+        && text.begins_line(part)
+        && text.get(part).is_some_and(|word| {
+            word.cues.has(Cues::PERSON.or(Cues::ROLE))
+                || PARTS.iter().any(|known| known.eq_ignore_ascii_case(text.str(word)))
+        })
 }
 
 /// `Krystal Stevens RN`, `Débora Rincón, DO`.

@@ -3,11 +3,17 @@
 //! The places are those of the standard's chapters 2 to 12 (version 2.5.1). What has no place in
 //! the list is read as text.
 
+use std::sync::LazyLock;
+
+use memchr::memmem::Finder;
+use memchr::memrchr2;
+
 use super::super::document::Document;
 use super::super::finding::Finding;
-use super::super::key::Field;
+use super::super::key::{self, Field};
 use super::super::label::Label;
 use super::super::view::View;
+use super::nameless;
 
 /// What a field holds.
 #[derive(Clone, Copy, PartialEq, Eq)]
@@ -330,68 +336,149 @@ const PLACES: &[(&str, &[(usize, Place)])] = &[
     ("ARQ", &[(1, Number(Label::Id)), (11, Date), (15, IdAndName), (16, Phone)]),
 ];
 
-/// The text begins with segments, or a line of it does.
-pub(super) fn is(text: &str) -> bool {
-    if text.contains("MSH|^~\\&") || text.contains("MSH|^~&") {
-        return true;
-    }
-    let begins = text.trim_start();
-    begins.as_bytes().get(3) == Some(&b'|')
-        && begins.get(..3).is_some_and(|id| PLACES.iter().any(|(known, _)| *known == id))
-        && begins.matches('|').count() >= 4
+/// The signs that separate. A header says which; without one they are those of the standard's own
+/// examples, which nearly everybody uses.
+#[derive(Clone, Copy)]
+struct Signs {
+    field: u8,
+    component: u8,
+    repetition: u8,
 }
 
-/// Reads segments; lines that are none are read as text.
+const USUAL: Signs = Signs { field: b'|', component: b'^', repetition: b'~' };
+
+static HEADER: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("MSH"));
+
+/// The signs of a header that begins at a byte: a separator, two to five signs, the separator.
+fn header(bytes: &[u8], at: usize) -> Option<Signs> {
+    let id = bytes.get(at..at + 3)?;
+    let field = bytes.get(at + 3).filter(|sign| sign.is_ascii_punctuation())?;
+    let signs = bytes.get(at + 4..)?;
+    let count = signs.iter().take(6).position(|sign| sign == field)?;
+    let punctuation = signs[..count].iter().all(u8::is_ascii_punctuation);
+    (matches!(id, b"MSH" | b"BHS" | b"FHS") && count >= 2 && punctuation).then(|| Signs {
+        field: *field,
+        component: signs[0],
+        repetition: signs[1],
+    })
+}
+
+/// A line of the text is a segment.
+pub(super) fn is(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    HEADER.find_iter(bytes).any(|at| header(bytes, at).is_some())
+        || text.split(['\r', '\n']).any(|line| segment_at(line, Before::default()).is_some())
+}
+
+/// What the lines before a line were.
+#[derive(Clone, Copy, Default)]
+struct Before {
+    /// The signs of the last header, where there was one.
+    signs: Option<Signs>,
+    /// The line directly before was a segment.
+    segment: bool,
+}
+
+/// Where a segment begins in a line, and its signs. What begins like one and holds nothing but
+/// words is the header of a table (`PID|NAME|STATUS`).
+fn segment_at(line: &str, before: Before) -> Option<(usize, Signs)> {
+    let bytes = line.as_bytes();
+    // A log's prefix, or the frame's first byte, may stand before a header.
+    let begin = |at: &usize| header(bytes, *at).is_some();
+    let lead = line.len() - line.trim_start_matches(['\x0b', ' ', '\t', '>']).len();
+    let headed = Some(lead).filter(begin).or_else(|| HEADER.find_iter(bytes).find(begin));
+    if let Some((at, signs)) = headed.and_then(|at| Some((at, header(bytes, at)?))) {
+        return Some((at, signs));
+    }
+    let signs = before.signs.unwrap_or(USUAL);
+    let id = line.get(lead..lead + 3)?;
+    let named = bytes.get(lead + 3) == Some(&signs.field)
+        && id.starts_with(|sign: char| sign.is_ascii_uppercase())
+        && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+    if !named {
+        return None;
+    }
+    let known = PLACES.iter().any(|(known, _)| *known == id);
+    let own = id.starts_with('Z') && before.signs.is_some();
+    let fields = bytes.iter().filter(|byte| **byte == signs.field).count();
+    let rest = bytes.get(lead + 3..)?;
+    let filled = rest.iter().any(|byte| byte.is_ascii_digit() || *byte == signs.component)
+        || rest.windows(2).any(|two| two == [signs.field; 2]);
+    let is = match (known || own, before.segment) {
+        (true, true) => true,
+        (true, false) => filled && fields >= if own { 1 } else { 3 },
+        // The row of a table has a name of a field before it.
+        (false, true) => filled && key::field(id).is_none(),
+        (false, false) => false,
+    };
+    is.then_some((lead, signs))
+}
+
+/// A segment begins before this byte on its line, so that what looks like JSON here is a field.
+pub(super) fn is_within(text: &str, at: usize) -> bool {
+    let bytes = text.as_bytes().get(..at).unwrap_or(&[]);
+    let start = memrchr2(b'\r', b'\n', bytes).map_or(0, |end| end + 1);
+    let line = text.get(start..at).unwrap_or("");
+    line.contains('|') && segment_at(line, Before::default()).is_some()
+}
+
+/// Reads segments; lines that are none are read as what they are.
 pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let text = view.text.as_ref();
-    let mut from = 0;
-    let mut plain = 0;
+    let mut before = Before::default();
+    let (mut from, mut plain) = (0, 0);
     for line in text.split_inclusive(['\r', '\n']) {
         let (start, end) = (from, from + line.trim_end_matches(['\r', '\n']).len());
         from += line.len();
-        // A log's prefix, or the frame's first byte, may stand before a header.
-        let lead = text.get(start..end).and_then(|line| line.find("MSH|")).unwrap_or(0);
-        let start = start + lead;
-        let id =
-            text.get(start..start + 3).filter(|_| text.as_bytes().get(start + 3) == Some(&b'|'));
-        let is_segment = id.is_some_and(|id| {
-            id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit())
-        });
-        if is_segment {
-            if plain < start {
-                super::lines(document, &view.part(plain, start), depth);
-            }
-            segment(document, view, (start, end), depth);
-            plain = from;
+        let split = start == end && start > 0 && text.as_bytes()[start - 1] == b'\r';
+        if split && line == "\n" {
+            continue;
         }
+        let found = segment_at(text.get(start..end).unwrap_or(""), before);
+        before.segment = found.is_some();
+        let Some((lead, signs)) = found else { continue };
+        before.signs = before.signs.filter(|_| lead == 0).or(Some(signs));
+        let start = start + lead;
+        if plain < start {
+            super::without_hl7(document, &view.part(plain, start), depth);
+        }
+        segment(document, (view, signs), (start, end), depth);
+        plain = from;
     }
     if plain < text.len() {
-        super::lines(document, &view.part(plain, text.len()), depth);
+        super::without_hl7(document, &view.part(plain, text.len()), depth);
     }
 }
 
 fn segment(
     document: &mut Document<'_>,
-    view: &View<'_>,
+    (view, signs): (&View<'_>, Signs),
     (start, end): (usize, usize),
     depth: usize,
 ) {
     let text = view.text.as_ref();
     let id = text.get(start..start + 3).unwrap_or("");
-    let places =
-        PLACES.iter().find(|(known, _)| *known == id).map_or(&[][..], |(_, places)| places);
+    let places = PLACES.iter().find(|(known, _)| *known == id).map(|(_, places)| *places);
     // The header's first field is the separator itself.
-    let header = usize::from(id == "MSH");
+    let header = usize::from(matches!(id, "MSH" | "BHS" | "FHS"));
     let (mut at, mut number) = (start + 4, 1 + header);
-    for field in text.get(at..end).unwrap_or("").split('|') {
-        let place = places.iter().find(|(known, _)| *known == number).map(|(_, place)| *place);
-        if !field.is_empty() {
-            let mut repeat = at;
-            for one in field.split('~') {
-                if !(header == 1 && number == 2) {
-                    self::field(document, view, (repeat, repeat + one.len()), place, depth);
+    for field in text.get(at..end).unwrap_or("").split(char::from(signs.field)) {
+        let place = places.map(|places| {
+            places.iter().find(|(known, _)| *known == number).map(|(_, place)| *place)
+        });
+        let mut repeat = at;
+        for one in field.split(char::from(signs.repetition)) {
+            let bounds = (repeat, repeat + one.len());
+            repeat += one.len() + 1;
+            if one.is_empty() || header == 1 && number == 2 {
+                continue;
+            }
+            match place {
+                Some(Some(place)) => {
+                    self::field(document, (view, signs), bounds, place);
                 }
-                repeat += one.len() + 1;
+                Some(None) => free(document, (view, signs), bounds, depth),
+                None => unknown(document, (view, signs), bounds, depth),
             }
         }
         at += field.len() + 1;
@@ -402,17 +489,14 @@ fn segment(
 /// One repetition of a field.
 fn field(
     document: &mut Document<'_>,
-    view: &View<'_>,
+    (view, signs): (&View<'_>, Signs),
     (start, end): (usize, usize),
-    place: Option<Place>,
-    depth: usize,
+    place: Place,
 ) {
+    const DEPTH: usize = super::CELL_DEPTH;
     let text = view.text.get(start..end).unwrap_or("");
-    let Some(place) = place else {
-        return free(document, view, (start, end), depth);
-    };
     let mut at = start;
-    for (component, part) in text.split('^').enumerate() {
+    for (component, part) in text.split(char::from(signs.component)).enumerate() {
         let piece = view.part(at, at + part.len());
         at += part.len() + 1;
         if part.is_empty() {
@@ -420,13 +504,13 @@ fn field(
         }
         match (place, component) {
             (Name, 0..=2) | (IdAndName, 1..=3) => {
-                document.value(&piece, Some(Field::Sure(Label::Name)), depth);
+                document.value(&piece, Some(Field::Sure(Label::Name)), DEPTH);
             }
             (IdAndName, 0) if part.bytes().any(|byte| byte.is_ascii_digit()) => {
                 document.tell_all(&piece, Label::Id, "hl7-place");
             }
             // Older senders put the name into the first component.
-            (IdAndName, 0) => document.value(&piece, Some(Field::MaybeName), depth),
+            (IdAndName, 0) => document.value(&piece, Some(Field::MaybeName), DEPTH),
             (Address, 0 | 1) => document.tell_all(&piece, Label::Address, "hl7-place"),
             (Address, 2 | 7 | 8) => document.tell_all(&piece, Label::Location, "hl7-place"),
             (Address, 4) => document.tell_all(&piece, Label::Zip, "hl7-place"),
@@ -453,16 +537,43 @@ fn date(document: &mut Document<'_>, piece: &View<'_>) {
 }
 
 /// Free text: the separators' escapes stay as they are; components are read apart.
-fn free(document: &mut Document<'_>, view: &View<'_>, (start, end): (usize, usize), depth: usize) {
+fn free(
+    document: &mut Document<'_>,
+    (view, signs): (&View<'_>, Signs),
+    (start, end): (usize, usize),
+    depth: usize,
+) {
     let text = view.text.get(start..end).unwrap_or("");
-    let codes = text.contains('^');
+    let component = char::from(signs.component);
+    let codes = text.contains(component);
     let mut at = start;
-    for part in text.split('^') {
+    for part in text.split(component) {
         let piece = view.part(at, at + part.len());
         at += part.len() + 1;
         if codes && part.len() < 4 {
             continue;
         }
         super::read(document, &piece, depth + 1);
+    }
+}
+
+/// A field of a segment that no list has, such as a site's own: what stands in it is judged as the
+/// value of a record whose fields have no names.
+fn unknown(
+    document: &mut Document<'_>,
+    (view, signs): (&View<'_>, Signs),
+    (start, end): (usize, usize),
+    depth: usize,
+) {
+    let text = view.text.get(start..end).unwrap_or("");
+    let parts: Vec<&str> = text.split(char::from(signs.component)).collect();
+    let fields = nameless::fields(&parts);
+    let mut at = start;
+    for (part, field) in parts.iter().zip(fields) {
+        let piece = view.part(at, at + part.len());
+        at += part.len() + 1;
+        if field.is_some() || part.len() >= 4 {
+            document.value(&piece, field, depth.max(super::CELL_DEPTH));
+        }
     }
 }

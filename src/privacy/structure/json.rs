@@ -57,6 +57,11 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) -
             from = at + 1;
             continue;
         };
+        if super::hl7::is_within(text.get(plain_from..).unwrap_or(""), at - plain_from) {
+            let rest = text.get(at..).unwrap_or("");
+            from = at + rest.find(['\r', '\n']).unwrap_or(rest.len());
+            continue;
+        }
         any = true;
         if at > plain_from {
             super::lines(document, &view.part(plain_from, at), depth);
@@ -231,6 +236,8 @@ struct Around {
     sibling: Option<Field>,
     /// Inside a name's object: `HumanName` of FHIR.
     in_name: bool,
+    /// The object has both a first name and a last in short, `fn` and `ln`.
+    has_both: bool,
     /// Inside an address's object.
     in_address: bool,
     /// The object is of a person: its `name` and `id` are.
@@ -305,6 +312,8 @@ impl<'d> Walk<'d, '_, '_> {
             }
             "family" | "given" => return Some(name),
             "first" | "last" | "middle" if around.in_name || around.is_person => return Some(name),
+            // Short names that say so only beside each other.
+            "fn" | "ln" | "mn" if around.has_both => return Some(name),
             "text" if around.in_name => return Some(name),
             "text" | "line" if around.in_address => return Some(Field::Sure(Label::Address)),
             "display" | "text" if around.to_person => return Some(Field::MaybeName),
@@ -328,6 +337,8 @@ impl<'d> Walk<'d, '_, '_> {
                 continue;
             }
             if is_binary(key, self.string(value)) {
+                let (start, end) = self.inner(value);
+                self.document.tell_all(&self.view.part(start, end), Label::Id, "encoded-bytes");
                 continue;
             }
             let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
@@ -343,11 +354,14 @@ impl<'d> Walk<'d, '_, '_> {
         let mut personal = 0;
         let lower = key.unwrap_or("").to_ascii_lowercase();
         let (mut system, mut code, mut valued) = (false, false, false);
+        let (mut has_fn, mut has_ln) = (false, false);
         for (name, value) in fields {
             let text = if matches!(value.kind, Kind::Text) { self.string(value) } else { "" };
             let name = self.string(name);
             match name {
                 "family" | "given" => around.in_name = true,
+                "fn" => has_fn = true,
+                "ln" => has_ln = true,
                 "postalCode" | "city" => around.in_address = true,
                 "system" => system = true,
                 "code" => code = true,
@@ -394,6 +408,7 @@ impl<'d> Walk<'d, '_, '_> {
                     | "beneficiary"
             );
         around.in_name |= lower.ends_with("name");
+        around.has_both = has_fn && has_ln;
         around.in_address |= lower.contains("address");
         around.is_code = system && code && !valued || lower == "coding";
         if around.sibling.is_none() && lower == "identifier" {

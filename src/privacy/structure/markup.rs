@@ -11,6 +11,9 @@ use super::super::view::View;
 /// How many open tags are remembered.
 const OPEN_MAX: usize = 128;
 
+/// What stands behind this is text, whatever signs it holds.
+const CHARACTERS: &str = "<![CDATA[";
+
 /// The text begins with a tag, and closes one.
 pub(super) fn is(text: &str) -> bool {
     let text = text.trim_start();
@@ -50,6 +53,9 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
 fn tag_length(text: &str) -> Option<usize> {
     if text.starts_with("<!--") {
         return text.find("-->").map(|end| end + 3);
+    }
+    if text.starts_with(CHARACTERS) {
+        return text.find("]]>").map(|end| end + 3);
     }
     let mut quote = None;
     for (at, byte) in text.bytes().enumerate() {
@@ -119,6 +125,11 @@ fn tag(
     let text = view.text.get(start..end).unwrap_or("");
     if text.starts_with("<!--") {
         return document.plain(&view.part(start + 4, end.saturating_sub(3).max(start + 4)));
+    }
+    if text.starts_with(CHARACTERS) {
+        let inner = view.part(start + CHARACTERS.len(), end - 3);
+        let field = open.last().and_then(|tag| field(document, tag, open));
+        return document.value(&inner, field, depth);
     }
     if text.starts_with("</") {
         open.pop();

@@ -4,15 +4,17 @@
 //! A document is asked what it is; pieces of another form within it are read by that form, to a
 //! bounded depth.
 
+mod card;
 mod hl7;
 mod json;
 mod markup;
+mod nameless;
 mod segments;
 mod sql;
 mod stream;
 mod table;
 
-use memchr::{memchr, memchr2};
+use memchr::{memchr, memchr2, memchr3};
 
 use super::document::{DEPTH_MAX, Document};
 use super::view::View;
@@ -35,28 +37,65 @@ pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     if short {
         return document.plain(view);
     }
-    // What none of the forms can do without is looked for first, at the speed of `memchr`.
-    let bytes = text.as_bytes();
-    let has = |byte| memchr(byte, bytes).is_some();
-    if has(b'|') && hl7::is(text) {
-        return hl7::read(document, view, depth);
-    }
-    if has(b'*') && segments::is(text) {
-        return segments::read(document, view, depth);
-    }
     if markup::is(text) {
         return markup::read(document, view, depth);
     }
+    // What none of the forms can do without is looked for first, at the speed of `memchr`.
+    let bytes = text.as_bytes();
     if memchr2(b'{', b'[', bytes).is_some() && json::read(document, view, depth) {
         return;
     }
     lines(document, view, depth);
 }
 
-/// Tables and statements of SQL in a text; what is neither is plain text.
+/// What a text is line by line: segments of HL7 and X12, tables, statements, and plain text.
 fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    if is_escaped(&view.text) {
+        let read_once_more = view.unescaped(0, view.text.len());
+        return read(document, &read_once_more, depth + 1);
+    }
+    // A header of HL7 has an `&` whatever its separator is.
+    let segments = memchr3(b'|', b'*', b'&', view.text.as_bytes()).is_some();
+    if segments && hl7::is(&view.text) {
+        return hl7::read(document, view, depth);
+    }
+    match segments {
+        true => without_hl7(document, view, depth),
+        false => tables(document, view, depth),
+    }
+}
+
+/// The text was escaped once too often: it has a quote or the end of a line written out, and no
+/// backslash that is anything else, as those of paths and patterns are.
+fn is_escaped(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    let mut escapes = 0;
+    let mut at = 0;
+    while let Some(slash) = memchr(b'\\', bytes.get(at..).unwrap_or(&[])) {
+        at += slash + 2;
+        match bytes.get(at - 1) {
+            Some(b'n' | b'r' | b'"') => escapes += 1,
+            Some(b't' | b'\\' | b'/' | b'\'' | b'u') => {}
+            _ => return false,
+        }
+    }
+    escapes > 0
+}
+
+fn without_hl7(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
+    match segments::signs(&view.text) {
+        Some(signs) => segments::read(document, view, signs, depth),
+        None => tables(document, view, depth),
+    }
+}
+
+/// Tables and statements of SQL in a text; what is neither is plain text.
+fn tables(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let mut blocks = table::blocks(document.rules, &view.text);
     blocks.extend(sql::blocks(&view.text));
+    if memchr(b';', view.text.as_bytes()).is_some() {
+        blocks.extend(card::blocks(&view.text));
+    }
     if blocks.is_empty() {
         return document.plain(view);
     }

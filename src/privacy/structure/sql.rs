@@ -5,7 +5,7 @@ use std::sync::LazyLock;
 use memchr::memmem::Finder;
 
 use super::super::key::{self, Field};
-use super::Block;
+use super::{Block, nameless};
 
 static VALUES: LazyLock<[Finder<'static>; 2]> =
     LazyLock::new(|| [Finder::new("VALUES"), Finder::new("values")]);
@@ -23,18 +23,23 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
     {
         from = at + 11;
         let Some(open) = upper[from..].find('(').map(|open| open + from) else { break };
-        let Some(close) = upper[open..].find(')').map(|close| close + open) else { break };
-        let after = upper[close + 1..].trim_start();
-        if !after.starts_with("VALUES") {
-            continue;
+        let mut block = Block { start: open, end: open, cells: Vec::new() };
+        if upper[from..open].trim_end().ends_with("VALUES") {
+            rows(text, None, &mut block);
+        } else {
+            let Some(close) = upper[open..].find(')').map(|close| close + open) else { break };
+            let after = upper[close + 1..].trim_start();
+            if !after.starts_with("VALUES") {
+                continue;
+            }
+            let fields: Vec<Option<Field>> = text[open + 1..close]
+                .split(',')
+                .map(|name| key::field(name.trim().trim_matches(['"', '`', '\''])))
+                .collect();
+            block.start = upper.len() - after.len() + 6;
+            block.end = block.start;
+            rows(text, Some(&fields), &mut block);
         }
-        let fields: Vec<Option<Field>> = text[open + 1..close]
-            .split(',')
-            .map(|name| key::field(name.trim().trim_matches(['"', '`', '\''])))
-            .collect();
-        let start = upper.len() - after.len() + 6;
-        let mut block = Block { start, end: start, cells: Vec::new() };
-        rows(text, &fields, &mut block);
         from = block.end.max(from);
         if !block.cells.is_empty() {
             blocks.push(block);
@@ -43,42 +48,69 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
     blocks
 }
 
-/// Reads `('x', 1), ('y', 2)` from the block's start on.
-fn rows(text: &str, fields: &[Option<Field>], block: &mut Block) {
+/// Reads `('x', 1), ('y', 2)` from the block's start on. Without fields the values are judged row
+/// by row, as those of a person's record: nothing says that they are not.
+fn rows(text: &str, fields: Option<&[Option<Field>]>, block: &mut Block) {
     let bytes = text.as_bytes();
     let mut at = block.start;
-    let (mut column, mut inside) = (0, false);
+    let (mut column, mut depth, mut row) = (0, 0_usize, 0);
+    let named = |column: usize| fields.and_then(|fields| fields.get(column).copied().flatten());
     while let Some(byte) = bytes.get(at) {
         match byte {
-            b'(' if !inside => (inside, column) = (true, 0),
-            b')' if inside => {
-                inside = false;
-                block.end = at + 1;
-            }
-            b',' if inside => column += 1,
-            b'\'' if inside => {
-                let from = at + 1;
-                let mut to = from;
-                while bytes
-                    .get(to)
-                    .is_some_and(|byte| *byte != b'\'' || bytes.get(to + 1) == Some(&b'\''))
-                {
-                    to += if bytes[to] == b'\'' { 2 } else { 1 };
+            b'(' => {
+                if depth == 0 {
+                    (column, row) = (0, block.cells.len());
                 }
-                block.cells.push((from, to.min(text.len()), fields.get(column).copied().flatten()));
+                depth += 1;
+            }
+            b')' if depth > 1 => depth -= 1,
+            b')' if depth == 1 => {
+                depth = 0;
+                block.end = at + 1;
+                if fields.is_none() {
+                    judge(text, &mut block.cells[row..]);
+                }
+            }
+            b',' if depth == 1 => column += 1,
+            b'\'' | b'"' if depth > 0 => {
+                let to = quote_end(bytes, at);
+                block.cells.push((at + 1, to, named(column)));
                 at = to;
             }
-            byte if inside && byte.is_ascii_digit() => {
+            byte if depth > 0 && byte.is_ascii_digit() => {
                 let digits = bytes[at..].iter().take_while(|byte| byte.is_ascii_digit()).count();
-                let field = fields.get(column).copied().flatten();
-                block.cells.push((at, at + digits, field.or(Some(Field::Code))));
+                block.cells.push((at, at + digits, named(column).or(Some(Field::Code))));
                 at += digits - 1;
             }
-            b';' if !inside => break,
-            byte if !inside && !byte.is_ascii_whitespace() && *byte != b',' => break,
+            byte if depth == 0 && !byte.is_ascii_whitespace() && *byte != b',' => break,
             _ => {}
         }
         at += 1;
+    }
+}
+
+/// The byte of the quote that ends a value; a quote written twice or behind a backslash is of it.
+fn quote_end(bytes: &[u8], open: usize) -> usize {
+    let quote = bytes[open];
+    let mut to = open + 1;
+    while let Some(byte) = bytes.get(to) {
+        let doubled = *byte == quote && bytes.get(to + 1) == Some(&quote);
+        match byte {
+            b'\\' => to += 2,
+            _ if doubled => to += 2,
+            byte if *byte == quote => return to,
+            _ => to += 1,
+        }
+    }
+    bytes.len()
+}
+
+/// What the values of a row are that has no names.
+fn judge(text: &str, cells: &mut [(usize, usize, Option<Field>)]) {
+    let values: Vec<&str> =
+        cells.iter().map(|(from, to, _)| text.get(*from..*to).unwrap_or("")).collect();
+    for (cell, field) in cells.iter_mut().zip(nameless::fields(&values)) {
+        cell.2 = field.or(cell.2);
     }
 }
 

@@ -9,12 +9,9 @@ use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter};
 
 use super::super::key::Field;
-use super::super::label::Label;
-use super::super::names;
-use super::super::numbers;
 use super::super::rules::Rules;
 use super::super::text::Text;
-use super::Block;
+use super::{Block, nameless};
 
 /// Separators, those first that are rare in prose.
 const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
@@ -43,7 +40,7 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
         .collect();
     let mut place = 0;
     while place < lines.len() {
-        let rest = &lines[place..];
+        let rest = (text, &lines[place..]);
         let mut counts = whole;
         for (count, separator) in counts.iter_mut().zip(SEPARATORS).filter(|(some, _)| **some > 0) {
             *count = self::count(separator, lines[place].1);
@@ -53,8 +50,8 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
             .zip(counts)
             .filter(|(_, count)| *count >= 1)
             .find_map(|(separator, _)| table(rules, rest, *separator))
-            .or_else(|| fixed(rules, rest))
-            .or_else(|| headless(rest, counts));
+            .or_else(|| fixed(rules, rest.1))
+            .or_else(|| headless(rest.1, counts));
         match block {
             Some((block, length)) => {
                 blocks.push(block);
@@ -73,14 +70,19 @@ fn count(separator: char, line: &str) -> usize {
 }
 
 /// The table that begins with the first of these lines, and how many lines it has.
-fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Block, usize)> {
+fn table(
+    rules: &Rules,
+    (text, lines): (&str, &[(usize, &str)]),
+    separator: char,
+) -> Option<(Block, usize)> {
     let (start, header) = *lines.first()?;
     // A row has as many separators, but for those in quotes of the header and the outer bars; it
     // stands below, or below a line of dashes.
     let few = count(separator, header).saturating_sub(if separator == '|' { 2 } else { 0 });
-    let quoted = memchr(b'"', header.as_bytes()).is_some();
     let rows = &lines[1..lines.len().min(3)];
-    if !quoted && rows.iter().all(|(_, row)| count(separator, row) < few) {
+    let quoted = |(_, line): &(usize, &str)| memchr(b'"', line.as_bytes()).is_some();
+    if !lines.iter().take(3).any(quoted) && rows.iter().all(|(_, row)| count(separator, row) < few)
+    {
         return None;
     }
     let names = cells(header, start, separator);
@@ -104,9 +106,15 @@ fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Blo
     // A header that is none after all is read, too.
     block.cells.extend(names.iter().map(|(from, to)| (*from, *to, None)));
     let mut length = 1;
-    for (start, line) in lines.iter().skip(1) {
+    while let Some((start, line)) = lines.get(length) {
+        let mut taken = 1;
+        let mut line = *line;
         if !rule_line(line) {
-            let row = cells(line, *start, separator);
+            let mut row = cells(line, *start, separator);
+            if count('"', line) % 2 == 1 {
+                (line, taken) = quoted_row((text, &lines[length..]), names.len(), separator);
+                row = cells(line, *start, separator);
+            }
             if row.len() != names.len() {
                 break;
             }
@@ -116,9 +124,29 @@ fn table(rules: &Rules, lines: &[(usize, &str)], separator: char) -> Option<(Blo
                 .extend(row.iter().zip(fields).map(|((from, to), field)| (*from, *to, field)));
         }
         block.end = start + line.len();
-        length += 1;
+        length += taken;
     }
     (block.cells.len() > names.len()).then_some((block, length))
+}
+
+/// The row that begins with the first of these lines, with those its quotes go on over.
+fn quoted_row<'a>(
+    (text, lines): (&'a str, &[(usize, &'a str)]),
+    columns: usize,
+    separator: char,
+) -> (&'a str, usize) {
+    const LINES_MAX: usize = 64;
+    let Some((start, first)) = lines.first() else { return ("", 1) };
+    let mut quotes = 0;
+    for (taken, (from, line)) in lines.iter().enumerate().take(LINES_MAX) {
+        quotes += count('"', line);
+        if quotes % 2 == 0 {
+            let row = text.get(*start..from + line.len()).unwrap_or(first);
+            let whole = cells(row, *start, separator).len() == columns;
+            return if whole { (row, taken + 1) } else { (first, 1) };
+        }
+    }
+    (first, 1)
 }
 
 /// Columns of a fixed width, as the line of dashes under their names says.
@@ -171,8 +199,7 @@ fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
     (!block.cells.is_empty()).then_some((block, length))
 }
 
-/// A row without a header: what stands beside each other says what it is. Two names are a person's,
-/// a state makes the cell before a town and the one behind a postal code.
+/// A row without a header: what stands beside each other says what it is.
 fn headless(lines: &[(usize, &str)], counts: [usize; SEPARATORS.len()]) -> Option<(Block, usize)> {
     const CELLS_MIN: usize = 5;
     let (start, line) = *lines.first()?;
@@ -187,26 +214,7 @@ fn headless(lines: &[(usize, &str)], counts: [usize; SEPARATORS.len()]) -> Optio
         .iter()
         .map(|(from, to)| Text::new(line.get(from - start..to - start).unwrap_or("")))
         .collect();
-    let single =
-        |at: usize| texts.get(at).filter(|text| text.tokens.len() == 1).map(|text| text.tokens[0]);
-    let name = |at: usize| {
-        single(at).is_some_and(|token| {
-            token.is_capital() && names::may_be_name(&token) && token.len() > 1
-        })
-    };
-    let state = |at: usize| single(at).is_some_and(|token| numbers::is_state(&token));
-    let field = |at: usize| {
-        let beside = name(at) && (name(at + 1) || at > 0 && name(at - 1));
-        let town = state(at + 1) && texts[at].tokens.iter().all(|token| !token.has_digits());
-        let zip = at > 0 && state(at - 1) && single(at).is_some_and(|token| token.has_digits());
-        match (beside, town, zip) {
-            (true, false, _) => Some(Field::Sure(Label::Name)),
-            (_, true, _) => Some(Field::Sure(Label::Location)),
-            (_, _, true) => Some(Field::Number(Label::Zip)),
-            _ => None,
-        }
-    };
-    let fields: Vec<Option<Field>> = (0..cells.len()).map(field).collect();
+    let fields = nameless::beside(&texts);
     if fields.iter().flatten().count() < 2 {
         return None;
     }
