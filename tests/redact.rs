@@ -385,6 +385,13 @@ fn long_texts_are_redacted_to_their_end() {
         ("[", "0921098"),
         ("http://a", "0921098"),
         ("eyJaaaaaaaa-", "0921098"),
+        ("INSERT INTO t VALUES ('", "0921098"),
+        ("data:a/b,", "0921098"),
+        ("INSERT INTO ", "0921098"),
+        ("PID|1|[\"a\"]", "0921098"),
+        ("ISA*0*", "0921098"),
+        ("pass:", "0921098"),
+        ("a dot b(at)", "0921098"),
     ] {
         let text = format!("{}\nMRN 0921098\n", piece.repeat(200_000 / piece.len()));
         let left = redacted(&text);
