@@ -49,9 +49,13 @@ pub fn find(text: &str, found: &mut Vec<Finding>) {
         run(bytes, (at, end), found);
         at = end;
     }
+    // An address may hold another; it is read once.
+    let mut read = 0;
     for at in DATA.find_iter(bytes) {
-        if let Some(end) = data_address(bytes, at) {
+        if let Some(end) = Some(at).filter(|at| *at >= read).and_then(|at| data_address(bytes, at))
+        {
             found.push(Finding::new(at, end, Label::Id, "data-address"));
+            read = end;
         }
     }
 }

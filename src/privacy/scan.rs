@@ -333,14 +333,18 @@ impl Scanned<'_> {
     /// What a password or key is, to the next space or sign that ends it.
     fn secret(&mut self, at: usize, is: fn(&str) -> bool) {
         const SECRET_BYTES_MIN: usize = 6;
+        const SECRET_SIGNS_MAX: usize = 1_024;
         let Some(token) = self.text.get(at) else { return };
         let rest = self.text.text.get(token.start..).unwrap_or("");
         let length = rest
-            .find(|sign: char| {
-                sign.is_whitespace()
-                    || matches!(sign, '"' | '\'' | ',' | ';' | '&' | ')' | '}' | '`')
+            .char_indices()
+            .take(SECRET_SIGNS_MAX)
+            .take_while(|(_, sign)| {
+                !sign.is_whitespace()
+                    && !matches!(sign, '"' | '\'' | ',' | ';' | '&' | ')' | '}' | '`')
             })
-            .unwrap_or(rest.len());
+            .last()
+            .map_or(0, |(at, sign)| at + sign.len_utf8());
         let written = rest.get(..length).unwrap_or("");
         let word = written
             .bytes()

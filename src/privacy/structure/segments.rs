@@ -114,20 +114,18 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, signs: Signs, d
 }
 
 /// Where a segment ends: at its sign, or with its line. Some senders break lines after 80 signs
-/// wherever that is.
+/// wherever that is: the next line then has the sign.
 fn segment_end(bytes: &[u8], at: usize, sign: u8) -> usize {
-    const WRAPPED_MIN: usize = 70;
-    let (mut from, mut wrapped) = (at, false);
-    while let Some(length) = memchr2(sign, b'\n', bytes.get(from..).unwrap_or(&[])) {
-        let end = from + length;
-        let line_end = bytes[end] == b'\n' && sign != b'\n';
-        if !line_end || wrapped || length < WRAPPED_MIN {
-            return end;
-        }
-        wrapped = true;
-        from = end + 1;
+    const LINE_BYTES: std::ops::Range<usize> = 70..200;
+    let ends = |from: usize| {
+        memchr2(sign, b'\n', bytes.get(from..).unwrap_or(&[])).map(|length| from + length)
+    };
+    let Some(end) = ends(at) else { return bytes.len() };
+    let wrapped = bytes[end] == b'\n' && sign != b'\n' && LINE_BYTES.contains(&(end - at));
+    match ends(end + 1).filter(|next| wrapped && bytes[*next] == sign) {
+        Some(next) => next,
+        None => end,
     }
-    bytes.len()
 }
 
 /// Where a segment begins in a piece: at its first sign, or at a known name within a line.

@@ -2,6 +2,7 @@
 
 use std::sync::LazyLock;
 
+use memchr::memchr;
 use memchr::memmem::Finder;
 
 use super::super::key::{self, Field};
@@ -9,6 +10,9 @@ use super::{Block, nameless};
 
 static VALUES: LazyLock<[Finder<'static>; 2]> =
     LazyLock::new(|| [Finder::new("VALUES"), Finder::new("values")]);
+
+/// The names of a table and of its columns are not longer together.
+const HEAD_BYTES_MAX: usize = 16 * 1024;
 
 /// The values of `INSERT INTO t (a, b) VALUES ('x', 'y'), …` in a text.
 pub(super) fn blocks(text: &str) -> Vec<Block> {
@@ -22,12 +26,17 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
         upper.get(from..).and_then(|rest| rest.find("INSERT INTO")).map(|at| at + from)
     {
         from = at + 11;
-        let Some(open) = upper[from..].find('(').map(|open| open + from) else { break };
+        let near = |sign: u8, from: usize| {
+            let bytes = upper.as_bytes();
+            let window = bytes.get(from..bytes.len().min(from + HEAD_BYTES_MAX))?;
+            memchr(sign, window).map(|at| at + from)
+        };
+        let Some(open) = near(b'(', from) else { continue };
         let mut block = Block { start: open, end: open, cells: Vec::new() };
         if upper[from..open].trim_end().ends_with("VALUES") {
-            rows(text, None, &mut block);
+            from = rows(text, None, &mut block);
         } else {
-            let Some(close) = upper[open..].find(')').map(|close| close + open) else { break };
+            let Some(close) = near(b')', open) else { continue };
             let after = upper[close + 1..].trim_start();
             if !after.starts_with("VALUES") {
                 continue;
@@ -38,9 +47,8 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
                 .collect();
             block.start = upper.len() - after.len() + 6;
             block.end = block.start;
-            rows(text, Some(&fields), &mut block);
+            from = rows(text, Some(&fields), &mut block);
         }
-        from = block.end.max(from);
         if !block.cells.is_empty() {
             blocks.push(block);
         }
@@ -49,8 +57,9 @@ pub(super) fn blocks(text: &str) -> Vec<Block> {
 }
 
 /// Reads `('x', 1), ('y', 2)` from the block's start on. Without fields the values are judged row
-/// by row, as those of a person's record: nothing says that they are not.
-fn rows(text: &str, fields: Option<&[Option<Field>]>, block: &mut Block) {
+/// by row, as those of a person's record: nothing says that they are not. The byte where reading
+/// ended: a statement that is cut off ends with the text.
+fn rows(text: &str, fields: Option<&[Option<Field>]>, block: &mut Block) -> usize {
     let bytes = text.as_bytes();
     let mut at = block.start;
     let (mut column, mut depth, mut row) = (0, 0_usize, 0);
@@ -87,6 +96,10 @@ fn rows(text: &str, fields: Option<&[Option<Field>]>, block: &mut Block) {
         }
         at += 1;
     }
+    if fields.is_none() && depth > 0 {
+        judge(text, &mut block.cells[row..]);
+    }
+    at.min(bytes.len())
 }
 
 /// The byte of the quote that ends a value; a quote written twice or behind a backslash is of it.
