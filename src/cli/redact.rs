@@ -108,7 +108,8 @@ impl RedactArgs {
         if self.explain {
             return CliError::written(explain(&text, &findings, output));
         }
-        CliError::written(write!(output, "{}", replaced(&text, &findings)))
+        let left = redactor.settled(replaced(&text, &findings), &mut Known::default());
+        CliError::written(write!(output, "{left}"))
     }
 }
 
@@ -178,6 +179,7 @@ fn jsonl(redactor: &Redactor, output: &mut dyn Write) -> Result<(), CliError> {
         })?;
         let findings = findings(redactor, &question.text);
         let text = replaced(&question.text, &findings);
+        let text = redactor.settled(text, &mut Known::default());
         let spans = spans(&question.text, &findings);
         let answer = Answer { id: question.id, text: text.as_str(), spans };
         let written = serde_json::to_string(&answer)?;

@@ -11,6 +11,9 @@ use super::{contact, forms, lexicon, secrets};
 /// The longest text that is redacted, in bytes: what is longer is dropped by its keeper.
 pub const TEXT_BYTES_MAX: usize = 4 << 20;
 
+/// How often a text is read again at most in strict mode; most are settled after one.
+const ROUNDS_MAX: usize = 8;
+
 /// Redacts texts by rules.
 #[derive(Debug, Default)]
 pub struct Redactor {
@@ -59,7 +62,9 @@ impl Redactor {
     /// The text without what is found in it.
     #[must_use]
     pub fn redact(&self, text: &str, known: &mut Known) -> Outcome {
-        outcome(text, &self.findings(text, known))
+        let findings = self.findings(text, known);
+        let text = self.settled(replaced(text, &findings), known);
+        Outcome { text, counts: counts(&findings) }
     }
 
     /// The same, unless `stop` says that nobody waits any more: it is asked before each part of the
@@ -72,12 +77,26 @@ impl Redactor {
         stop: &dyn Fn() -> bool,
     ) -> Option<Outcome> {
         let findings = document::findings(text, &self.rules, known, stop)?;
-        Some(outcome(text, &findings))
+        let text = self.settled(replaced(text, &findings), known);
+        Some(Outcome { text, counts: counts(&findings) })
     }
-}
 
-fn outcome(text: &str, findings: &[Finding]) -> Outcome {
-    Outcome { text: replaced(text, findings), counts: counts(findings) }
+    /// A redacted text that is redacted once more stays as it is. In strict mode what stands beside
+    /// a placeholder may read in another way than before, so it is read until nothing is found.
+    #[must_use]
+    pub fn settled(&self, mut text: Redacted, known: &mut Known) -> Redacted {
+        for _ in 0..ROUNDS_MAX {
+            let findings = match self.rules.mode {
+                Mode::Standard => return text,
+                Mode::Strict => self.findings(text.as_str(), known),
+            };
+            if findings.is_empty() {
+                break;
+            }
+            text = replaced(text.as_str(), &findings);
+        }
+        text
+    }
 }
 
 /// Puts placeholders in the place of findings. A number of JSON that had no quotes gets them, so
