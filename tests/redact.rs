@@ -332,6 +332,7 @@ fn dates_and_ages_are_found_however_they_are_written() {
         ("4 de marzo de 1962; am 4. März 1962", "[DATE]; am [DATE]"),
         ("4 mars bars", "4 mars bars"),
         ("Age: ninety-three; a ninety-three year old", "Age: [AGE]; a [AGE] year old"),
+        ("she is one hundred and two years old", "she is [AGE] years old"),
         ("Age: thirty-three; ninety percent", "Age: thirty-three; ninety percent"),
     ]);
 }

@@ -68,9 +68,8 @@ fn plain_words(name: &str) -> Option<SmallVec<[Cues; KEY_WORDS_MAX]>> {
             start = letter.then_some(at);
             continue;
         };
-        let end = if !letter {
-            at
-        } else if bytes[at - 1].is_ascii_lowercase() && sign.is_ascii_uppercase() {
+        let camel = bytes[at - 1].is_ascii_lowercase() && sign.is_ascii_uppercase();
+        let end = if !letter || camel {
             at
         } else if sign.is_ascii_lowercase()
             && at >= from + 2

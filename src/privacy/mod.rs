@@ -11,6 +11,7 @@
 //! [`document`] reads a document by its [`structure`] first, where a key, a header or a segment
 //! says what a value is.
 
+pub mod begins;
 pub mod checks;
 pub mod commitment;
 pub mod contact;

@@ -60,16 +60,6 @@ fn may_begin(text: &Text<'_>, at: usize, token: &Token) -> bool {
     }
 }
 
-/// A word of small letters that neither begins a form nor has a sign beside it: most words.
-#[must_use]
-pub fn is_plain_word(text: &Text<'_>, token: &Token) -> bool {
-    token.case == Case::Lower
-        && !token.cues.has(Cues::MONTH)
-        && matches!(text.byte(token.end), None | Some(b' ' | b',' | b'\n' | b'"' | b')' | b';'))
-        && text.byte_before(token.start) != Some(b'/')
-        && !text.byte(token.start).is_some_and(|byte| byte.is_ascii_hexdigit())
-}
-
 fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let Some(token) = text.get(at) else { return Verdict::IsNothing };
     let written = text.text.get(token.start..end).unwrap_or("");

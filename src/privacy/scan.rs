@@ -1,8 +1,8 @@
 //! A plain text put to all rules, in the order in which they may rely on each other.
 
-use memchr::memchr3;
 use smallvec::SmallVec;
 
+use super::begins;
 use super::contact;
 use super::cue::Cues;
 use super::dates;
@@ -25,6 +25,7 @@ pub struct Lists {
     found: Vec<Finding>,
     perhaps: Vec<Finding>,
     taken: Vec<bool>,
+    begins: Vec<u32>,
 }
 
 /// Findings in a text, and which of its tokens they take.
@@ -37,28 +38,27 @@ pub struct Scanned<'a> {
     pub perhaps: Vec<Finding>,
     /// Tokens that are found, or known to be nothing.
     pub taken: Vec<bool>,
+    /// The places of the tokens at which something may begin: about a third of a text's.
+    begins: Vec<u32>,
 }
 
 /// Puts a text to the rules.
 #[must_use]
 pub fn scan<'a>(text: &'a str, rules: &Rules, lists: Lists) -> Scanned<'a> {
-    let Lists { tokens, found, perhaps, mut taken } = lists;
+    let Lists { tokens, found, perhaps, mut taken, mut begins } = lists;
     let text = Text::reusing(text, tokens);
     taken.resize(text.tokens.len(), false);
-    let mut scanned = Scanned { text, found, perhaps, taken };
+    begins::read(&text, &mut begins);
+    let mut scanned = Scanned { text, found, perhaps, taken, begins };
     secrets::find(scanned.text.text, &mut scanned.found);
     encoded::find(scanned.text.text, &mut scanned.found);
     contact::find(scanned.text.text, &rules.own_hosts, &mut scanned.found);
     rules.find_own(scanned.text.text, &mut scanned.found);
     scanned.take(0);
-    let labelled = memchr3(b':', b'=', b'-', scanned.text.text.as_bytes()).is_some();
-    if labelled || !scanned.text.is_quiet() {
-        scanned.walk();
-    }
+    scanned.walk();
     let before = scanned.found.len();
-    if !scanned.text.is_nameless() {
-        names::find(&scanned.text, &scanned.taken, &mut scanned.found, &mut scanned.perhaps);
-    }
+    let Scanned { text, found, perhaps, taken, begins } = &mut scanned;
+    names::find(text, (begins, taken), found, perhaps);
     scanned.found.retain(|finding| !rules.allows(finding, scanned.text.text));
     scanned.take(before.min(scanned.found.len()));
     scanned
@@ -68,9 +68,11 @@ impl Scanned<'_> {
     /// Gives its lists back.
     #[must_use]
     pub fn into_lists(self) -> Lists {
-        let Scanned { text, mut found, mut perhaps, mut taken } = self;
-        (found.clear(), perhaps.clear(), taken.clear());
-        Lists { tokens: text.tokens, found, perhaps, taken }
+        let Scanned { text, mut found, mut perhaps, mut taken, begins } = self;
+        found.clear();
+        perhaps.clear();
+        taken.clear();
+        Lists { tokens: text.tokens, found, perhaps, taken, begins }
     }
 
     /// Takes the tokens of the findings from a place of the list on.
@@ -90,16 +92,13 @@ impl Scanned<'_> {
 
     /// Numbers, places and fields, from the first token to the last.
     fn walk(&mut self) {
-        let mut at = 0;
-        while at < self.text.tokens.len() {
-            if self.taken[at] {
-                at += 1;
-                continue;
+        for place in 0..self.begins.len() {
+            let at = self.begins[place] as usize;
+            if !self.taken[at] {
+                let before = self.found.len();
+                self.step(at);
+                self.take(before);
             }
-            let before = self.found.len();
-            self.step(at);
-            self.take(before);
-            at += 1;
         }
     }
 
@@ -129,7 +128,6 @@ impl Scanned<'_> {
         }
         let number = match token.kind {
             Kind::Word if token.cues.has(Cues::OLD) => numbers::age_in_words(text, at),
-            Kind::Word if numbers::is_plain_word(text, &token) => None,
             Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
             _ if places::zip_after_state(text, at, found).is_some() => None,
             _ => numbers::age(text, at).or_else(|| numbers::find(text, at)),

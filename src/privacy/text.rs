@@ -16,10 +16,6 @@ pub struct Text<'a> {
     /// What any of its words announces: most texts are short and announce little, and a rule that
     /// nothing announces need not look.
     cues: Cues,
-    /// It has capitals, or small letters that are a name.
-    names: bool,
-    /// It has digits.
-    digits: bool,
 }
 
 /// How far back a cue may stand before a number, in tokens.
@@ -39,31 +35,8 @@ impl<'a> Text<'a> {
     #[must_use]
     pub fn reusing(text: &'a str, mut tokens: Vec<Token>) -> Text<'a> {
         token::read(text, &mut tokens);
-        let mut text = Text { text, tokens, cues: Cues::default(), names: false, digits: false };
-        for token in &text.tokens {
-            text.cues = text.cues.or(token.cues);
-            text.digits |= token.has_digits();
-            text.names |= match token.case {
-                Case::Title | Case::Upper | Case::Inner | Case::Initial => true,
-                Case::Lower => token.flags.is_name(),
-                Case::Other => false,
-            };
-        }
-        text.names |= text.has(Cues::TITLE);
-        text
-    }
-
-    /// No word of it can be a name.
-    #[must_use]
-    pub fn is_nameless(&self) -> bool {
-        !self.names
-    }
-
-    /// It has neither digits nor capitals nor words that announce: nothing begins in it that needs
-    /// either.
-    #[must_use]
-    pub fn is_quiet(&self) -> bool {
-        !self.digits && !self.names && !self.cues.has(Cues::MONTH)
+        let cues = tokens.iter().fold(Cues::default(), |all, token| all.or(token.cues));
+        Text { text, tokens, cues }
     }
 
     /// Any word of the text announces any of these.

@@ -277,7 +277,7 @@ pub(super) fn acting(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
         // `Will Page takes`: a first name that is a small word, too.
         if let Some(before) = last
             .checked_sub(1)
-            .filter(|before| may_follow_cue(&tokens[*before]) && tokens[*before].flags.is_first())
+            .filter(|before| may_follow_cue(tokens[*before]) && tokens[*before].flags.is_first())
         {
             run.marks[before] = run.marks[before].or(Some(rule));
         }
@@ -305,7 +305,7 @@ pub(super) fn credentials(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
         return;
     }
     let is = |token: &Token| token.cues.has(Cues::CREDENTIAL) && token.case != Case::Title;
-    let inside = (1..tokens.len()).find(|place| is(&tokens[*place]));
+    let inside = (1..tokens.len()).find(|place| is(tokens[*place]));
     let comma = text.get(run.end).is_some_and(|sign| sign.is_sign(b',') || sign.is_sign(b'('));
     let behind =
         comma && text.get(run.end + 1).is_some_and(|token| is(token) && token.gap <= Gap::Space);

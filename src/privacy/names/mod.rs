@@ -35,13 +35,20 @@ struct Run {
     end: usize,
 }
 
-/// Names in a text; `taken` tells the tokens that are found already. Words that are names where the
-/// document is about a person, and perhaps none where it is not, go to `perhaps`.
-pub fn find(text: &Text<'_>, taken: &[bool], found: &mut Vec<Finding>, perhaps: &mut Vec<Finding>) {
-    let mut at = 0;
-    while let Some(token) = text.get(at) {
-        let free = !taken.get(at).copied().unwrap_or(false);
-        if free && (token.is_capital() || is_initial(text, at)) && !text.is_code(at) {
+/// Names in a text; `begins` tells where one may begin, `taken` the tokens that are found already.
+/// Words that are names where the document is about a person, and perhaps none where it is not, go
+/// to `perhaps`.
+pub fn find(
+    text: &Text<'_>,
+    (begins, taken): (&[u32], &[bool]),
+    found: &mut Vec<Finding>,
+    perhaps: &mut Vec<Finding>,
+) {
+    let mut from = 0;
+    for at in begins.iter().map(|at| *at as usize) {
+        let free = at >= from && !taken.get(at).copied().unwrap_or(false);
+        let Some(token) = text.get(at).filter(|_| free) else { continue };
+        if (token.is_capital() || is_initial(text, at)) && !text.is_code(at) {
             let mut run = run_at(text, at, taken);
             let end = run.end.max(at + 1);
             let surname_first = surname_first(text, &run, taken);
@@ -50,22 +57,14 @@ pub fn find(text: &Text<'_>, taken: &[bool], found: &mut Vec<Finding>, perhaps: 
                 doubtful(text, &run, perhaps);
             }
             push(text, &run, found);
-            at = surname_first.unwrap_or(end).max(end);
-            continue;
-        }
-        let nameable = |token: &Token| {
-            token.flags.is_name()
-                || text.before(at).is_some_and(|title| title.cues.has(Cues::TITLE))
-        };
-        if free && token.case == Case::Lower && nameable(token) {
+            from = surname_first.unwrap_or(end).max(end);
+        } else if token.case == Case::Lower {
             let end = small_letters(text, at).or_else(|| in_file_name(text, at));
             if let Some(end) = end {
                 found.extend(text.finding(at, end, Label::Name, "name-small-letters"));
-                at = end;
-                continue;
+                from = end;
             }
         }
-        at += 1;
     }
 }
 
