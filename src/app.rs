@@ -1,8 +1,8 @@
 //! Configuration to running process, and back: one straight function in each direction.
 //!
-//! Start: ledger (recover) → metrics → budgets → recorder → what was signed → signer → export → index
-//! follower → admin → proxy listener last. Stop is the mirror: stop accepting → wait for running
-//! exchanges → notifications → index follower → last sync → last checkpoint → export.
+//! Start: ledger (recover) → metrics → budgets → recorder → signer → export → index follower → admin →
+//! proxy listener last. Stop is the mirror: stop accepting → wait for running exchanges →
+//! notifications → index follower → last sync → last checkpoint → export.
 
 mod budgets;
 mod export;
@@ -133,9 +133,7 @@ pub async fn start(config: &Config) -> Result<App> {
     Redactor::load();
     let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
     let first = recorder.ledger().head();
-    let signed = signed(config, &recorder).await?;
-    record_start(&recorder, config, &recovery).await?;
-    let signing = signed.start(&config.audit, &recorder).await?;
+    let signing = begin(&recorder, config, &recovery).await?;
 
     sessions::resume(config, &recorder).await?;
     let stop_export = CancellationToken::new();
@@ -253,15 +251,18 @@ impl App {
     }
 }
 
-/// Keys, checkpoints and witnesses, compared with the ledger before anything is added to it.
-async fn signed(config: &Config, recorder: &Recorder) -> Result<signing::Opened> {
+/// Compares the ledger with what was signed, before anything is added to it; then writes down that
+/// this process begins, and signs.
+async fn begin(recorder: &Arc<Recorder>, config: &Config, recovery: &Recovery) -> Result<Signing> {
     let setup = signing::Setup {
         config: &config.audit,
         route: route(config)?,
         data_dir: &config.ledger.dir,
         instance: &instance_id(&config.ledger.dir)?,
     };
-    signing::Opened::new(&setup, recorder).await
+    let opened = signing::Opened::new(&setup, recorder).await?;
+    record_start(recorder, config, recovery).await?;
+    opened.start(&config.audit, recorder).await
 }
 
 /// The ledger, recovered, and what counts what is written into it.

@@ -197,8 +197,7 @@ pub struct Signing {
 }
 
 impl Signing {
-    /// From now on it adds no entries. Blocks while one is being added.
-    #[must_use]
+    /// What makes it add no more entries. Blocks while one is being added.
     pub fn quiet(&self) -> impl FnOnce() + Send + 'static {
         let control = Arc::clone(&self.control);
         move || control.quiet()
@@ -258,7 +257,7 @@ pub fn witnessed(data_dir: &Path) -> Vec<(String, Checkpoint)> {
     all
 }
 
-/// Asks for a new key: the running sidecar makes it within a second, else the next one at its start.
+/// Asks for a new key: the running sidecar makes it within a second, else the next one does.
 ///
 /// # Errors
 ///

@@ -1,5 +1,5 @@
-//! `audit/checkpoints/YYYY-MM-DD.notes`: every checkpoint that was signed, one after the other, each
-//! followed by an empty line. Appended to and synced before anything is published.
+//! `audit/checkpoints/YYYY-MM-DD.notes`: every checkpoint that was signed, one after the other,
+//! each followed by an empty line. Appended to and synced before anything is published.
 
 use std::fs::{self, File, OpenOptions};
 use std::io;

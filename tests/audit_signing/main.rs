@@ -1,5 +1,6 @@
 //! Checkpoints, keys and witnesses, from outside.
 #![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
 
 mod keys;
 mod rollback;
