@@ -103,6 +103,36 @@ async fn checkpoints_agree_over_crashes_and_torn_notes() {
 }
 
 #[tokio::test]
+async fn nothing_is_signed_after_a_failed_sync() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url).config("[ledger]\nmode = 'observe'\n");
+    let sidecar = Sidecar::start(&site, &options);
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let entries = lines(&site);
+    eventually("it is signed", || (newest(&site).size >= entries).then_some(())).await;
+    let signed = notes(&site).len();
+    // A segment that is gone takes writes in silence; the sync is what notices.
+    let segment = site.segments().pop().unwrap();
+    fs::rename(&segment, site.path("moved.jsonl")).unwrap();
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let start = Instant::now();
+    while sidecar.metrics().await.sum("weighbridge_audit_checkpoint_errors_total", &[]) == 0.0 {
+        assert!(start.elapsed() < support::SOON, "{}", sidecar.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let said = sidecar.said();
+    assert!(said.contains("no checkpoints are signed until a restart"), "{said}");
+    drop(sidecar);
+    assert_eq!(notes(&site).len(), signed);
+    // What is left is less than what was signed.
+    rollback::refused(&site, &options, "audit/checkpoints holds a checkpoint of");
+    fs::rename(site.path("moved.jsonl"), &segment).unwrap();
+    Sidecar::start(&site, &options).stop();
+    check(&site);
+}
+
+#[tokio::test]
 async fn a_data_directory_without_checkpoints_has_none_to_print() {
     let site = Site::new();
     fs::create_dir(&site.data).unwrap();
