@@ -1,3 +1,6 @@
 //! Evidence: what makes a change to the ledger visible. Pure.
 
+pub mod checkpoint;
 pub mod merkle;
+pub mod note;
+pub mod proof;
