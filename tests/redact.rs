@@ -350,6 +350,8 @@ fn streets_and_speakers_are_found_however_they_are_written() {
         ("Agent (June): hello", "Agent ([NAME]): hello"),
         ("Table (May): sums", "Table (May): sums"),
         ("ATT: PATEL", "ATT: [NAME]"),
+        ("Authorization: Bearer 8xLOxBtZp8zqQ", "Authorization: Bearer [SECRET]"),
+        (r#"{"Authorization": "Bearer 8xLOxBtZp8zqQ"}"#, r#"{"Authorization": "[SECRET]"}"#),
         ("Name: ______  Last visit: ______", "Name: ______  Last visit: ______"),
         ("Child-Pugh B; the Bence Jones protein", "Child-Pugh B; the Bence Jones protein"),
     ]);
@@ -414,6 +416,7 @@ fn long_texts_are_redacted_to_their_end() {
         ("ISA*0*", "0921098"),
         ("pass:", "0921098"),
         ("a dot b(at)", "0921098"),
+        ("3/6 ", "0921098"),
     ] {
         let text = format!("{}\nMRN 0921098\n", piece.repeat(200_000 / piece.len()));
         let left = redacted(&text);

@@ -249,8 +249,12 @@ impl Document<'_> {
                 names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
             }
             Field::MaybeSecret => secrets::is_like_password(text).then_some(Some(Label::Secret)),
-            Field::Number(Label::Secret) => (text.len() >= SECRET_BYTES_MIN && !text.contains(' '))
-                .then_some(Some(Label::Secret)),
+            Field::Number(Label::Secret) => {
+                let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
+                let secret = if secrets::is_scheme(scheme) { rest } else { text };
+                let one = secret.len() >= SECRET_BYTES_MIN && !secret.contains(' ');
+                one.then_some(Some(Label::Secret))
+            }
             Field::Number(label) => {
                 let shortest = if matches!(label, Label::Id | Label::Mrn) { 1 } else { 3 };
                 let spaces = text.bytes().filter(|byte| *byte == b' ').count();

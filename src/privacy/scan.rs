@@ -332,6 +332,10 @@ impl Scanned<'_> {
     fn secret(&mut self, at: usize, is: fn(&str) -> bool) {
         const SECRET_BYTES_MIN: usize = 6;
         const SECRET_SIGNS_MAX: usize = 1_024;
+        // `Authorization: Bearer …`: the scheme is no secret, the word behind it is.
+        let scheme = self.text.get(at).is_some_and(|word| secrets::is_scheme(self.text.str(word)));
+        let behind = self.text.get(at + 1).is_some_and(|word| word.gap == Gap::Space);
+        let at = at + usize::from(scheme && behind);
         let Some(token) = self.text.get(at) else { return };
         let rest = self.text.text.get(token.start..).unwrap_or("");
         let length = rest

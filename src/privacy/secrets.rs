@@ -41,6 +41,14 @@ static SECRETS: LazyLock<Option<(Regex, Vec<Regex>)>> = LazyLock::new(|| {
     Some((begins.ok()?, each.ok()?))
 });
 
+/// How a client says who it is, before the secret that shows it.
+#[must_use]
+pub fn is_scheme(word: &str) -> bool {
+    ["bearer", "basic", "token", "apikey", "digest"]
+        .iter()
+        .any(|scheme| scheme.eq_ignore_ascii_case(word))
+}
+
 /// Compiles the forms, so that no call has to wait for it.
 pub fn load() {
     LazyLock::force(&SECRETS);

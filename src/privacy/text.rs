@@ -1,10 +1,9 @@
 //! A text, its tokens, and what stands around a place in it.
 
-use memchr::memchr2;
-
 use super::cue::Cues;
 use super::finding::Finding;
 use super::label::Label;
+use super::lexicon;
 use super::token::{self, Case, Gap, Kind, Token};
 
 /// A text that has been cut into tokens.
@@ -16,6 +15,8 @@ pub struct Text<'a> {
     /// What any of its words announces: most texts are short and announce little, and a rule that
     /// nothing announces need not look.
     cues: Cues,
+    /// It may have `S/N` in it, which announces by its signs.
+    serial: bool,
 }
 
 /// How far back a cue may stand before a number, in tokens.
@@ -36,7 +37,9 @@ impl<'a> Text<'a> {
     pub fn reusing(text: &'a str, mut tokens: Vec<Token>) -> Text<'a> {
         token::read(text, &mut tokens);
         let cues = tokens.iter().fold(Cues::default(), |all, token| all.or(token.cues));
-        Text { text, tokens, cues }
+        let n = lexicon::hash(b"n");
+        let serial = tokens.iter().any(|token| token.hash == n);
+        Text { text, tokens, cues, serial }
     }
 
     /// Any word of the text announces any of these.
@@ -181,8 +184,7 @@ impl<'a> Text<'a> {
             .or(Cues::CODE)
             .or(Cues::PERSON)
             .or(Cues::NUMBER);
-        // `S/N` is announced by no word.
-        if !self.has(ANNOUNCING) && memchr2(b'n', b'N', self.text.as_bytes()).is_none() {
+        if !self.has(ANNOUNCING) && !self.serial {
             return None;
         }
         let mut number = None;
