@@ -58,14 +58,13 @@ impl Damages {
         self.named.truncate(DAMAGES_MAX);
     }
 
-    /// The first damaged entry; where no single one is known, the start of the first stretch.
+    /// The first damaged entry; where no single one is known, the start of the shortest stretch.
     #[must_use]
     pub fn first_index(&self) -> Option<u64> {
-        let of = |exact: bool| {
-            let named = self.named.iter().filter(move |damage| damage.upto.is_none() == exact);
-            named.filter_map(|damage| damage.index).min()
-        };
-        of(true).or_else(|| of(false))
+        let exact = self.named.iter().filter(|damage| damage.upto.is_none());
+        let stretches = self.named.iter().filter_map(|d| Some((d.upto? - d.index?, d.index?)));
+        let shortest = || stretches.min().map(|(_, from)| from);
+        exact.filter_map(|damage| damage.index).min().or_else(shortest)
     }
 }
 
@@ -395,7 +394,8 @@ impl Roots {
         let end = self.tree.size();
         for head in self.waiting.drain(..) {
             let Head { size, name, .. } = head;
-            let what = format!("{name} covers {size} lines: lines {end} to {} are missing", size - 1);
+            let what =
+                format!("{name} covers {size} lines: lines {end} to {} are missing", size - 1);
             damages.add(end, what);
         }
     }

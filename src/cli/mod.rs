@@ -1,6 +1,7 @@
 //! Commands: one file each. Arguments in, one plain sentence on standard error when something is
 //! wrong, exit code 0, 1 (a check or the work failed) or 2 (bad usage or bad input).
 
+mod audit;
 mod budgets;
 mod check;
 mod content;
@@ -80,6 +81,8 @@ enum Command {
     Reattribute(reattribute::ReattributeArgs),
     /// What was kept of a call, redacted; and erasing it
     Content(content::ContentArgs),
+    /// Verify the ledger or a bundle of evidence, and make such a bundle
+    Audit(audit::AuditArgs),
     /// Redact standard input by rules
     Redact(redact::RedactArgs),
     /// Price one usage object, or JSON Lines of them
@@ -235,6 +238,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Reattribute(args) => args.run(&mut output, surroundings)?,
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Content(args) => args.run(&mut output, surroundings)?,
+        Command::Audit(args) => args.run(&mut output, surroundings)?,
         Command::Redact(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Log(args) => args.run(&mut output, surroundings)?,

@@ -27,8 +27,7 @@ fn root(lines: &[Vec<u8>]) -> Hash {
 }
 
 fn check(lines: &[Vec<u8>], heads: &[(u64, Hash)]) -> (Damages, u64) {
-    let (mut chain, mut roots, mut damages) =
-        (Chain::new(0), Roots::default(), Damages::default());
+    let (mut chain, mut roots, mut damages) = (Chain::new(0), Roots::default(), Damages::default());
     for (size, root) in heads {
         let head = Head { size: *size, root: *root, name: format!("checkpoint {size}") };
         roots.expect(head, &mut damages);
