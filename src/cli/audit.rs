@@ -2,7 +2,13 @@
 
 mod bundle;
 mod directory;
+mod export;
+mod facts;
 mod heads;
+mod ocsf;
+mod page;
+mod sink;
+mod tables;
 mod verify;
 
 use std::io::{self, Write};
@@ -29,6 +35,33 @@ pub struct AuditArgs {
 enum Command {
     /// Check every line, root, signature and total; say what is proved and what is not
     Verify(VerifyArgs),
+    /// Write a bundle of evidence: lines, proofs, tables, OCSF events and a page for people
+    Export(ExportArgs),
+}
+
+#[derive(Debug, Args)]
+struct ExportArgs {
+    /// The first moment: a UTC day like 2026-11-20 or an instant; from the beginning without it
+    #[arg(long, value_name = "MOMENT")]
+    from: Option<String>,
+    /// The first moment left out; to the newest checkpoint without it
+    #[arg(long, value_name = "MOMENT")]
+    to: Option<String>,
+    /// A folder that does not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only this team's rows in tables and OCSF events
+    #[arg(long, value_name = "T")]
+    team: Option<String>,
+    /// Only this session's rows in tables and OCSF events
+    #[arg(long, value_name = "S")]
+    session: Option<String>,
+    /// Version of the OCSF schema: 1.9.0 or 1.6.0
+    #[arg(long, value_name = "VERSION", default_value = "1.9.0")]
+    ocsf: String,
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
 }
 
 #[derive(Debug, Args)]
@@ -55,6 +88,7 @@ impl AuditArgs {
     ) -> Result<(), CliError> {
         match &self.command {
             Command::Verify(args) => verify::run(args, output, surroundings),
+            Command::Export(args) => export::run(args, output, surroundings),
         }
     }
 }

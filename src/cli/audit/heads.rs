@@ -33,7 +33,7 @@ pub(super) struct Keys {
 }
 
 /// Files of a folder that end in `ending`, in the order of their names.
-fn listed(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliError> {
+pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
     }
@@ -70,7 +70,7 @@ impl Keys {
     /// Reads `NNNN.vkey` files; each but the first must be signed by the one before it.
     pub(super) fn read(folder: &Path, damages: &mut Damages) -> Result<Keys, CliError> {
         let mut keys = Keys::default();
-        for path in listed(folder, ".vkey")?.into_iter().take(KEYS_MAX) {
+        for path in files(folder, ".vkey")?.into_iter().take(KEYS_MAX) {
             let text = small(&path, KEY_BYTES_MAX)?.unwrap_or_default();
             let number = keys.keys.len() + 1;
             let is_next = path.file_stem().is_some_and(|s| s == format!("{number:04}").as_str());
@@ -165,7 +165,7 @@ pub(super) struct Notes {
 impl Notes {
     /// Those of a data directory's days, or of the one file of a bundle.
     pub(super) fn open(place: &Path) -> Result<Notes, CliError> {
-        let files = if place.is_file() { vec![place.to_owned()] } else { listed(place, ".notes")? };
+        let files = if place.is_file() { vec![place.to_owned()] } else { files(place, ".notes")? };
         Ok(Notes { files: files.into_iter(), current: None, count: 0 })
     }
 
@@ -217,7 +217,7 @@ pub(super) fn witnessed(
     keys: &Keys,
     damages: &mut Damages,
 ) -> Result<Vec<Head>, CliError> {
-    let kept = listed(folder, ".note")?;
+    let kept = files(folder, ".note")?;
     let mut heads = Vec::new();
     for path in named.iter().chain(&kept).take(WITNESSES_MAX) {
         let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
