@@ -34,17 +34,25 @@ struct Bundle<'p> {
     damages: Damages,
     /// What the manifest says.
     manifest: BTreeMap<String, Hash>,
+    /// Something is there that is neither file nor folder: nothing more is opened.
+    has_strangers: bool,
 }
 
 pub(super) fn verify(path: &Path, named: &[PathBuf]) -> Result<Answer, CliError> {
-    if !path.join(MANIFEST).is_file() {
+    let manifest = fs::symlink_metadata(path.join(MANIFEST));
+    if !manifest.is_ok_and(|metadata| metadata.is_file()) {
         let what = "bundle: MANIFEST.sha256 is missing; without --data-dir a bundle is meant";
         return Err(nothing(path, what));
     }
-    let mut bundle = Bundle { path, damages: Damages::default(), manifest: BTreeMap::new() };
+    let (damages, manifest) = (Damages::default(), BTreeMap::new());
+    let mut bundle = Bundle { path, damages, manifest, has_strangers: false };
     bundle.read_manifest()?;
     bundle.check_files()?;
     let mut answer = Answer::default();
+    if bundle.has_strangers {
+        answer.damages = bundle.damages;
+        return Ok(answer);
+    }
     let Some(facts) = bundle.facts()? else {
         bundle.damages.add(None, "ipe.json is not readable: the rest was not checked");
         answer.damages = bundle.damages;
@@ -139,6 +147,9 @@ impl Bundle<'_> {
     fn check_files(&mut self) -> Result<(), CliError> {
         let mut there = BTreeSet::new();
         self.list(self.path, String::new(), 0, &mut there)?;
+        if self.has_strangers {
+            return Ok(());
+        }
         for name in &there {
             if name != MANIFEST && !self.manifest.contains_key(name) {
                 self.damages.add(None, format!("{name} is not in {MANIFEST}"));
@@ -172,6 +183,7 @@ impl Bundle<'_> {
             } else if kind.is_file() && there.len() < FILES_MAX {
                 there.insert(name);
             } else {
+                self.has_strangers = true;
                 self.damages.add(None, format!("{name} is not a file of a bundle"));
             }
         }
