@@ -1,8 +1,8 @@
 //! Configuration to running process, and back: one straight function in each direction.
 //!
-//! Start: ledger (recover) → metrics → budgets → recorder → export → index follower → admin → proxy
-//! listener last. Stop is the mirror: stop accepting → wait for running exchanges → notifications →
-//! index follower → last sync → export.
+//! Start: ledger (recover) → metrics → budgets → recorder → signer → export → index follower → admin →
+//! proxy listener last. Stop is the mirror: stop accepting → wait for running exchanges →
+//! notifications → index follower → last sync → last checkpoint → export.
 
 mod budgets;
 mod export;
@@ -60,6 +60,7 @@ use crate::record::entry::{Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::{Recorder, Secrets};
 use crate::rules::LiveRules;
+use crate::signing::{self, Signing};
 
 /// How long dropped tasks may take to wind up.
 const FORCE_TIMEOUT: Duration = Duration::from_secs(1);
@@ -111,6 +112,7 @@ pub struct App {
     export: Export,
     stop_export: CancellationToken,
     capture: Option<Arc<Capture>>,
+    signing: Signing,
     reload: Arc<Notify>,
     drain_timeout: Duration,
 }
@@ -131,7 +133,7 @@ pub async fn start(config: &Config) -> Result<App> {
     Redactor::load();
     let (recorder, recovery, budgets) = open_recorder(config, clock, prices)?;
     let first = recorder.ledger().head();
-    record_start(&recorder, config, &recovery).await?;
+    let signing = begin(&recorder, config, &recovery).await?;
 
     sessions::resume(config, &recorder).await?;
     let stop_export = CancellationToken::new();
@@ -187,6 +189,7 @@ pub async fn start(config: &Config) -> Result<App> {
         export,
         stop_export,
         capture,
+        signing,
         reload,
         drain_timeout: config.listen.drain_timeout,
     })
@@ -218,12 +221,15 @@ impl App {
         self.stop_operators.cancel();
         self.operator_tasks.close();
         let _ = tokio::time::timeout(FORCE_TIMEOUT, self.operator_tasks.wait()).await;
+        // Nothing comes after `stopped`.
+        let _ = tokio::task::spawn_blocking(self.signing.quiet()).await;
         let recorded = self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await;
         self.stop_follower.store(true, Ordering::Relaxed);
         self.stop_export.cancel();
         let (follower, export, capture) = (self.follower, self.export, self.capture);
+        let mut signing = self.signing;
         let ledger = self.recorder.ledger().clone();
-        let unexported = tokio::task::spawn_blocking(move || {
+        let (synced, signing) = tokio::task::spawn_blocking(move || {
             let _ = follower.join();
             let left = capture.map_or(0, |capture| capture.finish());
             if left > 0 {
@@ -232,13 +238,31 @@ impl App {
                     "contents were not sealed before the end and are lost"
                 );
             }
-            // The last sync waits for nobody else's server.
-            ledger.shutdown().map(|()| export.join())
+            // The last sync and its checkpoint wait for nobody else's server.
+            let synced = ledger.shutdown();
+            signing.sign_last();
+            (synced, signing)
         })
-        .await??;
+        .await?;
+        signing.end().await;
+        synced?;
         recorded?;
-        Ok(unexported)
+        Ok(tokio::task::spawn_blocking(move || export.join()).await?)
     }
+}
+
+/// Compares the ledger with what was signed, before anything is added to it; then writes down that
+/// this process begins, and signs.
+async fn begin(recorder: &Arc<Recorder>, config: &Config, recovery: &Recovery) -> Result<Signing> {
+    let setup = signing::Setup {
+        config: &config.audit,
+        route: route(config)?,
+        data_dir: &config.ledger.dir,
+        instance: &instance_id(&config.ledger.dir)?,
+    };
+    let opened = signing::Opened::new(&setup, recorder).await?;
+    record_start(recorder, config, recovery).await?;
+    opened.start(&config.audit, recorder).await
 }
 
 /// The ledger, recovered, and what counts what is written into it.

@@ -4,6 +4,7 @@
 //! `WEIGHBRIDGE_*` variables, then flags. Unknown keys are refused with their path. Secrets are
 //! written by reference only, so a configuration can be shown and logged whole.
 
+mod audit;
 mod budget;
 mod file;
 mod log;
@@ -14,6 +15,7 @@ mod reader;
 mod redaction;
 mod settings;
 
+pub use audit::{AuditConfig, WitnessConfig, WitnessKind};
 pub use budget::BudgetConfig;
 pub use file::{File, Layer, LayerError, Source, environment_layer, parse_file};
 pub use log::{LogConfig, LogFormat, LogLevel};

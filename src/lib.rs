@@ -11,7 +11,7 @@
 //! | layer | modules | what they know |
 //! |---|---|---|
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
-//! | L4 edges | [`outbound`], [`notify`], [`proxy`], [`hooks`], [`otlp`], [`admin`] | HTTP |
+//! | L4 edges | [`outbound`], [`signing`], [`notify`], [`proxy`], [`hooks`], [`otlp`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
 //! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`live`], [`rules`], [`keys`], [`corrections`], [`logging`], [`capture`] | files, SQLite, Prometheus, wall time, standard error, sealed contents |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
@@ -53,3 +53,4 @@ pub mod record;
 pub mod recorder;
 pub mod report;
 pub mod rules;
+pub mod signing;

@@ -195,7 +195,7 @@ fn keys_in_source() -> BTreeSet<String> {
     let sections: Vec<_> = groups(r#""([A-Z]+)_""#, list).concat();
     assert!(sections.len() > 4, "{list}");
     let sections = sections.join("|").to_lowercase();
-    let key = format!(r#""((?:{sections}|budget\.NAME|notify\.NAME)\.\w+)""#);
+    let key = format!(r#""((?:{sections}|budget\.NAME|notify\.NAME|witness\.NAME)\.\w+)""#);
     let mut keys = BTreeSet::new();
     for entry in fs::read_dir(root().join("src/config")).unwrap().flatten() {
         let source = fs::read_to_string(entry.path()).unwrap();
@@ -289,23 +289,23 @@ fn the_example_sets_the_defaults() {
     assert_eq!(set["budget.search-month.session_usd"], "25");
 
     // A table with a name has what is required, and the defaults of the page for the rest.
-    fs::write(
-        &file,
-        "[budget.NAME]\nusd = '1'\n[notify.NAME]\nurl = 'http://x'\n".replace("NAME", "a"),
-    )
-    .unwrap();
+    let verifier = text.split("verifier = \"").nth(1).and_then(|rest| rest.split('"').next());
+    let tables = format!(
+        "[budget.a]\nusd = '1'\n[notify.a]\nurl = 'http://x'\n\
+         [witness.a]\nto = 'http://x'\nverifier = '{}'\n",
+        verifier.unwrap()
+    );
+    fs::write(&file, tables).unwrap();
     let least = values(weighbridge().arg("check").arg("--config").arg(&file));
     let named = |(key, value): (&String, &String)| {
-        let key = key
-            .strip_prefix("budget.a.")
-            .map(|rest| format!("budget.NAME.{rest}"))
-            .or_else(|| key.strip_prefix("notify.a.").map(|rest| format!("notify.NAME.{rest}")))?;
-        Some((key, value.clone()))
+        let (table, field) = key.split_once(".a.")?;
+        Some((format!("{table}.NAME.{field}"), value.clone()))
     };
     let least: BTreeMap<String, String> = least.iter().filter_map(named).collect();
     let all: BTreeSet<String> = least.keys().cloned().chain(standing_keys()).collect();
     assert_eq!(all, keys_in_source());
-    let required = ["budget.NAME.usd", "notify.NAME.url"];
+    let required =
+        ["budget.NAME.usd", "notify.NAME.url", "witness.NAME.to", "witness.NAME.verifier"];
     let least = least.into_iter().filter(|(key, _)| !required.contains(&key.as_str()));
     let defaults: BTreeMap<String, String> = defaults.into_iter().chain(least).collect();
 
@@ -350,7 +350,7 @@ fn every_command_and_flag_exists() {
     let mut flags = 0;
     for page in pages() {
         for line in code(&read(&page)) {
-            let command = r"(?:^|[ (])weighbridge ((?:keys |pricing |hooks )?[a-z]+)([^|&#;]*)";
+            let command = r"(?:^|[ (])weighbridge ((?:audit |keys |pricing |hooks )?[a-z]+(?:-[a-z]+)*)([^|&#;]*)";
             for found in groups(command, &line) {
                 let name = found[0].to_owned();
                 let help = helps

@@ -160,7 +160,7 @@ impl Consistency {
     /// The proof; `None` where leaves are missing.
     #[must_use]
     pub fn finish(self) -> Option<Vec<Hash>> {
-        if self.next < self.new {
+        if self.next < self.new && !self.parts.is_empty() {
             return None;
         }
         self.parts.into_iter().map(|(_, root)| root).collect()

@@ -1,6 +1,7 @@
-//! `weighbridge audit`: what the ledger proves, and evidence for somebody else.
+//! `weighbridge audit`: what was signed of the ledger, what it proves, and evidence for somebody else.
 
 mod bundle;
+mod checkpoint;
 mod directory;
 mod export;
 mod facts;
@@ -21,9 +22,10 @@ use super::{CliError, Surroundings};
 const EXAMPLE: &str = "Examples:\n  \
     weighbridge audit verify\n  \
     weighbridge audit verify evidence-2026-11 --witness head.note\n  \
+    weighbridge audit checkpoint\n  \
     weighbridge audit export --from 2026-11-01 --to 2026-12-01 --out evidence-2026-11";
 
-/// Verify the ledger or a bundle of evidence, and make such a bundle
+/// The ledger's signed checkpoints and keys; verify it, or a bundle of evidence; make one
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct AuditArgs {
@@ -37,6 +39,10 @@ enum Command {
     Verify(VerifyArgs),
     /// Write a bundle of evidence: lines, proofs, tables, OCSF events and a page for people
     Export(ExportArgs),
+    /// The newest checkpoint, and who has witnessed it
+    Checkpoint(checkpoint::DirArgs),
+    /// Sign with a new key from now on; the old one signs it and is destroyed
+    RotateKey(checkpoint::DirArgs),
 }
 
 #[derive(Debug, Args)]
@@ -89,6 +95,8 @@ impl AuditArgs {
         match &self.command {
             Command::Verify(args) => verify::run(args, output, surroundings),
             Command::Export(args) => export::run(args, output, surroundings),
+            Command::Checkpoint(args) => checkpoint::newest(args, output, surroundings),
+            Command::RotateKey(args) => checkpoint::rotate(args, output, surroundings),
         }
     }
 }

@@ -81,7 +81,7 @@ enum Command {
     Reattribute(reattribute::ReattributeArgs),
     /// What was kept of a call, redacted; and erasing it
     Content(content::ContentArgs),
-    /// Verify the ledger or a bundle of evidence, and make such a bundle
+    /// The ledger's signed checkpoints and keys; verify it, or a bundle of evidence; make one
     Audit(audit::AuditArgs),
     /// Redact standard input by rules
     Redact(redact::RedactArgs),

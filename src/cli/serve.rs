@@ -94,11 +94,15 @@ pub struct ServeArgs {
     /// Write addresses and tokens as JSON (0600) once calls are accepted
     #[arg(long, value_name = "FILE")]
     ready_file: Option<PathBuf>,
+    /// Go on with a ledger that is older than what was signed of it, and write that down
+    #[arg(long)]
+    accept_rollback: bool,
 }
 
 impl ServeArgs {
     pub(super) fn run(&self, surroundings: &Surroundings) -> Result<ExitCode, CliError> {
-        let config = self.stand.config(surroundings, &StandArgs::nothing())?;
+        let mut config = self.stand.config(surroundings, &StandArgs::nothing())?;
+        config.audit.accept_rollback = self.accept_rollback;
         let (asked, may_colour) =
             (surroundings.get("RUST_LOG"), surroundings.get("NO_COLOR").is_none());
         logging::start(&config.log, asked, may_colour);

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Deserializer};
 
-use super::{budget, notify, policy, redaction};
+use super::{audit, budget, notify, policy, redaction};
 use crate::accounting::price_book::Override;
 
 /// What one layer says. Absent means: ask the layer below.
@@ -25,6 +25,10 @@ pub struct File {
     pub capture: redaction::CaptureTable,
     /// What the redaction rules are to find besides.
     pub redaction: redaction::RedactionTable,
+    /// How checkpoints are signed.
+    pub audit: audit::AuditTable,
+    /// Who holds them besides, by name.
+    pub witness: audit::Tables,
     /// Limits on spend, by name.
     pub budget: budget::Tables,
     /// Where crossings are told, by name.
@@ -200,8 +204,17 @@ pub fn parse_file(name: &str, text: &str) -> Result<Layer, LayerError> {
 /// What variables of ours start with.
 const VARIABLE_PREFIX: &str = "WEIGHBRIDGE_";
 /// The sections a variable can name: `WEIGHBRIDGE_UPSTREAM_URL` is `upstream.url`.
-const SECTIONS: [&str; 8] =
-    ["UPSTREAM_", "LISTEN_", "LEDGER_", "PRICING_", "OTLP_", "LOG_", "CAPTURE_", "REDACTION_"];
+const SECTIONS: [&str; 9] = [
+    "UPSTREAM_",
+    "LISTEN_",
+    "LEDGER_",
+    "PRICING_",
+    "OTLP_",
+    "LOG_",
+    "CAPTURE_",
+    "REDACTION_",
+    "AUDIT_",
+];
 
 /// Reads `WEIGHBRIDGE_SECTION_KEY` variables; others that start with `WEIGHBRIDGE_` are left to
 /// whoever set them.

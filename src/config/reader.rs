@@ -108,10 +108,15 @@ impl Setting {
         self.key.rsplit('.').next().unwrap_or_default()
     }
 
+    fn is_address(&self) -> bool {
+        self.value.contains("://")
+    }
+
     /// The value as it may be shown: no password of an address, and of a channel's address, which
     /// is a secret as a whole with many services, the host alone.
     fn shown(&self) -> String {
-        let is_channel = self.key.starts_with("notify.") && self.last() == "url";
+        let is_channel = (self.key.starts_with("notify.") && self.last() == "url")
+            || (self.key.starts_with("witness.") && self.last() == "to" && self.is_address());
         let Some((scheme, rest)) = self.value.split_once("://") else {
             // No address, but perhaps one whose beginning was forgotten.
             return match self.value.rsplit_once('@') {

@@ -4,6 +4,7 @@ use std::net::SocketAddr;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use super::audit::{self, AuditConfig};
 use super::budget::{self, BudgetConfig};
 use super::file::{File, Layer};
 use super::log::{self, LogConfig};
@@ -36,6 +37,8 @@ pub struct Config {
     pub capture: CaptureConfig,
     /// `[redaction]`
     pub redaction: RedactionConfig,
+    /// `[audit]` and `[witness.NAME]`
+    pub audit: AuditConfig,
     /// `[budget.NAME]`, by name.
     pub budgets: Vec<BudgetConfig>,
     /// `[notify.NAME]`, by name.
@@ -165,6 +168,7 @@ impl Config {
         let log = log::read(&mut reader)?;
         let capture = read_capture(&mut reader)?;
         let redaction = read_redaction(&mut reader)?;
+        let audit = audit::read(&mut reader)?;
         let channels = notify::read(&mut reader)?;
         let budgets = budget::read(&mut reader, &channels)?;
         let policy = policy::read(&mut reader)?;
@@ -178,6 +182,7 @@ impl Config {
             log,
             capture,
             redaction,
+            audit,
             budgets,
             channels,
             policy,

@@ -6,6 +6,7 @@
 
 mod book;
 mod disk;
+mod leaves;
 pub mod reader;
 mod recovery;
 mod reserve;
@@ -21,13 +22,14 @@ use std::sync::Arc;
 
 use tokio::sync::watch;
 
-use crate::audit::merkle::Hash;
+use crate::audit::merkle::{Frontier, Hash};
 use crate::record::Entry;
 use crate::record::encoding::{Draft, Origin, Stamp};
 use disk::Disk;
 use sync::Synced;
 use writer::Writer;
 
+pub use leaves::{each_leaf, tree_at};
 pub use reserve::free_bytes;
 pub use terms::{
     Durability, Health, LedgerError, Mode, Options, Position, Previous, Purpose, Recovery,
@@ -157,6 +159,13 @@ impl Ledger {
     pub fn synced_root(&self) -> Option<(u64, Hash)> {
         let synced = self.writer.shared.synced.borrow();
         (!synced.failed).then(|| (synced.tree.size(), synced.tree.root()))
+    }
+
+    /// The tree over what a completed sync has put on the disk. `None` after a failed sync.
+    #[must_use]
+    pub fn synced_tree(&self) -> Option<Frontier> {
+        let synced = self.writer.shared.synced.borrow();
+        (!synced.failed).then(|| synced.tree.clone())
     }
 
     /// How the ledger is.

@@ -67,6 +67,12 @@ pub struct Lag {
 }
 
 impl Lag {
+    /// How far somebody is behind who has a family of seconds of their own.
+    pub(super) fn shown_in(seconds: Gauge) -> Result<Arc<Lag>, prometheus::Error> {
+        let entries = IntGauge::new("entries", "Entries not taken in.")?;
+        Ok(Arc::new(Lag { entries, seconds, moments: Mutex::default() }))
+    }
+
     /// The follower has taken in `taken` of the ledger's `entries`; `mono_ns` is now. Called at
     /// least once a second, which is how exact the seconds are: a follower that is always a little
     /// behind a busy ledger was at its end when the ledger was that short.

@@ -11,6 +11,7 @@
 mod agents;
 mod build;
 mod calls;
+mod evidence;
 mod followers;
 mod health;
 mod labels;
@@ -33,6 +34,7 @@ use sessions::Sessions;
 
 pub use agents::{Agents, HOOK_EVENTS};
 pub use calls::PAIRS_MAX;
+pub use evidence::{Evidence, WITNESS_ERRORS};
 pub use followers::{Followers, Lag};
 pub use health::Health;
 pub use labels::{LABEL_VALUES_MAX, OTHER};
@@ -56,6 +58,8 @@ pub struct Metrics {
     pub privacy: Privacy,
     /// How the sidecar itself is.
     pub health: Health,
+    /// What is signed, and who holds it besides.
+    pub evidence: Evidence,
     /// Who follows the ledger.
     pub followers: Followers,
 }
@@ -79,10 +83,21 @@ impl Metrics {
         let limits = Limits::new(&build, &team_names)?;
         let agents = Agents::new(&build, &overflow, &team_names)?;
         let privacy = Privacy::new(&build, &team_names)?;
+        let evidence = Evidence::new(&build)?;
         let (health, followers) = (Health::new(&build)?, Followers::new(&build)?);
         #[cfg(target_os = "linux")]
         registry.register(Box::new(prometheus::process_collector::ProcessCollector::for_self()))?;
-        Ok(Metrics { registry, calls, sessions, limits, agents, privacy, health, followers })
+        Ok(Metrics {
+            registry,
+            calls,
+            sessions,
+            limits,
+            agents,
+            privacy,
+            health,
+            evidence,
+            followers,
+        })
     }
 
     /// Adds families that are made elsewhere; they are collected with every scrape.

@@ -92,6 +92,8 @@ fn event_of(kind: &str) -> (&'static str, Severity) {
         "batch_created" => ("weighbridge.batch_created", Severity::Info),
         "batch_result" => ("weighbridge.batch_result", Severity::Info),
         "budget_crossed" => ("weighbridge.budget_crossed", Severity::Warn),
+        "key_rotated" => ("weighbridge.key_rotated", Severity::Info),
+        "rollback" => ("weighbridge.rollback", Severity::Error),
         _ => ("weighbridge.entry", Severity::Info),
     }
 }

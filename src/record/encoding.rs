@@ -82,6 +82,9 @@ impl Draft {
             Entry::ToolsReturned(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Hook(body) => serde_json::to_writer(&mut head, body)?,
             Entry::RuleApplied(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Heartbeat(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::KeyRotated(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Rollback(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -213,6 +216,9 @@ impl<'a> Line<'a> {
             "tools_returned" => Entry::ToolsReturned(serde_json::from_str(body)?),
             "hook" => Entry::Hook(serde_json::from_str(body)?),
             "rule_applied" => Entry::RuleApplied(serde_json::from_str(body)?),
+            "heartbeat" => Entry::Heartbeat(serde_json::from_str(body)?),
+            "key_rotated" => Entry::KeyRotated(serde_json::from_str(body)?),
+            "rollback" => Entry::Rollback(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

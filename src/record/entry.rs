@@ -48,6 +48,12 @@ pub enum Entry {
     Hook(Box<HookEvent>),
     /// A rule decided, or would have.
     RuleApplied(Box<RuleApplied>),
+    /// Nothing happened for a while, and the sidecar was there to say so.
+    Heartbeat(Heartbeat),
+    /// Checkpoints are signed with another key from here on.
+    KeyRotated(KeyRotated),
+    /// The ledger is older than a checkpoint, and an operator went on with it.
+    Rollback(Rollback),
 }
 
 /// A process took the ledger over.
@@ -113,6 +119,37 @@ pub struct PricesChanged {
     pub before: String,
 }
 
+/// A sign of life in idle time, so that "no calls" is evidence and not silence.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Heartbeat {
+    /// Since when nothing was appended, as far as this process knows, nanoseconds since 1970 (UTC).
+    pub idle_since: u64,
+    /// Exchanges that are open.
+    pub open_exchanges: u64,
+}
+
+/// A new key for checkpoints.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct KeyRotated {
+    /// The verifier key from here on.
+    pub after: String,
+    /// The verifier key up to here.
+    pub before: String,
+    /// `asked` or `age`.
+    pub reason: String,
+}
+
+/// What an operator accepted with `--accept-rollback`.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Rollback {
+    /// Entries in the ledger at the start.
+    pub entries: u64,
+    /// Entries that a checkpoint covers.
+    pub signed: u64,
+    /// Who holds that checkpoint: `checkpoints`, or a witness by name.
+    pub source: String,
+}
+
 impl Entry {
     /// The name in the line's `kind`.
     #[must_use]
@@ -136,6 +173,9 @@ impl Entry {
             Entry::ToolsReturned(_) => "tools_returned",
             Entry::Hook(_) => "hook",
             Entry::RuleApplied(_) => "rule_applied",
+            Entry::Heartbeat(_) => "heartbeat",
+            Entry::KeyRotated(_) => "key_rotated",
+            Entry::Rollback(_) => "rollback",
         }
     }
 }

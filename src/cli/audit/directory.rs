@@ -151,7 +151,10 @@ fn compare(sums: &Sums, indexed: Option<&Totals>, damages: &mut Damages) {
 }
 
 fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
-    let Walk { chain, roots, damages, keys, .. } = walk;
+    let Walk { chain, roots, damages, keys, notes, .. } = walk;
+    if notes.is_torn {
+        answer.not_provable.push("the last checkpoint: it was not written to its end".to_owned());
+    }
     answer.instance = String::from_utf8_lossy(chain.instance().unwrap_or_default()).into_owned();
     answer.end = chain.next_index();
     answer.tree = chain.broken_at().is_none().then(|| (roots.tree().size(), roots.tree().root()));

@@ -160,13 +160,18 @@ pub(super) struct Notes {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<(BufReader<File>, String)>,
     count: u64,
+    /// In a data directory a crash may leave half a note, which was never published.
+    may_be_torn: bool,
+    /// Such a note was passed over.
+    pub(super) is_torn: bool,
 }
 
 impl Notes {
     /// Those of a data directory's days, or of the one file of a bundle.
     pub(super) fn open(place: &Path) -> Result<Notes, CliError> {
         let files = if place.is_file() { vec![place.to_owned()] } else { files(place, ".notes")? };
-        Ok(Notes { files: files.into_iter(), current: None, count: 0 })
+        let (files, may_be_torn) = (files.into_iter(), place.is_dir());
+        Ok(Notes { files, current: None, count: 0, may_be_torn, is_torn: false })
     }
 
     /// The next note with the name of its file and its number there.
@@ -180,7 +185,12 @@ impl Notes {
                 continue;
             };
             let failed = |error| CliError::Failed(format!("cannot read {name}: {error}"));
-            let text = note(reader).map_err(failed)?;
+            let (text, is_whole) = note(reader).map_err(failed)?;
+            if !is_whole && self.may_be_torn && self.files.len() == 0 && !text.is_empty() {
+                self.is_torn = true;
+                self.current = None;
+                continue;
+            }
             if text.is_empty() {
                 self.current = None;
                 continue;
@@ -192,7 +202,7 @@ impl Notes {
 }
 
 /// A text up to its empty line, the signatures, and the empty line after them.
-fn note(reader: &mut BufReader<File>) -> std::io::Result<String> {
+fn note(reader: &mut BufReader<File>) -> std::io::Result<(String, bool)> {
     let mut bytes = Vec::new();
     let mut empty_lines = 0;
     while empty_lines < 2 && bytes.len() <= NOTE_BYTES_MAX {
@@ -207,7 +217,7 @@ fn note(reader: &mut BufReader<File>) -> std::io::Result<String> {
         bytes.pop();
     }
     // What is no text is no note either: whoever parses it sees that.
-    Ok(String::from_utf8_lossy(&bytes).into_owned())
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), empty_lines == 2))
 }
 
 /// Heads that somebody else holds: files that were named, and those in a data directory.

@@ -155,7 +155,7 @@ impl Tables {
             "tools_asked" | "tools_returned" => self.tools(&entry),
             "hook" => self.hook(&entry),
             "rule_applied" => self.rule(&entry),
-            "gap" | "reserve" | "recovered" => self.gap(&entry),
+            "gap" | "reserve" | "recovered" | "rollback" => self.gap(&entry),
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
             _ => self.change(&entry),
         }
@@ -388,6 +388,9 @@ impl Tables {
         let reason = match entry.kind {
             "reserve" => "the disk was full: the reserve was used".to_owned(),
             "recovered" => "a start found an unclean end".to_owned(),
+            "rollback" => {
+                "lines that were signed are missing: somebody put an older state back".to_owned()
+            }
             _ => text(&entry.body["reason"]),
         };
         self.derived.missing += entry.body["count"].as_u64().unwrap_or(0);

@@ -1,0 +1,115 @@
+//! Checkpoints, keys and witnesses, from outside.
+#![cfg(test)]
+#![expect(clippy::disallowed_methods, reason = "a test measures how long something takes")]
+
+mod keys;
+mod rollback;
+#[path = "../support/mod.rs"]
+mod support;
+mod tree;
+mod witness;
+mod witnessed;
+
+use std::fs;
+use std::process::Command;
+use std::time::{Duration, Instant};
+
+use support::api::Fake;
+use support::client::Request;
+use support::eventually;
+use support::sidecar::{Options, Sidecar, Site};
+use tree::{check, lines, newest, notes, vkey};
+
+/// Promised is 1 s; the rest is for a busy machine.
+const BEHIND_MAX: Duration = Duration::from_secs(2);
+
+#[tokio::test]
+async fn a_call_is_signed_at_once_and_openssl_agrees() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let request = Request::messages("basic", true);
+    assert_eq!(sidecar.call(&request).await.status, 200);
+    let (answered, entries) = (Instant::now(), lines(&site));
+    eventually("the call is signed", || (newest(&site).size >= entries).then_some(())).await;
+    let behind = answered.elapsed();
+    assert!(behind < BEHIND_MAX, "{behind:?}");
+    eprintln!("signed {behind:?} after the answer");
+    sidecar.stop();
+    check(&site);
+    assert_eq!(newest(&site).size, lines(&site), "the last sync is signed too");
+
+    let newest = notes(&site).pop().unwrap();
+    let public = vkey(&site, 1);
+    let mut der = vec![0x30, 0x2a, 0x30, 5, 6, 3, 0x2b, 0x65, 0x70, 3, 0x21, 0];
+    der.extend_from_slice(public.public());
+    fs::write(site.path("key.der"), der).unwrap();
+    fs::write(site.path("signature"), &newest.signatures[0].bytes).unwrap();
+    assert!(openssl_accepts(&site, &newest.text));
+    assert!(!openssl_accepts(&site, &newest.text.replacen("weigh", "Weigh", 1)));
+}
+
+fn openssl_accepts(site: &Site, text: &str) -> bool {
+    let body = site.file("body", text);
+    let mut command = Command::new("openssl");
+    command.args(["pkeyutl", "-verify", "-rawin", "-pubin", "-keyform", "DER", "-inkey"]);
+    command.arg(site.path("key.der")).arg("-in").arg(body);
+    let output = command.arg("-sigfile").arg(site.path("signature")).output().unwrap();
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(said.contains("Signature Verif"), "{said} {output:?}");
+    output.status.success()
+}
+
+#[tokio::test]
+async fn idle_time_is_signed_and_nothing_comes_after_the_end() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url).config("[audit]\nheartbeat = '300ms'\n");
+    let sidecar = Sidecar::start(&site, &options);
+    let beats = || tree::kinds(&site).into_iter().filter(|kind| kind == "heartbeat").count();
+    eventually("three heartbeats", || (beats() >= 3).then_some(())).await;
+    let entries = lines(&site);
+    eventually("they are signed", || (newest(&site).size >= entries).then_some(())).await;
+    let metrics = sidecar.metrics().await;
+    assert!(metrics.sum("weighbridge_audit_checkpoint_size", &[]) >= 4.0);
+    assert_eq!(metrics.sum("weighbridge_audit_checkpoint_errors_total", &[]), 0.0);
+    sidecar.stop();
+    assert_eq!(tree::kinds(&site).pop().unwrap(), "stopped");
+    assert_eq!(newest(&site).size, lines(&site));
+    check(&site);
+}
+
+#[tokio::test]
+async fn checkpoints_agree_over_crashes_and_torn_notes() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    for round in 0..5 {
+        let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+        for _ in 0..20 {
+            assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+        }
+        let seen = notes(&site).len();
+        eventually("one more", || (notes(&site).len() > seen).then_some(())).await;
+        sidecar.kill();
+        check(&site);
+        // The next start must cut off what a crash left half written.
+        let file = tree::note_files(&site).pop().unwrap();
+        let whole = fs::read_to_string(&file).unwrap();
+        let torn = whole.lines().nth(round).map_or(String::new(), |line| format!("{line}\nx\n\n"));
+        fs::write(&file, format!("{whole}{torn}\u{2014} torn")).unwrap();
+    }
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    sidecar.stop();
+    check(&site);
+    let text = fs::read_to_string(tree::note_files(&site).pop().unwrap()).unwrap();
+    assert!(!text.contains("torn"));
+}
+
+#[tokio::test]
+async fn a_data_directory_without_checkpoints_has_none_to_print() {
+    let site = Site::new();
+    fs::create_dir(&site.data).unwrap();
+    let data = site.data.to_str().unwrap().to_owned();
+    for command in ["checkpoint", "rotate-key"] {
+        let output = site.run(&["audit", command, "--data-dir", &data]);
+        assert_eq!(output.status.code(), Some(2), "{output:?}");
+        assert!(String::from_utf8_lossy(&output.stderr).contains("nothing was signed there"));
+    }
+}
