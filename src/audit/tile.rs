@@ -50,7 +50,7 @@ pub fn fold(tile: &[Hash]) -> Hash {
 /// Hashes from a tile's bytes; `None` where they are not whole.
 #[must_use]
 pub fn parse(bytes: &[u8]) -> Option<Vec<Hash>> {
-    let whole = !bytes.is_empty() && bytes.len() % HASH_BYTES == 0;
+    let whole = !bytes.is_empty() && bytes.len().is_multiple_of(HASH_BYTES);
     let (chunks, _) = bytes.as_chunks::<HASH_BYTES>();
     whole.then(|| chunks.iter().map(|chunk| Hash::new(*chunk)).collect())
 }

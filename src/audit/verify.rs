@@ -348,7 +348,7 @@ impl Roots {
     }
 
     /// A head that is to be met; one of a size that is passed already is damage.
-    pub fn expect(&mut self, head: Head, damages: &mut Damages) {
+    pub fn meet(&mut self, head: Head, damages: &mut Damages) {
         if head.size < self.tree.size() {
             let Head { size, name, .. } = head;
             return damages.add(None, format!("{name} covers {size} lines: fewer than one before"));

@@ -1,4 +1,4 @@
-//! `weighbridge audit`: what was signed of the ledger, what it proves, and evidence for somebody else.
+//! `weighbridge audit`: what was signed of the ledger, what it proves, and evidence of it.
 
 mod bundle;
 mod checkpoint;

@@ -67,7 +67,7 @@ pub(super) fn verify(path: &Path, named: &[PathBuf]) -> Result<Answer, CliError>
         damages.add(None, "the keys are those of another instance than ipe.json says");
     }
     let mut roots = Roots::default();
-    heads.into_iter().for_each(|head| roots.expect(head, &mut damages));
+    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
     bundle.damages = damages;
     bundle.tree(&facts, &keys, &mut roots)?;
     bundle.lines(&facts, &mut answer)?;
@@ -274,7 +274,7 @@ impl Bundle<'_> {
             match keys.head(&text, &name) {
                 Ok(head) => {
                     *ahead = Some(head.size);
-                    roots.expect(head, &mut self.damages);
+                    roots.meet(head, &mut self.damages);
                 }
                 Err(why) => self.damages.add(None, why),
             }

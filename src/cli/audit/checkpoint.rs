@@ -1,4 +1,4 @@
-//! `weighbridge audit checkpoint` and `rotate-key`: what was signed, who holds it besides, a new key.
+//! `weighbridge audit checkpoint` and `rotate-key`: what was signed, who holds it, a new key.
 
 use std::io::Write;
 use std::path::PathBuf;

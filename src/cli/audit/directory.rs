@@ -70,7 +70,7 @@ impl Walk {
             match self.keys.head(&text, &name) {
                 Ok(head) => {
                     self.ahead = head.size;
-                    self.roots.expect(head, &mut self.damages);
+                    self.roots.meet(head, &mut self.damages);
                 }
                 Err(why) => self.damages.add(None, why),
             }
@@ -107,7 +107,7 @@ pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> 
     let mut answer = Answer { keys: keys.len(), ..Answer::default() };
     let mut roots = Roots::default();
     answer.witnesses = heads.len() as u64;
-    heads.into_iter().for_each(|head| roots.expect(head, &mut damages));
+    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
     let (chain, exhausted) = (Chain::new(0), false);
     let mut walk = Walk { chain, roots, damages, keys, notes, exhausted, ahead: 0 };
     walk.look_ahead()?;

@@ -219,7 +219,7 @@ fn survey(
         if let Ok(head) = keys.head(&text, &name)
             && head.size == size
         {
-            roots.expect(head, &mut damages);
+            roots.meet(head, &mut damages);
             break;
         }
     }

@@ -5,17 +5,17 @@ use std::fmt::Write as _;
 use super::facts::Facts;
 
 const STYLE: &str = "
-@page { size: A4; margin: 14mm }
-body { font: 10.5pt/1.45 system-ui, sans-serif; color: #1c2430; max-width: 182mm; margin: 8mm auto;
-  padding: 0 4mm }
-h1 { font-size: 17pt; margin: 0 0 1mm } h2 { font-size: 11.5pt; margin: 6mm 0 1.5mm }
-p { margin: 0 0 2mm } .quiet { color: #5a6675 } code { font-size: 8.5pt; overflow-wrap: anywhere }
-.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 3mm; margin: 4mm 0 }
-.figures div { border: 1px solid #d5dbe3; border-radius: 2mm; padding: 2mm 3mm }
-.figures b { display: block; font-size: 14pt; font-variant-numeric: tabular-nums }
-table { border-collapse: collapse; width: 100%; font-size: 9.5pt }
+@page { size: A4; margin: 10mm 12mm }
+body { font: 9pt/1.35 system-ui, sans-serif; color: #1c2430; max-width: 186mm; margin: 0 auto;
+  padding: 2mm; print-color-adjust: exact; -webkit-print-color-adjust: exact }
+h1 { font-size: 15pt; margin: 0 0 1mm } h2 { font-size: 10.5pt; margin: 3.5mm 0 1mm }
+p { margin: 0 0 2mm } .quiet { color: #5a6675 } code { font-size: 7.5pt; overflow-wrap: anywhere }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2mm; margin: 3mm 0 }
+.figures div { border: 1px solid #d5dbe3; border-radius: 2mm; padding: 1mm 2.5mm }
+.figures b { display: block; font-size: 12.5pt; font-variant-numeric: tabular-nums }
+table { border-collapse: collapse; width: 100%; font-size: 8.5pt }
 td, th { text-align: left; vertical-align: top; border-bottom: 1px solid #e3e8ee;
-  padding: 1mm 2mm 1mm 0 }
+  padding: 0.6mm 2mm 0.6mm 0 }
 th { color: #5a6675; font-weight: 600 } ul { margin: 0; padding-left: 5mm }
 .bad { border-left: 1mm solid #b3261e; padding-left: 3mm }
 svg { width: 100%; height: auto } tr, .figures, svg { break-inside: avoid }
@@ -44,10 +44,17 @@ const CONTROLS: [(&str, &str, &str); 12] = [
 pub(super) fn page(facts: &Facts) -> String {
     let mut page = String::with_capacity(16 * 1024);
     let (from, to) = (&facts.parameters.from, &facts.parameters.to);
+    let days = &facts.derived.days;
+    let named = |day: Option<(&String, &(u64, u64))>, word: &str| {
+        day.map_or_else(|| word.to_owned(), |(day, _)| format!("{word} ({day})"))
+    };
     let period = format!(
         "{} to {}",
-        from.as_deref().unwrap_or("the first line"),
-        to.as_deref().map_or_else(|| "the newest line".to_owned(), |to| format!("before {to}"))
+        from.clone().unwrap_or_else(|| named(days.first_key_value(), "the first line")),
+        to.as_ref().map_or_else(
+            || named(days.last_key_value(), "the newest line"),
+            |to| format!("before {to}")
+        )
     );
     let _ = write!(
         page,
@@ -159,7 +166,7 @@ fn chart(page: &mut String, facts: &Facts) {
     );
     for (place, (day, (calls, denied))) in days.iter().enumerate() {
         let high = 80.0 * *calls as f64 / most as f64;
-        let x = 10.0 + wide * place as f64 + wide * 0.1;
+        let x = 10.0 + wide * place as f64;
         let bar = (wide * 0.8).clamp(0.2, 48.0);
         let _ = write!(
             page,
@@ -198,11 +205,11 @@ fn gaps(page: &mut String, facts: &Facts) {
             grouped(derived.missing)
         ),
     };
-    let _ = write!(
+    let _ = writeln!(
         page,
         "<li>{gaps}</li><li>{} calls of these lines were not closed at their end.</li>\
          <li>The exact cost is {} USD. The sums by team and model are in reconciliation.json, with \
-         whether they add up to it.</li></ul>\n",
+         whether they add up to it.</li></ul>",
         grouped(derived.still_open),
         escape(&derived.usd)
     );
@@ -227,7 +234,7 @@ fn grouped(number: u64) -> String {
     let digits = number.to_string();
     let mut out = String::new();
     for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place) % 3 == 0 {
+        if place > 0 && (digits.len() - place).is_multiple_of(3) {
             out.push(',');
         }
         out.push(digit);
