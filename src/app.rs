@@ -1,7 +1,7 @@
 //! Configuration to running process, and back: one straight function in each direction.
 //!
-//! Start: ledger (recover) → metrics → budgets → recorder → signer → export → index follower → admin →
-//! proxy listener last. Stop is the mirror: stop accepting → wait for running exchanges →
+//! Start: ledger (recover) → metrics → budgets → recorder → signer → export → index follower →
+//! admin → proxy listener last. Stop is the mirror: stop accepting → wait for running exchanges →
 //! notifications → index follower → last sync → last checkpoint → export.
 
 mod budgets;

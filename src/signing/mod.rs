@@ -101,7 +101,10 @@ impl Opened {
                 rollback.push(past.older(signed, &source));
             }
             let said = if let Word::Note(note) = word { Some(*note) } else { None };
-            for note in witness.kept().into_iter().chain(said) {
+            // What is in the ledger already need not be read again.
+            let known = last.as_ref().map(|last| last.note.text.clone());
+            let words = witness.kept().into_iter().chain(said);
+            for note in words.filter(|note| known.as_ref() != Some(&note.text)) {
                 rollback.extend(past.find(note, &source)?.err());
             }
             witnesses.push(witness);

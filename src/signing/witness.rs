@@ -96,6 +96,9 @@ impl Witness {
     pub(super) async fn ask(&mut self, last: &Signed) -> Word {
         if let Means::File(path) = &self.means {
             let note = file_word(path, &last.checkpoint.origin);
+            if note.is_none() && self.kept().is_some() {
+                self.passed_over("its file holds no checkpoint of this instance any more");
+            }
             return note.map_or(Word::Nothing, |note| Word::Note(Box::new(note)));
         }
         if matches!(self.means, Means::Webhook(_)) {
@@ -108,9 +111,13 @@ impl Witness {
             Ok(Err(problem)) => problem.what,
             Err(_) => "no answer in time".to_owned(),
         };
+        self.passed_over(&problem);
+        Word::Nothing
+    }
+
+    fn passed_over(&self, problem: &str) {
         let witness = &self.name;
         tracing::warn!(witness, problem, "the start goes on without a witness's word");
-        Word::Nothing
     }
 
     /// Brings it every newest checkpoint until `stop`, and then the last.

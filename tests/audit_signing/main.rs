@@ -103,6 +103,80 @@ async fn checkpoints_agree_over_crashes_and_torn_notes() {
 }
 
 #[tokio::test]
+async fn a_busy_ledger_is_signed_all_the_time() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let (start, mut calls, mut behind, mut sizes) = (Instant::now(), 0_u32, 0.0_f64, vec![0.0]);
+    while start.elapsed() < Duration::from_secs(4) {
+        assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+        calls += 1;
+        if calls.is_multiple_of(10) {
+            let metrics = sidecar.metrics().await;
+            behind = behind.max(metrics.sum("weighbridge_audit_checkpoint_lag_seconds", &[]));
+            let size = metrics.sum("weighbridge_audit_checkpoint_size", &[]);
+            sizes.extend((sizes.last() != Some(&size)).then_some(size));
+        }
+    }
+    eprintln!("{calls} calls, {} checkpoints, at most {behind} s behind", sizes.len() - 1);
+    assert!(behind < BEHIND_MAX.as_secs_f64(), "{behind} s");
+    assert!(sizes.len() > 3 && sizes.is_sorted(), "{sizes:?}");
+    sidecar.stop();
+    check(&site);
+}
+
+#[tokio::test]
+async fn a_line_that_was_damaged_later_stops_neither_start_nor_signing() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url);
+    rollback::run(&site, &options, 3).await;
+    let segment = site.segments().pop().unwrap();
+    let mut bytes = fs::read(&segment).unwrap();
+    let newlines = bytes.iter().enumerate().filter(|(_, byte)| **byte == b'\n');
+    let end = newlines.map(|(at, _)| at).nth(2).unwrap();
+    // A digit of the third line's time, in front of `,"v":1}`.
+    let digit = end - 8;
+    bytes[digit] = if bytes[digit] == b'1' { b'2' } else { b'1' };
+    fs::write(&segment, bytes).unwrap();
+    let signed = newest(&site).size;
+    let sidecar = Sidecar::start(&site, &options);
+    assert!(sidecar.said().contains("this ledger entry is damaged"), "{}", sidecar.said());
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    eventually("it is signed", || (newest(&site).size > signed).then_some(())).await;
+    sidecar.stop();
+    assert_eq!(newest(&site).size, lines(&site));
+}
+
+#[tokio::test]
+async fn nothing_is_signed_after_a_failed_sync() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url).config("[ledger]\nmode = 'observe'\n");
+    let sidecar = Sidecar::start(&site, &options);
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let entries = lines(&site);
+    eventually("it is signed", || (newest(&site).size >= entries).then_some(())).await;
+    let signed = notes(&site).len();
+    // A segment that is gone takes writes in silence; the sync is what notices.
+    let segment = site.segments().pop().unwrap();
+    fs::rename(&segment, site.path("moved.jsonl")).unwrap();
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let start = Instant::now();
+    while sidecar.metrics().await.sum("weighbridge_audit_checkpoint_errors_total", &[]) == 0.0 {
+        assert!(start.elapsed() < support::SOON, "{}", sidecar.said());
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let said = sidecar.said();
+    assert!(said.contains("no checkpoints are signed until a restart"), "{said}");
+    drop(sidecar);
+    assert_eq!(notes(&site).len(), signed);
+    // What is left is less than what was signed.
+    rollback::refused(&site, &options, "audit/checkpoints holds a checkpoint of");
+    fs::rename(site.path("moved.jsonl"), &segment).unwrap();
+    Sidecar::start(&site, &options).stop();
+    check(&site);
+}
+
+#[tokio::test]
 async fn a_data_directory_without_checkpoints_has_none_to_print() {
     let site = Site::new();
     fs::create_dir(&site.data).unwrap();
