@@ -240,65 +240,61 @@ async fn an_unchanged_bundle_verifies_three_ways_and_no_change_passes() {
     }
 }
 
+const MANIFEST_CHANGES: [Mutation; 7] = [
+    (
+        "entry deleted",
+        |b| lines(b, "MANIFEST.sha256", |l| drop(l.remove(0))),
+        "README.txt is not in",
+        true,
+    ),
+    (
+        "hash edited",
+        |b| {
+            lines(b, "MANIFEST.sha256", |l| {
+                let digit = if l[1].starts_with('0') { "1" } else { "0" };
+                l[1].replace_range(..1, digit);
+            })
+        },
+        "access.csv does not have the hash",
+        true,
+    ),
+    (
+        "entry doubled",
+        |b| lines(b, "MANIFEST.sha256", |l| l.insert(0, l[0].clone())),
+        "line 2 is not a line",
+        true,
+    ),
+    ("a file more", |b| fs::write(b.join("more.txt"), "x").unwrap(), "more.txt is not in", true),
+    (
+        "a way out",
+        |b| lines(b, "MANIFEST.sha256", |l| l.push(format!("{}  ../x", "0".repeat(64)))),
+        "is not a line of a manifest",
+        true,
+    ),
+    (
+        "an absolute name",
+        |b| lines(b, "MANIFEST.sha256", |l| l.push(format!("{}  /etc/hosts", "0".repeat(64)))),
+        "is not a line of a manifest",
+        true,
+    ),
+    (
+        "a link",
+        |b| {
+            fs::remove_file(b.join("gaps.csv")).unwrap();
+            std::os::unix::fs::symlink("/etc/hosts", b.join("gaps.csv")).unwrap();
+        },
+        "gaps.csv is not a file of a bundle",
+        true,
+    ),
+];
+
 #[tokio::test]
 async fn the_manifest_holds_every_file_and_nothing_leads_outside() {
     let site = site().await;
     let bundle = export(&site, "bundle", &[]);
     let manifest = "MANIFEST.sha256";
-    let changes: [Mutation; 7] = [
-        (
-            "entry deleted",
-            |b| lines(b, "MANIFEST.sha256", |l| drop(l.remove(0))),
-            "README.txt is not in",
-            true,
-        ),
-        (
-            "hash edited",
-            |b| {
-                lines(b, "MANIFEST.sha256", |l| {
-                    let digit = if l[1].starts_with('0') { "1" } else { "0" };
-                    l[1].replace_range(..1, digit);
-                })
-            },
-            "access.csv does not have the hash",
-            true,
-        ),
-        (
-            "entry doubled",
-            |b| lines(b, "MANIFEST.sha256", |l| l.insert(0, l[0].clone())),
-            "line 2 is not a line",
-            true,
-        ),
-        (
-            "a file more",
-            |b| fs::write(b.join("more.txt"), "x").unwrap(),
-            "more.txt is not in",
-            true,
-        ),
-        (
-            "a way out",
-            |b| lines(b, "MANIFEST.sha256", |l| l.push(format!("{}  ../x", "0".repeat(64)))),
-            "is not a line of a manifest",
-            true,
-        ),
-        (
-            "an absolute name",
-            |b| lines(b, "MANIFEST.sha256", |l| l.push(format!("{}  /etc/hosts", "0".repeat(64)))),
-            "is not a line of a manifest",
-            true,
-        ),
-        (
-            "a link",
-            |b| {
-                fs::remove_file(b.join("gaps.csv")).unwrap();
-                std::os::unix::fs::symlink("/etc/hosts", b.join("gaps.csv")).unwrap();
-            },
-            "gaps.csv is not a file of a bundle",
-            true,
-        ),
-    ];
     assert!(bundle.join(manifest).is_file());
-    for (name, change, expected, _) in changes {
+    for (name, change, expected, _) in MANIFEST_CHANGES {
         let copied = site.path("copy");
         let _ = fs::remove_dir_all(&copied);
         copy(&bundle, &copied);

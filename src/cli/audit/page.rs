@@ -10,7 +10,7 @@ body { font: 9pt/1.35 system-ui, sans-serif; color: #1c2430; max-width: 186mm; m
   padding: 2mm; print-color-adjust: exact; -webkit-print-color-adjust: exact }
 h1 { font-size: 15pt; margin: 0 0 1mm } h2 { font-size: 10.5pt; margin: 3.5mm 0 1mm }
 p { margin: 0 0 2mm } .quiet { color: #5a6675 } code { font-size: 7.5pt; overflow-wrap: anywhere }
-.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2mm; margin: 3mm 0 }
+.figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2mm; margin: 2mm 0 }
 .figures div { border: 1px solid #d5dbe3; border-radius: 2mm; padding: 1mm 2.5mm }
 .figures b { display: block; font-size: 12.5pt; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100%; font-size: 8.5pt }
@@ -28,7 +28,7 @@ const CONTROLS: [(&str, &str, &str); 12] = [
         "who may use the API: keys, teams, refusals",
         "exchanges.csv, access.csv",
     ),
-    ("CC6.6", "calls that were turned away at the gate", "access.csv"),
+    ("CC6.6", "calls that were turned away at the gate (CC6.4, CC6.5: no file)", "access.csv"),
     ("CC6.7, CC6.8", "what tools and models agents may use", "tools.csv, access.csv"),
     ("CC7.1", "changes of configuration and of rules", "changes.csv"),
     ("CC7.2, CC7.3", "activity, failures and anomalies by time", "exchanges.csv, ocsf.jsonl"),
@@ -158,36 +158,36 @@ fn chart(page: &mut String, facts: &Facts) {
     let wide = 700.0 / days.len() as f64;
     let _ = write!(
         page,
-        "<h2>Calls by day</h2>\n<svg viewBox=\"0 0 720 132\" role=\"img\" \
+        "<h2>Calls by day</h2>\n<svg viewBox=\"0 0 720 96\" role=\"img\" \
          aria-label=\"Calls by day\" font-size=\"11\" fill=\"#5a6675\">\
-         <line x1=\"10\" x2=\"710\" y1=\"100.5\" y2=\"100.5\" stroke=\"#aab4c0\"/>\
+         <line x1=\"10\" x2=\"710\" y1=\"68.5\" y2=\"68.5\" stroke=\"#aab4c0\"/>\
          <text x=\"10\" y=\"11\">at most {} a day</text>",
         grouped(most)
     );
     for (place, (day, (calls, denied))) in days.iter().enumerate() {
-        let high = 80.0 * *calls as f64 / most as f64;
+        let high = 50.0 * *calls as f64 / most as f64;
         let x = 10.0 + wide * place as f64;
         let bar = (wide * 0.8).clamp(0.2, 48.0);
         let _ = write!(
             page,
             "<rect x=\"{x:.2}\" y=\"{:.2}\" width=\"{bar:.2}\" height=\"{high:.2}\" fill=\"#2f6fb2\">\
              <title>{}: {calls} calls, {denied} refused or denied</title></rect>",
-            100.0 - high,
+            68.0 - high,
             escape(day)
         );
         if *denied > 0 {
             let low = (10.0 * *denied as f64 / most as f64).clamp(1.5, 10.0);
             let _ = write!(
                 page,
-                "<rect x=\"{x:.2}\" y=\"101\" width=\"{bar:.2}\" height=\"{low:.2}\" fill=\"#b3261e\"/>"
+                "<rect x=\"{x:.2}\" y=\"69\" width=\"{bar:.2}\" height=\"{low:.2}\" fill=\"#b3261e\"/>"
             );
         }
     }
     let _ = writeln!(
         page,
-        "<text x=\"10\" y=\"127\">{}</text><text x=\"360\" y=\"127\" text-anchor=\"middle\">\
+        "<text x=\"10\" y=\"92\">{}</text><text x=\"360\" y=\"92\" text-anchor=\"middle\">\
          above: calls · below, red: {} refused or denied</text>\
-         <text x=\"710\" y=\"127\" text-anchor=\"end\">{}</text></svg>",
+         <text x=\"710\" y=\"92\" text-anchor=\"end\">{}</text></svg>",
         escape(first),
         grouped(denied),
         escape(if first == last { "" } else { last })
