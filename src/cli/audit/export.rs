@@ -147,7 +147,8 @@ fn own_digest() -> Option<String> {
 /// reaches, and opens the copies' originals again for the comparison.
 fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Notes), CliError> {
     let audit = dir.join("audit");
-    let end = reader::end(dir).map_err(|error| CliError::Failed(error.to_string()))?;
+    let ledger_end = || reader::end(dir).map_err(|error| CliError::Failed(error.to_string()));
+    let mut end = ledger_end()?;
     let failed = |error: io::Error| CliError::Failed(format!("cannot write the bundle: {error}"));
     let mut damages = Damages::default();
     let keys = Keys::read(&audit.join("keys"), &mut damages)?;
@@ -161,7 +162,12 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
     let mut copy = sink.begin("audit/checkpoints.notes").map_err(failed)?;
     let mut newest = None;
     while let Some((text, name)) = notes.next()? {
-        match keys.head(&text, &name) {
+        let head = keys.head(&text, &name);
+        // A sidecar that writes may be ahead of the last look.
+        if head.as_ref().is_ok_and(|head| head.size > end) {
+            end = ledger_end()?;
+        }
+        match head {
             Ok(head) if head.size <= end => newest = Some((head.size, text.clone())),
             Ok(head) => {
                 let (name, size) = (head.name, head.size);
