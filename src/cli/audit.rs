@@ -1,25 +1,31 @@
-//! `weighbridge audit`: what was signed of the ledger, who holds it besides, and a new key.
+//! `weighbridge audit`: what was signed of the ledger, what it proves, and evidence of it.
 
-use std::io::Write;
+mod bundle;
+mod checkpoint;
+mod directory;
+mod export;
+mod facts;
+mod heads;
+mod ocsf;
+mod page;
+mod sink;
+mod tables;
+mod verify;
+
+use std::io::{self, Write};
 use std::path::PathBuf;
-use std::time::Duration;
 
 use clap::{Args, Subcommand};
 
 use super::{CliError, Surroundings};
-use crate::audit::checkpoint::Checkpoint;
-use crate::signing;
 
 const EXAMPLE: &str = "Examples:\n  \
+    weighbridge audit verify\n  \
+    weighbridge audit verify evidence-2026-11 --witness head.note\n  \
     weighbridge audit checkpoint\n  \
-    weighbridge audit rotate-key --data-dir ./data";
+    weighbridge audit export --from 2026-11-01 --to 2026-12-01 --out evidence-2026-11";
 
-/// How long a running sidecar is given to take the new key: it looks more than once a second.
-const ROTATION_LOOKS: u32 = 30;
-/// Pause between two looks.
-const LOOK_INTERVAL: Duration = Duration::from_millis(100);
-
-/// Signed checkpoints of the ledger, and the key that signs them
+/// The ledger's signed checkpoints and keys; verify it, or a bundle of evidence; make one
 #[derive(Debug, Args)]
 #[command(after_help = EXAMPLE)]
 pub struct AuditArgs {
@@ -29,28 +35,55 @@ pub struct AuditArgs {
 
 #[derive(Debug, Subcommand)]
 enum Command {
+    /// Check every line, root, signature and total; say what is proved and what is not
+    Verify(VerifyArgs),
+    /// Write a bundle of evidence: lines, proofs, tables, OCSF events and a page for people
+    Export(ExportArgs),
     /// The newest checkpoint, and who has witnessed it
-    Checkpoint(DirArgs),
+    Checkpoint(checkpoint::DirArgs),
     /// Sign with a new key from now on; the old one signs it and is destroyed
-    RotateKey(DirArgs),
+    RotateKey(checkpoint::DirArgs),
 }
 
 #[derive(Debug, Args)]
-struct DirArgs {
+struct ExportArgs {
+    /// The first moment: a UTC day like 2026-11-20 or an instant; from the beginning without it
+    #[arg(long, value_name = "MOMENT")]
+    from: Option<String>,
+    /// The first moment left out; to the newest checkpoint without it
+    #[arg(long, value_name = "MOMENT")]
+    to: Option<String>,
+    /// A folder that does not exist yet
+    #[arg(long, value_name = "DIR")]
+    out: PathBuf,
+    /// Only this team's rows in tables and OCSF events
+    #[arg(long, value_name = "T")]
+    team: Option<String>,
+    /// Only this session's rows in tables and OCSF events
+    #[arg(long, value_name = "S")]
+    session: Option<String>,
+    /// Version of the OCSF schema: 1.9.0 or 1.6.0
+    #[arg(long, value_name = "VERSION", default_value = "1.9.0")]
+    ocsf: String,
     /// The data directory
     #[arg(long, value_name = "DIR")]
     data_dir: Option<PathBuf>,
 }
 
-impl DirArgs {
-    fn dir(&self, surroundings: &Surroundings) -> Result<PathBuf, CliError> {
-        let dir = self.data_dir.clone().unwrap_or_else(|| surroundings.data_dir());
-        if dir.join("audit").is_dir() {
-            return Ok(dir);
-        }
-        let why = "nothing was signed there; name the data directory with --data-dir";
-        Err(CliError::Usage(format!("{}: {why}", dir.display())))
-    }
+#[derive(Debug, Args)]
+struct VerifyArgs {
+    /// A bundle made by `weighbridge audit export`; without it, a data directory is verified
+    #[arg(value_name = "BUNDLE", conflicts_with = "data_dir")]
+    bundle: Option<PathBuf>,
+    /// The data directory
+    #[arg(long, value_name = "DIR")]
+    data_dir: Option<PathBuf>,
+    /// A checkpoint that somebody else holds, as a signed note
+    #[arg(long, value_name = "FILE")]
+    witness: Vec<PathBuf>,
+    /// Say it as JSON
+    #[arg(long)]
+    json: bool,
 }
 
 impl AuditArgs {
@@ -60,54 +93,15 @@ impl AuditArgs {
         surroundings: &Surroundings,
     ) -> Result<(), CliError> {
         match &self.command {
-            Command::Checkpoint(args) => checkpoint(args, output, surroundings),
-            Command::RotateKey(args) => rotate(args, output, surroundings),
+            Command::Verify(args) => verify::run(args, output, surroundings),
+            Command::Export(args) => export::run(args, output, surroundings),
+            Command::Checkpoint(args) => checkpoint::newest(args, output, surroundings),
+            Command::RotateKey(args) => checkpoint::rotate(args, output, surroundings),
         }
     }
 }
 
-fn checkpoint(
-    args: &DirArgs,
-    output: &mut dyn Write,
-    surroundings: &Surroundings,
-) -> Result<(), CliError> {
-    let dir = args.dir(surroundings)?;
-    let unreadable = |error: &dyn std::fmt::Display| {
-        CliError::Failed(format!("{}: {error}", dir.join("audit/checkpoints").display()))
-    };
-    let note = signing::newest(&dir).map_err(|error| unreadable(&error))?;
-    let note = note.ok_or_else(|| unreadable(&"no checkpoint is there yet"))?;
-    let newest = Checkpoint::parse(&note.text).map_err(|error| unreadable(&error))?;
-    CliError::written(writeln!(output, "{note}"))?;
-    let witnessed = signing::witnessed(&dir);
-    if witnessed.is_empty() {
-        let alone = "no witness holds a checkpoint: who controls this machine can cut off its end";
-        return CliError::written(writeln!(output, "{alone}"));
-    }
-    for (name, held) in witnessed {
-        let behind = match newest.size.saturating_sub(held.size) {
-            0 => "the newest".to_owned(),
-            behind => format!("{behind} entries behind"),
-        };
-        CliError::written(writeln!(output, "witness {name}: {} entries, {behind}", held.size))?;
-    }
-    Ok(())
-}
-
-fn rotate(
-    args: &DirArgs,
-    output: &mut dyn Write,
-    surroundings: &Surroundings,
-) -> Result<(), CliError> {
-    let dir = args.dir(surroundings)?;
-    signing::ask_for_rotation(&dir)
-        .map_err(|error| CliError::Failed(format!("{}: {error}", dir.display())))?;
-    for _ in 0..ROTATION_LOOKS {
-        std::thread::sleep(LOOK_INTERVAL);
-        if !signing::is_rotation_asked(&dir) {
-            return CliError::written(writeln!(output, "checkpoints are signed with a new key"));
-        }
-    }
-    let later = "no sidecar runs there: the next start takes the new key";
-    CliError::written(writeln!(output, "{later}"))
+/// A file that is ours to name cannot be read.
+fn unreadable(path: &std::path::Path, error: &io::Error) -> CliError {
+    CliError::Failed(format!("cannot read {}: {error}", path.display()))
 }

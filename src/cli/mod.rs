@@ -81,7 +81,7 @@ enum Command {
     Reattribute(reattribute::ReattributeArgs),
     /// What was kept of a call, redacted; and erasing it
     Content(content::ContentArgs),
-    /// Signed checkpoints of the ledger, and the key that signs them
+    /// The ledger's signed checkpoints and keys; verify it, or a bundle of evidence; make one
     Audit(audit::AuditArgs),
     /// Redact standard input by rules
     Redact(redact::RedactArgs),

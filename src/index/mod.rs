@@ -29,12 +29,14 @@ mod store;
 mod tally;
 mod timeline;
 mod tools;
+mod totals;
 mod wire;
 
 pub use batches::{KnownBatch, Maker, known_batch};
 pub use builder::{Builder, follow};
 pub use queries::{Filter, Selection};
 pub use reading::Index;
+pub use totals::{Totals, totals};
 
 /// The index's file in the data directory.
 pub const FILE: &str = "index.sqlite";

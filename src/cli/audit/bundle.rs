@@ -1,0 +1,408 @@
+//! Verifies a bundle: its manifest, lines, tiles, keys and checkpoints, and whether its tables are
+//! what its lines say.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::fs::{self, File};
+use std::io::{self, BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use aws_lc_rs::digest::{Context, SHA256};
+
+use super::export::{FORMAT, STANDING};
+use super::facts::{self, Facts};
+use super::heads::{Keys, Notes, witnessed};
+use super::sink::{MANIFEST, Sink};
+use super::tables::Tables;
+use super::verify::{Answer, limits, nothing};
+use super::{page, unreadable};
+use crate::audit::checkpoint::origin;
+use crate::audit::merkle::{Hash, leaf_hash};
+use crate::audit::tile::{self, Tiler, WIDTH, hashes};
+use crate::audit::verify::{Chain, Damages, Roots};
+use crate::cli::CliError;
+use crate::record::encoding::LINE_BYTES_MAX;
+
+/// The most files that a manifest may name, and the longest `ipe.json`.
+const FILES_MAX: usize = 2_000_000;
+const FACTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+/// Folders within folders.
+const DEPTH_MAX: usize = 12;
+
+/// A bundle while it is verified.
+struct Bundle<'p> {
+    path: &'p Path,
+    damages: Damages,
+    /// What the manifest says.
+    manifest: BTreeMap<String, Hash>,
+    /// Something is there that is neither file nor folder: nothing more is opened.
+    has_strangers: bool,
+}
+
+pub(super) fn verify(path: &Path, named: &[PathBuf]) -> Result<Answer, CliError> {
+    let manifest = fs::symlink_metadata(path.join(MANIFEST));
+    if !manifest.is_ok_and(|metadata| metadata.is_file()) {
+        let what = "bundle: MANIFEST.sha256 is missing; without --data-dir a bundle is meant";
+        return Err(nothing(path, what));
+    }
+    let (damages, manifest) = (Damages::default(), BTreeMap::new());
+    let mut bundle = Bundle { path, damages, manifest, has_strangers: false };
+    bundle.read_manifest()?;
+    bundle.check_files()?;
+    let mut answer = Answer::default();
+    if bundle.has_strangers {
+        answer.damages = bundle.damages;
+        return Ok(answer);
+    }
+    let Some(facts) = bundle.facts()? else {
+        bundle.damages.add(None, "ipe.json is not readable: the rest was not checked");
+        answer.damages = bundle.damages;
+        return Ok(answer);
+    };
+    let mut damages = std::mem::take(&mut bundle.damages);
+    let keys = Keys::read(&path.join("audit/keys"), &mut damages)?;
+    let heads = witnessed(named, &path.join("audit/witness"), &keys, &mut damages)?;
+    answer.witnesses = heads.len() as u64;
+    answer.keys = keys.len();
+    if keys.origin().is_some_and(|name| name != origin(&facts.instance)) {
+        damages.add(None, "the keys are those of another instance than ipe.json says");
+    }
+    let mut roots = Roots::default();
+    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
+    bundle.damages = damages;
+    bundle.tree(&facts, &keys, &mut roots)?;
+    bundle.lines(&facts, &mut answer)?;
+    answer.instance.clone_from(&facts.instance);
+    answer.proved_upto = roots.proved_upto.min(facts.tree.size);
+    answer.checkpoints = roots.met;
+    answer.tree = Some((roots.tree().size(), roots.tree().root()));
+    answer.damages = bundle.damages;
+    conclude(&mut answer, &facts);
+    Ok(answer)
+}
+
+fn conclude(answer: &mut Answer, facts: &Facts) {
+    let mut checked = vec![
+        "every file's hash against MANIFEST.sha256, and that no other file is there".to_owned(),
+        "every line's form, index, hash of the line before, and hash in the tiles".to_owned(),
+        "every tile, and the root over all of them".to_owned(),
+    ];
+    if answer.checkpoints > 0 {
+        checked
+            .push("the root at every checkpoint, so that each follows from the one before".into());
+        checked.push("every signature, by keys that are valid for its lines".into());
+    }
+    if facts.program.version == env!("CARGO_PKG_VERSION") {
+        checked.push("tables, OCSF events, sample, sums and page: made anew from the lines".into());
+    } else {
+        let version = &facts.program.version;
+        answer.not_provable.push(format!(
+            "tables, OCSF events, sample, sums and page: version {version} made them; that version \
+             can make them anew"
+        ));
+    }
+    answer.not_provable.push(
+        "what ipe.json says of operator, time and program: it is the operator's word".to_owned(),
+    );
+    answer.not_provable.extend(facts.damages.iter().map(|d| format!("known at the export: {d}")));
+    answer.checked = checked;
+    let (first, end) = (answer.first, answer.end);
+    answer.end = answer.end.max(facts.tree.size);
+    limits(answer);
+    (answer.first, answer.end) = (first, end);
+}
+
+/// A name that the export could have given: plain words, no way out of the folder.
+fn is_plain(name: &str) -> bool {
+    let plain = |part: &str| {
+        let byte = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
+        !part.is_empty() && !part.starts_with('.') && part.bytes().all(byte)
+    };
+    name.split('/').count() <= DEPTH_MAX && name.split('/').all(plain)
+}
+
+impl Bundle<'_> {
+    fn read_manifest(&mut self) -> Result<(), CliError> {
+        let path = self.path.join(MANIFEST);
+        let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+        let mut last = String::new();
+        for (line, number) in BufReader::new(file).take(FILES_MAX as u64 * 256).lines().zip(1_u64..)
+        {
+            let Ok(line) = line else { break };
+            let parts = line.split_once("  ").and_then(|(h, n)| Some((Hash::from_hex(h)?, n)));
+            match parts {
+                Some((hash, name)) if is_plain(name) && name > last.as_str() => {
+                    name.clone_into(&mut last);
+                    self.manifest.insert(name.to_owned(), hash);
+                }
+                _ => {
+                    let what = format!("{MANIFEST} line {number} is not a line of a manifest");
+                    self.damages.add(None, what);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    /// Compares every file with the manifest, and the manifest with what is there.
+    fn check_files(&mut self) -> Result<(), CliError> {
+        let mut there = BTreeSet::new();
+        self.list(self.path, String::new(), 0, &mut there)?;
+        if self.has_strangers {
+            return Ok(());
+        }
+        for name in &there {
+            if name != MANIFEST && !self.manifest.contains_key(name) {
+                self.damages.add(None, format!("{name} is not in {MANIFEST}"));
+            }
+        }
+        for (name, hash) in &self.manifest {
+            let path = self.path.join(name);
+            if !there.contains(name) {
+                self.damages.add(None, format!("{name} is missing"));
+            } else if hash_of(&path).map_err(|error| unreadable(&path, &error))? != *hash {
+                self.damages.add(None, format!("{name} does not have the hash in {MANIFEST}"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Regular files below a folder. What is neither file nor folder is never opened.
+    fn list(
+        &mut self,
+        folder: &Path,
+        prefix: String,
+        depth: usize,
+        there: &mut BTreeSet<String>,
+    ) -> Result<(), CliError> {
+        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+            let entry = entry.map_err(|error| unreadable(folder, &error))?;
+            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
+            let kind = entry.file_type().map_err(|error| unreadable(folder, &error))?;
+            if kind.is_dir() && depth < DEPTH_MAX {
+                self.list(&entry.path(), name + "/", depth + 1, there)?;
+            } else if kind.is_file() && there.len() < FILES_MAX {
+                there.insert(name);
+            } else {
+                self.has_strangers = true;
+                self.damages.add(None, format!("{name} is not a file of a bundle"));
+            }
+        }
+        Ok(())
+    }
+
+    fn facts(&mut self) -> Result<Option<Facts>, CliError> {
+        let Some(mut file) = self.open(facts::FILE)? else { return Ok(None) };
+        let mut text = String::new();
+        let read = file.by_ref().take(FACTS_BYTES_MAX).read_to_string(&mut text);
+        let facts = read.ok().and_then(|_| serde_json::from_str::<Facts>(&text).ok());
+        Ok(facts.filter(|facts| facts.format == FORMAT))
+    }
+
+    /// A file, where it is one and there.
+    fn open(&self, name: &str) -> Result<Option<File>, CliError> {
+        let path = self.path.join(name);
+        match fs::symlink_metadata(&path) {
+            Ok(metadata) if metadata.is_file() => {
+                File::open(&path).map(Some).map_err(|error| unreadable(&path, &error))
+            }
+            _ => Ok(None),
+        }
+    }
+
+    fn tile(&self, level: u8, index: u64, width: usize) -> Result<Option<Vec<Hash>>, CliError> {
+        let name = format!("audit/tiles/{}", tile::path(level, index, width));
+        let Some(file) = self.open(&name)? else { return Ok(None) };
+        let mut bytes = Vec::new();
+        let limit = (WIDTH * tile::HASH_BYTES + 1) as u64;
+        let read = file.take(limit).read_to_end(&mut bytes);
+        read.map_err(|error| unreadable(&self.path.join(&name), &error))?;
+        Ok(tile::parse(&bytes).filter(|tile| tile.len() == width))
+    }
+
+    /// The tree out of the leaf hashes, compared with every other tile and every head.
+    fn tree(&mut self, facts: &Facts, keys: &Keys, roots: &mut Roots) -> Result<(), CliError> {
+        let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
+        let mut ahead = Some(0);
+        let mut tiler = Tiler::default();
+        let size = facts.tree.size;
+        for index in 0..size.div_ceil(WIDTH as u64) {
+            let width = tile::width(index, size);
+            let Some(leaves) = self.tile(0, index, width)? else {
+                let name = tile::path(0, index, width);
+                self.damages.add(index * WIDTH as u64, format!("audit/tiles/{name} is damaged"));
+                return Ok(());
+            };
+            for leaf in leaves {
+                self.look_ahead(&mut notes, &mut ahead, keys, roots)?;
+                roots.push(leaf, &mut self.damages);
+                for made in tiler.push(leaf) {
+                    self.compare_tile(made.level, made.index, &made.hashes)?;
+                }
+            }
+        }
+        for made in tiler.partial() {
+            self.compare_tile(made.level, made.index, &made.hashes)?;
+        }
+        while ahead.is_some() {
+            ahead = Some(0);
+            self.look_ahead(&mut notes, &mut ahead, keys, roots)?;
+        }
+        if roots.tree().root().to_string() != facts.tree.root {
+            self.damages.add(None, "the tiles do not have the root that ipe.json names");
+        }
+        if facts.tree.signed && roots.proved_upto < size {
+            let what = format!("no checkpoint covers all {size} lines, as ipe.json says");
+            self.damages.add(roots.proved_upto, what);
+        }
+        roots.finish(&mut self.damages);
+        Ok(())
+    }
+
+    /// Reads checkpoints until one is ahead of the tree; `None` after the last.
+    fn look_ahead(
+        &mut self,
+        notes: &mut Notes,
+        ahead: &mut Option<u64>,
+        keys: &Keys,
+        roots: &mut Roots,
+    ) -> Result<(), CliError> {
+        while ahead.is_some_and(|size| size <= roots.tree().size()) {
+            let Some((text, name)) = notes.next()? else {
+                *ahead = None;
+                break;
+            };
+            match keys.head(&text, &name) {
+                Ok(head) => {
+                    *ahead = Some(head.size);
+                    roots.meet(head, &mut self.damages);
+                }
+                Err(why) => self.damages.add(None, why),
+            }
+        }
+        Ok(())
+    }
+
+    fn compare_tile(&mut self, level: u8, index: u64, made: &[Hash]) -> Result<(), CliError> {
+        if level > 0 && self.tile(level, index, made.len())?.as_deref() != Some(made) {
+            let name = tile::path(level, index, made.len());
+            let below = index.saturating_mul(1 << (8 * u32::from(level) + 8).min(63));
+            let what = format!("audit/tiles/{name} is not the hashes of the tiles below it");
+            self.damages.add_stretch(below, below, what);
+        }
+        Ok(())
+    }
+
+    /// The lines, each with its hash in the tiles, and the tables out of them.
+    fn lines(&mut self, facts: &Facts, answer: &mut Answer) -> Result<(), CliError> {
+        let failed =
+            |error: io::Error| CliError::Failed(format!("the bundle is unreadable: {error}"));
+        let mut sink = Sink::nowhere();
+        let mut tables = Tables::begin(&sink, facts).map_err(failed)?;
+        let mut chain = Chain::new(facts.lines.first);
+        let mut tile: Option<(u64, Vec<Hash>)> = None;
+        let names: Vec<String> =
+            self.manifest.keys().filter(|name| name.starts_with("ledger/")).cloned().collect();
+        for name in names {
+            let Some(file) = self.open(&name)? else { continue };
+            let mut reader = BufReader::new(file);
+            let mut line = Vec::new();
+            loop {
+                line.clear();
+                let limit = LINE_BYTES_MAX as u64 + 1;
+                if reader.by_ref().take(limit).read_until(b'\n', &mut line).map_err(failed)? == 0 {
+                    break;
+                }
+                if line.pop() != Some(b'\n') {
+                    let what = format!("{name} ends within line {}", chain.next_index());
+                    self.damages.add(chain.next_index(), what);
+                    break;
+                }
+                let at =
+                    chain.line(&line).map_or(chain.next_index().saturating_sub(1), |f| f.index);
+                chain.take_leaves();
+                let leaf = leaf_hash(&line);
+                self.compare_leaf(facts, at, leaf, &mut tile)?;
+                tables.line(&line, leaf.to_string()).map_err(failed)?;
+            }
+        }
+        chain.finish();
+        answer.first = facts.lines.first;
+        answer.end = chain.next_index();
+        answer.open = chain.open();
+        let (next, end) = (chain.next_index(), facts.lines.end);
+        if next < end {
+            chain.damages.add(next, format!("lines {next} to {} are missing", end - 1));
+        } else if next > end {
+            chain.damages.add(end, format!("lines from {end} on are more than ipe.json names"));
+        }
+        if facts.lines.end > facts.tree.size || facts.lines.first > facts.lines.end {
+            chain.damages.add(None, "ipe.json names lines that its tree does not cover");
+        }
+        self.damages.append(chain.damages);
+        let derived = tables.finish(&mut sink).map_err(failed)?;
+        if facts.program.version == env!("CARGO_PKG_VERSION") {
+            self.compare_tables(facts, &derived, sink)?;
+        }
+        Ok(())
+    }
+
+    fn compare_leaf(
+        &mut self,
+        facts: &Facts,
+        index: u64,
+        leaf: Hash,
+        held: &mut Option<(u64, Vec<Hash>)>,
+    ) -> Result<(), CliError> {
+        let (place, at) = (index / WIDTH as u64, index % WIDTH as u64);
+        if held.as_ref().is_none_or(|(held, _)| *held != place) {
+            let width = tile::width(place, hashes(0, facts.tree.size));
+            *held = Some((place, self.tile(0, place, width)?.unwrap_or_default()));
+        }
+        let at = usize::try_from(at).unwrap_or(WIDTH);
+        let expected = held.as_ref().and_then(|(_, tile)| tile.get(at));
+        if expected != Some(&leaf) {
+            let width = tile::width(place, hashes(0, facts.tree.size));
+            let name = tile::path(0, place, width);
+            let what = format!("line {index} does not have its hash in audit/tiles/{name}");
+            self.damages.add(index, what);
+        }
+        Ok(())
+    }
+
+    /// Compares what was made anew with what the manifest names.
+    fn compare_tables(
+        &mut self,
+        facts: &Facts,
+        derived: &facts::Derived,
+        mut sink: Sink,
+    ) -> Result<(), CliError> {
+        let failed = |error: io::Error| CliError::Failed(error.to_string());
+        if *derived != facts.derived {
+            self.damages.add(None, "ipe.json names other counts or totals than the lines give");
+        }
+        for (name, text) in STANDING {
+            sink.put(name, text.as_bytes()).map_err(failed)?;
+        }
+        sink.put("summary.html", page::page(facts).as_bytes()).map_err(failed)?;
+        for (name, hash) in &sink.hashes {
+            if self.manifest.get(name) != Some(hash) {
+                self.damages.add(None, format!("{name} is not what the lines give"));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn hash_of(path: &Path) -> io::Result<Hash> {
+    let mut file = File::open(path)?;
+    let (mut context, mut chunk) = (Context::new(&SHA256), vec![0; 64 * 1024]);
+    loop {
+        match file.read(&mut chunk)? {
+            0 => break,
+            read => context.update(&chunk[..read]),
+        }
+    }
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Ok(Hash::new(hash))
+}

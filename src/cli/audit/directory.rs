@@ -1,0 +1,200 @@
+//! Verifies a data directory: its segments, keys, checkpoints, witnessed heads and index.
+
+use std::path::{Path, PathBuf};
+
+use super::heads::{Keys, Notes, witnessed};
+use super::verify::{Answer, limits, nothing};
+use crate::accounting::Money;
+use crate::audit::checkpoint::origin;
+use crate::audit::line::{Envelope, usd};
+use crate::audit::verify::{Chain, Damages, Roots};
+use crate::cli::CliError;
+use crate::index::{self, Totals};
+use crate::ledger::reader::{Batch, Reader, SEGMENTS};
+
+/// Amounts and calls as the lines say.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Sums {
+    /// Calls that are closed.
+    pub(super) closed: u64,
+    /// What they cost; results of batches have entries of their own.
+    pub(super) usd: Money,
+}
+
+impl Sums {
+    /// Takes a line in.
+    pub(super) fn add(&mut self, found: &Envelope<'_>) {
+        if found.kind == b"closed" {
+            self.closed += 1;
+            let amount = usd(found.body).and_then(|text| text.parse().ok());
+            self.usd = self.usd.saturating_add(amount.unwrap_or(Money::ZERO));
+        }
+    }
+}
+
+/// Lines and the heads that they must meet.
+#[derive(Debug)]
+struct Walk {
+    chain: Chain,
+    roots: Roots,
+    damages: Damages,
+    keys: Keys,
+    notes: Notes,
+    /// The last note was read, or cannot be compared any more.
+    exhausted: bool,
+    /// The size up to which a head is known that is not met yet.
+    ahead: u64,
+}
+
+impl Walk {
+    fn leaves(&mut self) -> Result<(), CliError> {
+        if self.chain.broken_at().is_some() {
+            self.chain.take_leaves();
+            return Ok(());
+        }
+        let leaves: Vec<_> = self.chain.take_leaves().collect();
+        for leaf in leaves {
+            self.look_ahead()?;
+            self.roots.push(leaf, &mut self.damages);
+        }
+        Ok(())
+    }
+
+    /// Reads checkpoints until one is ahead of the tree.
+    fn look_ahead(&mut self) -> Result<(), CliError> {
+        while !self.exhausted && self.ahead <= self.roots.tree().size() {
+            let Some((text, name)) = self.notes.next()? else {
+                self.exhausted = true;
+                break;
+            };
+            match self.keys.head(&text, &name) {
+                Ok(head) => {
+                    self.ahead = head.size;
+                    self.roots.meet(head, &mut self.damages);
+                }
+                Err(why) => self.damages.add(None, why),
+            }
+        }
+        Ok(())
+    }
+
+    /// Reads all checkpoints that are left.
+    fn exhaust(&mut self) -> Result<(), CliError> {
+        while !self.exhausted {
+            self.ahead = 0;
+            self.look_ahead()?;
+        }
+        Ok(())
+    }
+
+    fn finish(&mut self) -> Result<(), CliError> {
+        self.chain.finish();
+        self.leaves()?;
+        match self.chain.broken_at() {
+            Some(at) => {
+                self.damages.add(at, format!("no root from line {at} on can be made anew"));
+            }
+            None => self.roots.finish(&mut self.damages),
+        }
+        Ok(())
+    }
+}
+
+pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> {
+    if !dir.join(SEGMENTS).is_dir() {
+        return Err(nothing(dir, "ledger: name its directory with --data-dir, or a bundle"));
+    }
+    let mut damages = Damages::default();
+    let audit = dir.join("audit");
+    let keys = Keys::read(&audit.join("keys"), &mut damages)?;
+    let heads = witnessed(named, &audit.join("witness"), &keys, &mut damages)?;
+    let notes = Notes::open(&audit.join("checkpoints"))?;
+    let mut answer = Answer { keys: keys.len(), ..Answer::default() };
+    let mut roots = Roots::default();
+    answer.witnesses = heads.len() as u64;
+    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
+    let (chain, exhausted) = (Chain::new(0), false);
+    let mut walk = Walk { chain, roots, damages, keys, notes, exhausted, ahead: 0 };
+    walk.look_ahead()?;
+
+    let indexed = index::totals(dir)?;
+    let (mut sums, mut compared) = (Sums::default(), false);
+    let mut reader = Reader::open(dir, 0).map_err(|error| CliError::Failed(error.to_string()))?;
+    let mut batch = Batch::default();
+    let mut next = |batch: &mut Batch| {
+        reader.read_batch(batch, usize::MAX).map_err(|error| CliError::Failed(error.to_string()))
+    };
+    // While a sidecar writes, a checkpoint may cover lines that came after the last look: they are
+    // there before it is, and are read once more when every checkpoint has been.
+    for _ in 0..2 {
+        while next(&mut batch)? > 0 {
+            for (_, line) in batch.iter() {
+                if let Some(found) = walk.chain.line(line) {
+                    sums.add(&found);
+                }
+                walk.leaves()?;
+                if indexed.as_ref().is_some_and(|t| t.indexed_upto == walk.chain.next_index()) {
+                    compare(&sums, indexed.as_ref(), &mut walk.damages);
+                    compared = true;
+                }
+            }
+        }
+        walk.exhaust()?;
+    }
+    walk.finish()?;
+    conclude(&mut answer, walk, compared);
+    Ok(answer)
+}
+
+fn compare(sums: &Sums, indexed: Option<&Totals>, damages: &mut Damages) {
+    let Some(indexed) = indexed else { return };
+    if indexed.closed != sums.closed || indexed.usd != sums.usd {
+        damages.add(
+            None,
+            format!(
+                "index.sqlite holds {} closed calls and {} USD, the lines hold {} and {}; the lines \
+                 are the truth: delete index.sqlite and it is built again",
+                indexed.closed, indexed.usd, sums.closed, sums.usd
+            ),
+        );
+    }
+}
+
+fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
+    let Walk { chain, roots, damages, keys, notes, .. } = walk;
+    if notes.is_torn {
+        answer.not_provable.push("the last checkpoint: it was not written to its end".to_owned());
+    }
+    answer.instance = String::from_utf8_lossy(chain.instance().unwrap_or_default()).into_owned();
+    answer.end = chain.next_index();
+    answer.tree = chain.broken_at().is_none().then(|| (roots.tree().size(), roots.tree().root()));
+    answer.proved_upto = roots.proved_upto;
+    answer.checkpoints = roots.met;
+    answer.open = chain.open();
+    answer.damages = chain.damages;
+    answer.damages.append(damages);
+    if keys.origin().is_some_and(|name| name != origin(&answer.instance)) {
+        answer.damages.add(None, "the keys are those of another instance");
+    }
+    let mut checked = vec!["every line's form, index and hash of the line before".to_owned()];
+    if answer.checkpoints > 0 {
+        checked
+            .push("the root at every checkpoint, so that each follows from the one before".into());
+        checked.push("every signature, by keys that are valid for its lines".into());
+    }
+    checked.push("every opening has one closing".into());
+    if compared {
+        checked.push("calls and amounts against index.sqlite".into());
+    } else {
+        answer.not_provable.push("the index: there is none that is level with the ledger".into());
+    }
+    if chain.open_overflow {
+        answer.not_provable.push("openings and closings: too many were open at once".into());
+    } else if chain.closings_alone > 0 && chain.gaps > 0 {
+        let alone = chain.closings_alone;
+        let what = format!("{alone} closings have no opening: gaps in the ledger say why");
+        answer.not_provable.push(what);
+    }
+    answer.checked = checked;
+    limits(answer);
+}

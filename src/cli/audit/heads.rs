@@ -1,0 +1,241 @@
+//! Keys, checkpoints and witnessed heads as files: read one after the other, never all at once.
+
+use std::fs::{self, File};
+use std::io::{BufRead as _, BufReader, Read as _};
+use std::path::{Path, PathBuf};
+
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
+use super::unreadable;
+use crate::audit::checkpoint::Checkpoint;
+use crate::audit::note::{KeyKind, NOTE_BYTES_MAX, Note, Verdict, VerifierKey};
+use crate::audit::verify::{Damages, Head};
+use crate::cli::CliError;
+
+/// The most keys and the most heads of witnesses that are read.
+const KEYS_MAX: usize = 4096;
+const WITNESSES_MAX: usize = 64;
+/// A key file is three short lines.
+const KEY_BYTES_MAX: u64 = 4096;
+
+/// A key, and from which line on it signs.
+#[derive(Debug)]
+struct Key {
+    verifier: VerifierKey,
+    from: u64,
+}
+
+/// The keys of a ledger, in order.
+#[derive(Debug, Default)]
+pub(super) struct Keys {
+    keys: Vec<Key>,
+}
+
+/// Files of a folder that end in `ending`, in the order of their names.
+pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliError> {
+    if !folder.is_dir() {
+        return Ok(Vec::new());
+    }
+    let mut paths = Vec::new();
+    for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
+        let path = entry.map_err(|error| unreadable(folder, &error))?.path();
+        let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
+        if name.ends_with(ending) {
+            paths.push(path);
+        }
+    }
+    paths.sort();
+    Ok(paths)
+}
+
+/// A small file as text; `None` where it is too long or no text.
+fn small(path: &Path, bytes_max: u64) -> Result<Option<String>, CliError> {
+    let mut bytes = Vec::new();
+    let file = File::open(path).map_err(|error| unreadable(path, &error))?;
+    file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
+    if bytes.len() as u64 > bytes_max {
+        return Ok(None);
+    }
+    Ok(String::from_utf8(bytes).ok())
+}
+
+/// The part of a path that people know it by.
+pub(super) fn short(path: &Path) -> String {
+    let names: Vec<_> = path.iter().map(|name| name.to_string_lossy()).collect();
+    names[names.len().saturating_sub(3)..].join("/").trim_start_matches('/').to_owned()
+}
+
+impl Keys {
+    /// Reads `NNNN.vkey` files; each but the first must be signed by the one before it.
+    pub(super) fn read(folder: &Path, damages: &mut Damages) -> Result<Keys, CliError> {
+        let mut keys = Keys::default();
+        for path in files(folder, ".vkey")?.into_iter().take(KEYS_MAX) {
+            let text = small(&path, KEY_BYTES_MAX)?.unwrap_or_default();
+            let number = keys.keys.len() + 1;
+            let is_next = path.file_stem().is_some_and(|s| s == format!("{number:04}").as_str());
+            match key(&text, keys.keys.last()) {
+                Some(key) if is_next => keys.keys.push(key),
+                _ => {
+                    let what = if is_next {
+                        "is not a key that the one before it signed"
+                    } else {
+                        "stands where another key is missing"
+                    };
+                    damages.add(None, format!("{} {what}", short(&path)));
+                }
+            }
+        }
+        Ok(keys)
+    }
+
+    /// How many there are.
+    pub(super) fn len(&self) -> usize {
+        self.keys.len()
+    }
+
+    /// The name that they sign under.
+    pub(super) fn origin(&self) -> Option<&str> {
+        self.keys.first().map(|key| key.verifier.name())
+    }
+
+    /// The head that a note vouches for, or why it does not.
+    pub(super) fn head(&self, text: &str, name: &str) -> Result<Head, String> {
+        let note = Note::parse(text).map_err(|error| format!("{name} is {error}"))?;
+        let checkpoint =
+            Checkpoint::parse(&note.text).map_err(|_| format!("{name} is no checkpoint"))?;
+        let Checkpoint { origin, size, root } = checkpoint;
+        let mut out_of_range = false;
+        for (place, key) in self.keys.iter().enumerate() {
+            match note.verdict(&key.verifier) {
+                Verdict::Forged => {
+                    return Err(format!("{name} bears a signature that is not valid"));
+                }
+                Verdict::Absent => {}
+                Verdict::Signed(_) => {
+                    // At the size where a key follows another, both may have signed.
+                    let until = self.keys.get(place + 1).map_or(u64::MAX, |next| next.from);
+                    if origin == key.verifier.name() && (key.from..=until).contains(&size) {
+                        return Ok(Head { size, root, name: format!("{name} (size {size})") });
+                    }
+                    out_of_range = true;
+                }
+            }
+        }
+        Err(if out_of_range {
+            format!("{name} (size {size}) is signed by a key that is not valid for its lines")
+        } else {
+            format!("{name} (size {size}) is signed by none of the ledger's keys")
+        })
+    }
+}
+
+fn key(text: &str, before: Option<&Key>) -> Option<Key> {
+    let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
+    let (first, second, third) = (lines.next()?, lines.next()?, lines.next());
+    let verifier = VerifierKey::parse(first).ok()?;
+    let from: u64 = second.parse().ok()?;
+    if verifier.kind() != KeyKind::Note || lines.next().is_some() {
+        return None;
+    }
+    match (before, third) {
+        (None, None) => {}
+        (Some(before), Some(signature)) => {
+            let signature = STANDARD.decode(signature).ok()?;
+            let message = format!("{first}\n{second}\n");
+            let same = before.verifier.name() == verifier.name();
+            let later = before.from <= from;
+            if !same || !later || !before.verifier.verifies(message.as_bytes(), &signature) {
+                return None;
+            }
+        }
+        _ => return None,
+    }
+    Some(Key { verifier, from })
+}
+
+/// Notes out of files, one after the other.
+#[derive(Debug)]
+pub(super) struct Notes {
+    files: std::vec::IntoIter<PathBuf>,
+    current: Option<(BufReader<File>, String)>,
+    count: u64,
+    /// In a data directory a crash may leave half a note, which was never published.
+    may_be_torn: bool,
+    /// Such a note was passed over.
+    pub(super) is_torn: bool,
+}
+
+impl Notes {
+    /// Those of a data directory's days, or of the one file of a bundle.
+    pub(super) fn open(place: &Path) -> Result<Notes, CliError> {
+        let files = if place.is_file() { vec![place.to_owned()] } else { files(place, ".notes")? };
+        let (files, may_be_torn) = (files.into_iter(), place.is_dir());
+        Ok(Notes { files, current: None, count: 0, may_be_torn, is_torn: false })
+    }
+
+    /// The next note with the name of its file and its number there.
+    pub(super) fn next(&mut self) -> Result<Option<(String, String)>, CliError> {
+        loop {
+            let Some((reader, name)) = &mut self.current else {
+                let Some(path) = self.files.next() else { return Ok(None) };
+                let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
+                self.current = Some((BufReader::new(file), short(&path)));
+                self.count = 0;
+                continue;
+            };
+            let failed = |error| CliError::Failed(format!("cannot read {name}: {error}"));
+            let (text, is_whole) = note(reader).map_err(failed)?;
+            if !is_whole && self.may_be_torn && self.files.len() == 0 && !text.is_empty() {
+                self.is_torn = true;
+                self.current = None;
+                continue;
+            }
+            if text.is_empty() {
+                self.current = None;
+                continue;
+            }
+            self.count += 1;
+            return Ok(Some((text, format!("checkpoint {} of {name}", self.count))));
+        }
+    }
+}
+
+/// A text up to its empty line, the signatures, and the empty line after them.
+fn note(reader: &mut BufReader<File>) -> std::io::Result<(String, bool)> {
+    let mut bytes = Vec::new();
+    let mut empty_lines = 0;
+    while empty_lines < 2 && bytes.len() <= NOTE_BYTES_MAX {
+        let from = bytes.len();
+        let limit = NOTE_BYTES_MAX as u64 + 1;
+        if reader.by_ref().take(limit).read_until(b'\n', &mut bytes)? == 0 {
+            break;
+        }
+        empty_lines += usize::from(&bytes[from..] == b"\n");
+    }
+    if empty_lines == 2 {
+        bytes.pop();
+    }
+    // What is no text is no note either: whoever parses it sees that.
+    Ok((String::from_utf8_lossy(&bytes).into_owned(), empty_lines == 2))
+}
+
+/// Heads that somebody else holds: files that were named, and those in a data directory.
+pub(super) fn witnessed(
+    named: &[PathBuf],
+    folder: &Path,
+    keys: &Keys,
+    damages: &mut Damages,
+) -> Result<Vec<Head>, CliError> {
+    let kept = files(folder, ".note")?;
+    let mut heads = Vec::new();
+    for path in named.iter().chain(&kept).take(WITNESSES_MAX) {
+        let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
+        let text = text.trim_end_matches('\n').to_owned() + "\n";
+        match keys.head(&text, &format!("witness {}", short(path))) {
+            Ok(head) => heads.push(head),
+            Err(why) => damages.add(None, why),
+        }
+    }
+    Ok(heads)
+}

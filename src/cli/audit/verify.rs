@@ -1,0 +1,162 @@
+//! `weighbridge audit verify`: the answer, for people and for programs.
+
+use std::io::{self, Write};
+use std::path::Path;
+
+use serde_json::json;
+
+use super::{VerifyArgs, bundle, directory};
+use crate::audit::merkle::Hash;
+use crate::audit::verify::Damages;
+use crate::cli::{CliError, Surroundings};
+
+/// What was found.
+#[derive(Debug, Default)]
+pub(super) struct Answer {
+    /// Who wrote the ledger.
+    pub(super) instance: String,
+    /// The first index of the lines that are there, and the one after the last.
+    pub(super) first: u64,
+    pub(super) end: u64,
+    /// Size and root of the whole tree.
+    pub(super) tree: Option<(u64, Hash)>,
+    /// Lines up to here are covered by a signed root that was recomputed.
+    pub(super) proved_upto: u64,
+    pub(super) checkpoints: u64,
+    pub(super) witnesses: u64,
+    pub(super) keys: usize,
+    /// Exchanges that are open at the end, and the lines that opened the oldest.
+    pub(super) open: (usize, Vec<u64>),
+    pub(super) checked: Vec<String>,
+    pub(super) not_provable: Vec<String>,
+    pub(super) damages: Damages,
+}
+
+pub(super) fn run(
+    args: &VerifyArgs,
+    output: &mut dyn Write,
+    surroundings: &Surroundings,
+) -> Result<(), CliError> {
+    let answer = if let Some(path) = &args.bundle {
+        bundle::verify(path, &args.witness)?
+    } else {
+        let dir = args.data_dir.clone().unwrap_or_else(|| surroundings.data_dir());
+        directory::verify(&dir, &args.witness)?
+    };
+    let told = if args.json { as_json(&answer, output) } else { as_text(&answer, output) };
+    CliError::written(told)?;
+    CliError::written(output.flush())?;
+    let count = answer.damages.count;
+    if count == 0 {
+        return Ok(());
+    }
+    let place = answer.damages.first_index();
+    let place = place.map_or_else(String::new, |at| format!(", the first at index {at}"));
+    Err(CliError::Failed(format!("{count} damages{place}; nothing was changed or repaired")))
+}
+
+/// What holds for every ledger; added to what is known of this one.
+pub(super) fn limits(answer: &mut Answer) {
+    let (proved, end) = (answer.proved_upto, answer.end);
+    let mut add = |text: String| answer.not_provable.push(text);
+    if answer.checkpoints == 0 && answer.witnesses == 0 {
+        add("no checkpoint: nothing is signed; whoever can write the files can write them anew"
+            .into());
+    } else if proved < end {
+        add(format!("lines {proved} to {} are covered by no checkpoint", end - 1));
+    }
+    if answer.witnesses == 0 {
+        let upto = match proved {
+            0 => "nothing is proved".to_owned(),
+            proved => format!("proved up to index {}", proved - 1),
+        };
+        add(format!(
+            "no witness: a cut of the newest lines together with their checkpoints would not be \
+             seen; {upto}"
+        ));
+    }
+    add("whether calls went around Weighbridge, and what a machine wrote that was taken over"
+        .into());
+}
+
+fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
+    let damaged = answer.damages.count;
+    let verdict = if damaged > 0 { "DAMAGED" } else { "VERIFIED, within the limits below" };
+    writeln!(output, "{verdict}\n")?;
+    writeln!(output, "instance      {}", answer.instance)?;
+    match answer.end.checked_sub(answer.first) {
+        Some(lines) if lines > 0 => {
+            let last = answer.end - 1;
+            writeln!(output, "lines         {lines} ({} to {last})", answer.first)?;
+        }
+        _ => writeln!(output, "lines         0")?,
+    }
+    if let Some((size, root)) = &answer.tree {
+        writeln!(output, "tree          {size} leaves, root {root}")?;
+    }
+    let Answer { keys, checkpoints, witnesses, .. } = answer;
+    writeln!(
+        output,
+        "signed        {checkpoints} checkpoints met, {keys} keys, {witnesses} witnesses"
+    )?;
+    if damaged > 0 {
+        writeln!(output, "\nDamage ({damaged}):")?;
+        for damage in &answer.damages.named {
+            writeln!(output, "  - {}", damage.what)?;
+        }
+        let more = damaged - answer.damages.named.len() as u64;
+        if more > 0 {
+            writeln!(output, "  - and {more} more")?;
+        }
+    }
+    list(output, "Checked:", &answer.checked)?;
+    if answer.open.0 > 0 {
+        let lines: Vec<String> = answer.open.1.iter().map(u64::to_string).collect();
+        let open = answer.open.0;
+        writeln!(output, "\nOpen at the end: {open} (opened at {})", lines.join(", "))?;
+    }
+    list(output, "Not provable:", &answer.not_provable)
+}
+
+fn list(output: &mut dyn Write, title: &str, points: &[String]) -> io::Result<()> {
+    if points.is_empty() {
+        return Ok(());
+    }
+    writeln!(output, "\n{title}")?;
+    points.iter().try_for_each(|point| writeln!(output, "  - {point}"))
+}
+
+fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
+    let damages = &answer.damages;
+    let named: Vec<_> = damages
+        .named
+        .iter()
+        .map(|damage| json!({"index": damage.index, "upto": damage.upto, "what": damage.what}))
+        .collect();
+    let tree = answer.tree.map(|(size, root)| json!({"size": size, "root": root.to_string()}));
+    let told = json!({
+        "verified": damages.count == 0,
+        "instance": answer.instance,
+        "first": answer.first,
+        "end": answer.end,
+        "tree": tree,
+        "proved_upto": answer.proved_upto,
+        "checkpoints": answer.checkpoints,
+        "witnesses": answer.witnesses,
+        "keys": answer.keys,
+        "open": {"count": answer.open.0, "opened_at": answer.open.1},
+        "checked": answer.checked,
+        "not_provable": answer.not_provable,
+        "damages": {
+            "count": damages.count,
+            "first_index": damages.first_index(),
+            "named": named,
+        },
+    });
+    writeln!(output, "{told:#}")
+}
+
+/// What a place is, where neither a ledger nor a bundle is there.
+pub(super) fn nothing(path: &Path, what: &str) -> CliError {
+    CliError::Usage(format!("{} holds no {what}", path.display()))
+}
