@@ -197,15 +197,18 @@ impl Recorder {
         if let Some(made) = Identifier::machine_made(text) {
             return made;
         }
-        let mut names = self.names.lock().unwrap_or_else(PoisonError::into_inner);
-        if let Some(known) = names.get(text) {
-            return known.clone();
+        let names = || self.names.lock().unwrap_or_else(PoisonError::into_inner);
+        let known = names().get(text).cloned();
+        if let Some(known) = known {
+            return known;
         }
-        if names.len() >= NAMES_MAX {
-            names.clear();
-        }
+        // Not under the lock: the rules take longer than everything else here.
         let identifier = Identifier::from_outside(text, &self.identifiers);
         if text.len() <= NAME_BYTES_MAX {
+            let mut names = names();
+            if names.len() >= NAMES_MAX {
+                names.clear();
+            }
             names.insert(text.to_vec(), identifier.clone());
         }
         identifier

@@ -5,5 +5,6 @@ pub mod line;
 pub mod merkle;
 pub mod note;
 pub mod proof;
+pub mod succession;
 pub mod tile;
 pub mod verify;

@@ -3,12 +3,13 @@
 //! Keys of JSON, headers of tables, labels of forms and `key=value` in logs are read alike: cut
 //! into words, whose cues are put together.
 
-use memchr::{memchr2, memrchr2};
+use any_ascii::any_ascii;
+use memchr::memrchr2;
 use smallvec::SmallVec;
 
 use super::cue::{self, Cues};
 use super::label::Label;
-use super::token::{self, Kind, tokens};
+use super::token;
 
 /// What a field holds.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -45,48 +46,44 @@ pub fn field(key: &str) -> Option<Field> {
     let name = key.get(from..).unwrap_or(key);
     let spelled = spelled(key);
     let name = spelled.as_deref().unwrap_or(name);
-    if name.is_ascii() && memchr2(b'\'', b'[', name.as_bytes()).is_none() {
-        return plain_words(name).and_then(|words| of_words(&words));
+    match name.is_ascii() {
+        true => of_words(&words(name)?),
+        false => of_words(&words(&any_ascii(name))?),
     }
-    let split = split_camel(name);
-    let words = tokens(&split);
-    let words = words.iter().filter(|word| word.kind != Kind::Number && word.is_alphanumeric());
-    let cues: Vec<Cues> = words.map(|word| word.cues).collect();
-    of_words(&cues)
 }
 
-/// The cues of each word of a key in plain letters: `birthDate` and `DOBDate` are two words. `None`
-/// where it has more than are read.
-fn plain_words(name: &str) -> Option<SmallVec<[Cues; KEY_WORDS_MAX]>> {
+/// The cues of each word of a key: `birthDate` and `DOBDate` are two words. What an earlier
+/// redaction put in its place is none. `None` where it has more words than are read.
+fn words(name: &str) -> Option<SmallVec<[Cues; KEY_WORDS_MAX]>> {
     let bytes = name.as_bytes();
     let mut words = SmallVec::new();
     let mut start = None;
-    for at in 0..=bytes.len() {
+    let mut at = 0;
+    while at <= bytes.len() {
         let sign = bytes.get(at).copied().unwrap_or(b' ');
-        let letter = sign.is_ascii_alphabetic();
-        let Some(from) = start else {
-            start = letter.then_some(at);
-            continue;
-        };
-        let camel = bytes[at - 1].is_ascii_lowercase() && sign.is_ascii_uppercase();
-        let end = if !letter || camel {
-            at
-        } else if sign.is_ascii_lowercase()
-            && at >= from + 2
-            && bytes[at - 1].is_ascii_uppercase()
-            && bytes[at - 2].is_ascii_uppercase()
-        {
-            at - 1
-        } else {
-            continue;
-        };
-        if words.len() == KEY_WORDS_MAX {
-            return None;
+        if let Some(end) = start.and_then(|from| word_end(bytes, from, at)) {
+            if words.len() == KEY_WORDS_MAX {
+                return None;
+            }
+            words.push(cue::cues(token::folded_hash(name.get(start?..end)?)));
+            start = sign.is_ascii_alphabetic().then_some(end);
+        } else if start.is_none() && sign.is_ascii_alphabetic() {
+            start = Some(at);
         }
-        words.push(cue::cues(token::folded_hash(name.get(from..end)?)));
-        start = letter.then_some(end);
+        at += if sign == b'[' { Label::placeholder_at(name.get(at..)?).unwrap_or(1) } else { 1 };
     }
     Some(words)
+}
+
+/// Where the word that began at `from` ends, if the byte at `at` ends it.
+fn word_end(bytes: &[u8], from: usize, at: usize) -> Option<usize> {
+    let sign = bytes.get(at).copied().unwrap_or(b' ');
+    let upper = |place: usize| bytes[place].is_ascii_uppercase();
+    if !sign.is_ascii_alphabetic() || bytes[at - 1].is_ascii_lowercase() && upper(at) {
+        return Some(at);
+    }
+    let capitals = at >= from + 2 && upper(at - 1) && upper(at - 2);
+    (sign.is_ascii_lowercase() && capitals).then_some(at - 1)
 }
 
 /// `S.S.N.` and `d.o.b`: letters with points between, as one word.
@@ -217,29 +214,6 @@ fn of_numbers(all: Cues, single: bool) -> Option<Field> {
     (number && !has(Cues::PERSON)).then_some(Field::Code)
 }
 
-/// `birthDate` and `DOBDate` as words.
-fn split_camel(key: &str) -> String {
-    let mut split = String::with_capacity(key.len() + 4);
-    let (mut before_before, mut before) = (' ', ' ');
-    for sign in key.chars() {
-        if before.is_ascii_lowercase() && sign.is_ascii_uppercase()
-            || before.is_ascii_digit() != sign.is_ascii_digit() && before != ' '
-        {
-            split.push(' ');
-        } else if before_before.is_ascii_uppercase()
-            && before.is_ascii_uppercase()
-            && sign.is_ascii_lowercase()
-        {
-            split.pop();
-            split.push(' ');
-            split.push(before);
-        }
-        split.push(if sign == '_' || sign == '-' { ' ' } else { sign });
-        (before_before, before) = (before, sign);
-    }
-    split
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -274,6 +248,11 @@ mod tests {
             ("a.b", None),
             ("ip_address", None),
             ("model", None),
+            ("DOBDate", Some(Field::Date)),
+            ("prénom", Some(Field::Sure(Label::Name))),
+            ("Téléphone", Some(Field::Number(Label::Phone))),
+            ("[NAME]", None),
+            ("[NAME]_dob", Some(Field::Date)),
         ] {
             assert_eq!(super::field(key), field, "{key}");
         }

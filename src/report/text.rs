@@ -32,13 +32,13 @@ fn is_active(character: char) -> bool {
 }
 
 /// A text field of CSV (RFC 4180). A spreadsheet takes a leading `=`, `+`, `-` or `@` for a
-/// formula: an apostrophe before it keeps it text.
+/// formula: an apostrophe before it keeps it text. Some take `;` for the separator: it is quoted.
 #[must_use]
 pub fn csv_field(text: &str) -> String {
     let guard = matches!(text.chars().next(), Some('=' | '+' | '-' | '@' | '\t' | '\r'));
     let shown = printable(text);
     let field = format!("{}{shown}", if guard { "'" } else { "" });
-    if field.contains(['"', ',', '\n', '\r']) {
+    if field.contains(['"', ',', ';', '\n', '\r']) {
         return format!("\"{}\"", field.replace('"', "\"\""));
     }
     field
@@ -150,6 +150,8 @@ mod tests {
             ("@x", "'@x"),
             ("\tx", "'\\u{9}x"),
             ("\rx", "'\\u{d}x"),
+            ("a;=1", "\"a;=1\""),
+            ("a\u{85}b\u{202e}\u{1b}[2J", "a\\u{85}b\\u{202e}\\u{1b}[2J"),
         ] {
             assert_eq!(csv_field(text), field);
         }

@@ -9,11 +9,10 @@ use std::path::{Path, PathBuf};
 use std::time::SystemTime;
 
 use anyhow::{Context as _, Result, bail, ensure};
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
 
 use super::files;
-use crate::audit::note::{KeyKind, Note, SigningKey, Verdict, VerifierKey};
+use crate::audit::note::{KeyKind, Note, SigningKey, Verdict};
+use crate::audit::succession::Successor;
 use crate::keys::make_private_dir;
 
 const DIGITS: usize = 4;
@@ -27,44 +26,30 @@ pub(super) struct Keys {
     origin: String,
     number: usize,
     current: SigningKey,
-    /// The leaf from which on it signs.
-    from: u64,
-    verifiers: Vec<VerifierKey>,
+    known: Vec<Successor>,
 }
 
 fn path(folder: &Path, number: usize, extension: &str) -> PathBuf {
     folder.join(format!("{number:0DIGITS$}.{extension}"))
 }
 
-/// What the key before signs.
-fn statement(verifier: &VerifierKey, from: u64) -> String {
-    format!("{verifier}\n{from}\n")
-}
-
 /// All public keys of a data directory, oldest first, each signed by the one before.
-/// Beside them, from which leaf on the last signs.
-fn verifiers(folder: &Path, origin: &str) -> Result<(Vec<VerifierKey>, u64)> {
-    let mut known: Vec<VerifierKey> = Vec::new();
-    let mut last = 0;
+fn successors(folder: &Path, origin: &str) -> Result<Vec<Successor>> {
+    let mut known: Vec<Successor> = Vec::new();
     loop {
         let path = path(folder, known.len() + 1, PUBLIC);
         let text = match fs::read_to_string(&path) {
-            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok((known, last)),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(known),
             read => read.with_context(|| path.display().to_string())?,
         };
-        let wrong = || format!("{} is damaged; restore it from a backup", path.display());
-        let mut lines = text.lines();
-        let key = VerifierKey::parse(lines.next().unwrap_or_default()).with_context(wrong)?;
-        let from: u64 = lines.next().unwrap_or_default().parse().with_context(wrong)?;
-        ensure!(key.name() == origin, "{} is a key of {}", path.display(), key.name());
-        if let Some(before) = known.last() {
-            let signature = STANDARD.decode(lines.next().unwrap_or_default());
-            let signature = signature.with_context(wrong)?;
-            let is_signed = before.verifies(statement(&key, from).as_bytes(), &signature);
-            ensure!(is_signed, "{}: not signed by the key before", path.display());
-        }
+        let wrong = || {
+            let path = path.display();
+            format!("{path} is damaged or not signed by the key before; restore it from a backup")
+        };
+        let key = Successor::read(&text, known.last()).with_context(wrong)?;
+        let name = key.verifier.name();
+        ensure!(name == origin, "{} is a key of {name}", path.display());
         known.push(key);
-        last = from;
     }
 }
 
@@ -79,13 +64,13 @@ impl Keys {
         }
         files::sync_folder(&folder)?;
         files::sync_folder(&files::folder(data_dir))?;
-        let (mut verifiers, from) = verifiers(&folder, origin)?;
-        let number = verifiers.len().max(1);
-        let current = if verifiers.is_empty() {
+        let mut known = successors(&folder, origin)?;
+        let number = known.len().max(1);
+        let current = if known.is_empty() {
             let key = made(&folder, number, origin)?;
-            let text = statement(key.verifier(), 0);
-            files::write_whole(&path(&folder, number, PUBLIC), text.as_bytes())?;
-            verifiers.push(key.verifier().clone());
+            let first = Successor { verifier: key.verifier().clone(), from: 0 };
+            files::write_whole(&path(&folder, number, PUBLIC), first.write(None).as_bytes())?;
+            known.push(first);
             key
         } else {
             let path = path(&folder, number, PRIVATE);
@@ -98,14 +83,14 @@ impl Keys {
             SigningKey::from_pkcs8(origin, KeyKind::Note, &bytes)
                 .with_context(|| path.display().to_string())?
         };
-        if verifiers.last() != Some(current.verifier()) {
+        if known.last().map(|last| &last.verifier) != Some(current.verifier()) {
             bail!(
                 "{} does not belong to its .vkey; restore both from a backup",
                 path(&folder, number, PRIVATE).display()
             );
         }
         let origin = origin.to_owned();
-        Ok(Keys { folder, origin, number, current, from, verifiers })
+        Ok(Keys { folder, origin, number, current, known })
     }
 
     /// The key that signs now.
@@ -114,8 +99,8 @@ impl Keys {
     }
 
     /// The leaf from which on it signs.
-    pub(super) const fn from(&self) -> u64 {
-        self.from
+    pub(super) fn from(&self) -> u64 {
+        self.known.last().map_or(0, |last| last.from)
     }
 
     /// When the key was made, nanoseconds since 1970 (UTC).
@@ -127,8 +112,8 @@ impl Keys {
 
     /// Whether a key of this instance has signed a note.
     pub(super) fn signed(&self, note: &Note) -> bool {
-        let is = |key| note.verdict(key) == Verdict::Signed(None);
-        self.verifiers.iter().any(is)
+        let is = |key: &Successor| note.verdict(&key.verifier) == Verdict::Signed(None);
+        self.known.iter().any(is)
     }
 
     /// Makes the key that comes next; [`Keys::follow`] lets it sign.
@@ -139,15 +124,13 @@ impl Keys {
     /// Signs with `next` from the leaf at `from` on. The private key before is destroyed: who
     /// takes the machine over later cannot sign what was.
     pub(super) fn follow(&mut self, next: SigningKey, from: u64) -> Result<()> {
-        let text = statement(next.verifier(), from);
-        let signature = STANDARD.encode(self.current.sign(text.as_bytes()));
+        let successor = Successor { verifier: next.verifier().clone(), from };
         let public = path(&self.folder, self.number + 1, PUBLIC);
-        files::write_whole(&public, format!("{text}{signature}\n").as_bytes())?;
+        files::write_whole(&public, successor.write(Some(&self.current)).as_bytes())?;
         let before = path(&self.folder, self.number, PRIVATE);
         self.number += 1;
-        self.verifiers.push(next.verifier().clone());
+        self.known.push(successor);
         self.current = next;
-        self.from = from;
         if let Err(error) = fs::remove_file(&before) {
             tracing::warn!(%error, path = %before.display(), "an old private key stays; remove it");
         }

@@ -4,12 +4,10 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
-use base64::Engine as _;
-use base64::engine::general_purpose::STANDARD;
-
 use super::unreadable;
 use crate::audit::checkpoint::Checkpoint;
-use crate::audit::note::{KeyKind, NOTE_BYTES_MAX, Note, Verdict, VerifierKey};
+use crate::audit::note::{NOTE_BYTES_MAX, Note, Verdict};
+use crate::audit::succession::Successor;
 use crate::audit::verify::{Damages, Head};
 use crate::cli::CliError;
 
@@ -19,17 +17,10 @@ const WITNESSES_MAX: usize = 64;
 /// A key file is three short lines.
 const KEY_BYTES_MAX: u64 = 4096;
 
-/// A key, and from which line on it signs.
-#[derive(Debug)]
-struct Key {
-    verifier: VerifierKey,
-    from: u64,
-}
-
 /// The keys of a ledger, in order.
 #[derive(Debug, Default)]
 pub(super) struct Keys {
-    keys: Vec<Key>,
+    keys: Vec<Successor>,
 }
 
 /// Files of a folder that end in `ending`, in the order of their names.
@@ -74,7 +65,7 @@ impl Keys {
             let text = small(&path, KEY_BYTES_MAX)?.unwrap_or_default();
             let number = keys.keys.len() + 1;
             let is_next = path.file_stem().is_some_and(|s| s == format!("{number:04}").as_str());
-            match key(&text, keys.keys.last()) {
+            match Successor::read(&text, keys.keys.last()) {
                 Some(key) if is_next => keys.keys.push(key),
                 _ => {
                     let what = if is_next {
@@ -128,30 +119,6 @@ impl Keys {
             format!("{name} (size {size}) is signed by none of the ledger's keys")
         })
     }
-}
-
-fn key(text: &str, before: Option<&Key>) -> Option<Key> {
-    let mut lines = text.strip_suffix('\n').unwrap_or(text).split('\n');
-    let (first, second, third) = (lines.next()?, lines.next()?, lines.next());
-    let verifier = VerifierKey::parse(first).ok()?;
-    let from: u64 = second.parse().ok()?;
-    if verifier.kind() != KeyKind::Note || lines.next().is_some() {
-        return None;
-    }
-    match (before, third) {
-        (None, None) => {}
-        (Some(before), Some(signature)) => {
-            let signature = STANDARD.decode(signature).ok()?;
-            let message = format!("{first}\n{second}\n");
-            let same = before.verifier.name() == verifier.name();
-            let later = before.from <= from;
-            if !same || !later || !before.verifier.verifies(message.as_bytes(), &signature) {
-                return None;
-            }
-        }
-        _ => return None,
-    }
-    Some(Key { verifier, from })
 }
 
 /// Notes out of files, one after the other.

@@ -3,6 +3,7 @@
 use std::fmt::Write as _;
 
 use super::facts::Facts;
+use crate::report::text::{html, thousands};
 
 const STYLE: &str = "
 @page { size: A4; margin: 10mm 12mm }
@@ -64,11 +65,11 @@ pub(super) fn page(facts: &Facts) -> String {
          <h1>Evidence of calls to the Claude API</h1>\n\
          <p class=\"quiet\">{period} (UTC) · instance {instance} · made {made} by uid {uid} with \
          Weighbridge {version}</p>\n",
-        instance = escape(&facts.instance),
-        period = escape(&period),
-        made = escape(facts.extracted_at.get(..19).unwrap_or_default()),
+        instance = html(&facts.instance),
+        period = html(&period),
+        made = html(facts.extracted_at.get(..19).unwrap_or_default()),
         uid = facts.operator_uid,
-        version = escape(&facts.program.version),
+        version = html(&facts.program.version),
     );
     figures(&mut page, facts);
     proved(&mut page, facts);
@@ -84,28 +85,28 @@ fn figures(page: &mut String, facts: &Facts) {
     page.push_str("<div class=\"figures\">");
     let usd = derived.usd.parse::<crate::accounting::Money>().unwrap_or_default();
     for (value, name) in [
-        (grouped(derived.calls), "calls"),
+        (thousands(derived.calls), "calls"),
         (format!("${}", usd.display_rounded(2)), "cost at recorded prices"),
-        (grouped(derived.failed), "calls failed"),
-        (grouped(derived.unpriced), "calls without a price"),
-        (grouped(derived.tools), "results of tools"),
-        (grouped(derived.denials), "refusals and denials"),
-        (grouped(derived.changes), "changes"),
-        (grouped(derived.gaps), "gaps recorded"),
+        (thousands(derived.failed), "calls failed"),
+        (thousands(derived.unpriced), "calls without a price"),
+        (thousands(derived.tools), "results of tools"),
+        (thousands(derived.denials), "refusals and denials"),
+        (thousands(derived.changes), "changes"),
+        (thousands(derived.gaps), "gaps recorded"),
     ] {
         let _ = write!(page, "<div><b>{value}</b>{name}</div>");
     }
     page.push_str("</div>\n");
     let parameters = &facts.parameters;
     if parameters.team.is_some() || parameters.session.is_some() {
-        let _ = writeln!(page, "<p>Filtered: {}.</p>", escape(&facts.query));
+        let _ = writeln!(page, "<p>Filtered: {}.</p>", html(&facts.query));
     }
 }
 
 fn proved(page: &mut String, facts: &Facts) {
     let (tree, lines) = (&facts.tree, facts.lines);
     page.push_str("<h2>What this proves</h2>\n<ul>");
-    let count = grouped(lines.end.saturating_sub(lines.first));
+    let count = thousands(lines.end.saturating_sub(lines.first));
     let _ = write!(
         page,
         "<li>{count} lines of the ledger (index {} to {}) are in this bundle, each with the hash of the \
@@ -113,15 +114,15 @@ fn proved(page: &mut String, facts: &Facts) {
          <code>{}</code>.</li>",
         lines.first,
         lines.end.saturating_sub(1),
-        grouped(tree.size),
-        escape(&tree.root)
+        thousands(tree.size),
+        html(&tree.root)
     );
     if tree.signed {
         let _ = write!(
             page,
             "<li>The root is signed by the instance's key, and so are {} checkpoints on the way to \
              it: nothing below them was changed, removed or put in since.</li>",
-            grouped(tree.checkpoints)
+            thousands(tree.checkpoints)
         );
     }
     page.push_str("<li>Tables, events and this page follow from these lines alone; ");
@@ -130,17 +131,17 @@ fn proved(page: &mut String, facts: &Facts) {
     );
     page.push_str("<h2>What it does not prove</h2>\n<ul>");
     for limit in &facts.not_provable {
-        let _ = write!(page, "<li>{}</li>", escape(limit));
+        let _ = write!(page, "<li>{}</li>", html(limit));
     }
     let _ = writeln!(
         page,
         "<li>Agent and ledger under one user: {}</li></ul>",
-        escape(&facts.agent_shares_uid)
+        html(&facts.agent_shares_uid)
     );
     if !facts.damages.is_empty() {
         page.push_str("<div class=\"bad\"><h2>Damage known at the export</h2><ul>");
         for damage in &facts.damages {
-            let _ = write!(page, "<li>{}</li>", escape(damage));
+            let _ = write!(page, "<li>{}</li>", html(damage));
         }
         page.push_str("</ul></div>\n");
     }
@@ -162,7 +163,7 @@ fn chart(page: &mut String, facts: &Facts) {
          aria-label=\"Calls by day\" font-size=\"11\" fill=\"#5a6675\">\
          <line x1=\"10\" x2=\"710\" y1=\"68.5\" y2=\"68.5\" stroke=\"#aab4c0\"/>\
          <text x=\"10\" y=\"11\">at most {} a day</text>",
-        grouped(most)
+        thousands(most)
     );
     for (place, (day, (calls, denied))) in days.iter().enumerate() {
         let high = 50.0 * *calls as f64 / most as f64;
@@ -173,7 +174,7 @@ fn chart(page: &mut String, facts: &Facts) {
             "<rect x=\"{x:.2}\" y=\"{:.2}\" width=\"{bar:.2}\" height=\"{high:.2}\" fill=\"#2f6fb2\">\
              <title>{}: {calls} calls, {denied} refused or denied</title></rect>",
             68.0 - high,
-            escape(day)
+            html(day)
         );
         if *denied > 0 {
             let low = (10.0 * *denied as f64 / most as f64).clamp(1.5, 10.0);
@@ -188,9 +189,9 @@ fn chart(page: &mut String, facts: &Facts) {
         "<text x=\"10\" y=\"92\">{}</text><text x=\"360\" y=\"92\" text-anchor=\"middle\">\
          above: calls · below, red: {} refused or denied</text>\
          <text x=\"710\" y=\"92\" text-anchor=\"end\">{}</text></svg>",
-        escape(first),
-        grouped(denied),
-        escape(if first == last { "" } else { last })
+        html(first),
+        thousands(denied),
+        html(if first == last { "" } else { last })
     );
 }
 
@@ -201,8 +202,8 @@ fn gaps(page: &mut String, facts: &Facts) {
         0 => "The ledger names no gap in these lines.".to_owned(),
         gaps => format!(
             "The ledger names {} gaps; {} entries could not be written (gaps.csv).",
-            grouped(gaps),
-            grouped(derived.missing)
+            thousands(gaps),
+            thousands(derived.missing)
         ),
     };
     let _ = writeln!(
@@ -210,8 +211,8 @@ fn gaps(page: &mut String, facts: &Facts) {
         "<li>{gaps}</li><li>{} calls of these lines were not closed at their end.</li>\
          <li>The exact cost is {} USD. The sums by team and model are in reconciliation.json, with \
          whether they add up to it.</li></ul>",
-        grouped(derived.still_open),
-        escape(&derived.usd)
+        thousands(derived.still_open),
+        html(&derived.usd)
     );
 }
 
@@ -227,32 +228,4 @@ fn controls(page: &mut String) {
         "</table>\n<p class=\"quiet\">TSC 2017 by number, in our words; an auditor decides what a \
          file supports.</p>\n",
     );
-}
-
-/// Digits in threes.
-fn grouped(number: u64) -> String {
-    let digits = number.to_string();
-    let mut out = String::new();
-    for (place, digit) in digits.chars().enumerate() {
-        if place > 0 && (digits.len() - place).is_multiple_of(3) {
-            out.push(',');
-        }
-        out.push(digit);
-    }
-    out
-}
-
-fn escape(text: &str) -> String {
-    let mut out = String::with_capacity(text.len());
-    for c in text.chars() {
-        match c {
-            '<' => out.push_str("&lt;"),
-            '>' => out.push_str("&gt;"),
-            '&' => out.push_str("&amp;"),
-            '"' => out.push_str("&quot;"),
-            c if c.is_control() => out.push('\u{fffd}'),
-            c => out.push(c),
-        }
-    }
-    out
 }

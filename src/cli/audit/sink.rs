@@ -10,6 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use crate::audit::merkle::Hash;
 use crate::cli::CliError;
+use crate::report::text::csv_field;
 
 /// The list of all other files with their hashes.
 pub(super) const MANIFEST: &str = "MANIFEST.sha256";
@@ -116,53 +117,9 @@ pub(super) fn row(
     output: &mut Output,
     cells: impl IntoIterator<Item: AsRef<str>>,
 ) -> io::Result<()> {
-    let cells: Vec<String> = cells.into_iter().map(|text| cell(text.as_ref())).collect();
+    let cells: Vec<String> = cells.into_iter().map(|text| csv_field(text.as_ref())).collect();
     output.write_all(cells.join(",").as_bytes())?;
     output.write_all(b"\r\n")?;
     output.rows += 1;
     Ok(())
-}
-
-fn cell(text: &str) -> String {
-    let mut safe: String = text.chars().map(|c| if moves(c) { '\u{fffd}' } else { c }).collect();
-    if text.starts_with(['=', '+', '-', '@', '\t', '\r']) {
-        safe.insert(0, '\'');
-    }
-    if safe.contains([',', '"', ' ', ';']) {
-        safe = format!("\"{}\"", safe.replace('"', "\"\""));
-    }
-    safe
-}
-
-/// Control characters (C0, DEL, C1) and those that turn the direction of writing.
-fn moves(c: char) -> bool {
-    let turns = matches!(c, '\u{61c}' | '\u{200e}' | '\u{200f}' | '\u{202a}'..='\u{202e}'
-        | '\u{2066}'..='\u{2069}');
-    c.is_control() || turns || matches!(c, '\u{2028}' | '\u{2029}' | '\u{feff}')
-}
-
-#[cfg(test)]
-mod tests {
-    use super::cell;
-
-    #[test]
-    fn no_cell_is_a_formula_or_moves_a_cursor() {
-        for (text, shown) in [
-            ("search", "search"),
-            ("=HYPERLINK(1)", "'=HYPERLINK(1)"),
-            ("+1", "'+1"),
-            ("-1", "'-1"),
-            ("@a", "'@a"),
-            ("\t=1", "'\u{fffd}=1"),
-            ("\r=1", "'\u{fffd}=1"),
-            ("a,b", "\"a,b\""),
-            ("a\"b", "\"a\"\"b\""),
-            ("a\nb", "a\u{fffd}b"),
-            ("\u{1b}[2J", "\u{fffd}[2J"),
-            ("a\u{202e}b", "a\u{fffd}b"),
-            ("a\u{85}b", "a\u{fffd}b"),
-        ] {
-            assert_eq!(cell(text), shown);
-        }
-    }
 }
