@@ -55,8 +55,9 @@ use crate::privacy::commitment::CommitmentKey;
 use crate::privacy::identifier::HashKey;
 use crate::proxy::upstream::Upstream;
 use crate::proxy::{self, Gate};
+use crate::record::act::Changed;
 use crate::record::encoding::Origin;
-use crate::record::entry::{Recovered, Started, Stopped};
+use crate::record::entry::{PricesChanged, Recovered, Started, Stopped};
 use crate::record::{Closing, Entry, Outcome};
 use crate::recorder::{Recorder, Secrets};
 use crate::rules::LiveRules;
@@ -309,13 +310,30 @@ async fn record_start(
     }
     let shown: String =
         config.settings.iter().map(|s| format!("{}={}\n", s.key, s.value)).collect();
+    let by_uid = rustix::process::getuid().as_raw();
+    let payers = keys::digest(&config.ledger.dir)?;
     let started = Started {
         config: leaf_hash(shown.as_bytes()).to_string(),
+        payers: Some(payers.hash.clone()),
         pricing: recorder.prices().version().to_owned(),
         previous: recovery.previous.name().to_owned(),
         program: env!("CARGO_PKG_VERSION").to_owned(),
+        uid: Some(by_uid),
     };
-    recorder.record(&Entry::Started(started)).await?;
+    recorder.record(&Entry::Started(started.clone())).await?;
+    let Some(before) = recovery.in_force.clone() else { return Ok(()) };
+    if before.config != started.config {
+        let (before, after) = (before.config, started.config);
+        recorder.record(&Entry::ConfigChanged(Changed { after, before, by_uid })).await?;
+    }
+    if before.pricing != started.pricing {
+        let (before, after) = (before.pricing, started.pricing);
+        recorder.record(&Entry::PricesChanged(PricesChanged { after, before })).await?;
+    }
+    if let Some(before) = before.payers.filter(|before| *before != payers.hash) {
+        let (after, by_uid) = (payers.hash, payers.uid.unwrap_or(by_uid));
+        recorder.record(&Entry::PayersChanged(Changed { after, before, by_uid })).await?;
+    }
     Ok(())
 }
 

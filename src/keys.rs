@@ -15,6 +15,7 @@ use arc_swap::ArcSwap;
 use serde::{Deserialize, Serialize};
 
 use crate::accounting::attribution::{Attribution, CostCentre, CredentialHash, VirtualKey};
+use crate::audit::merkle::leaf_hash;
 
 /// Most keys and fingerprints a file may hold, each: bounds memory and start-up.
 pub const KEYS_MAX: usize = 100_000;
@@ -169,21 +170,51 @@ pub struct FileVersion {
     inode: u64,
 }
 
+/// One state of the file.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Digest {
+    /// Hash of its bytes; of none where there is no file.
+    pub hash: String,
+    /// Who owns it, which is who replaced it last.
+    pub uid: Option<u32>,
+}
+
+/// The file's state now.
+///
+/// # Errors
+///
+/// It is there and cannot be read.
+pub fn digest(data_dir: &Path) -> Result<Digest, KeysError> {
+    use std::os::unix::fs::MetadataExt;
+    let path = path_in(data_dir);
+    let bytes = match fs::read(&path) {
+        Ok(bytes) => bytes,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
+        Err(source) => return Err(KeysError::Io { path, source }),
+    };
+    let uid = fs::metadata(&path).ok().map(|metadata| metadata.uid());
+    Ok(Digest { hash: leaf_hash(&bytes).to_string(), uid })
+}
+
 /// The rules in force, read again when the file changes.
 #[derive(Debug)]
 pub struct LiveKeys {
-    path: PathBuf,
+    data_dir: PathBuf,
     attribution: ArcSwap<Attribution>,
     version: Mutex<Option<FileVersion>>,
+    /// What the ledger knows of, and what holds.
+    digests: Mutex<(Digest, Digest)>,
 }
 
 impl LiveKeys {
     /// Reads the file for the first time.
     pub fn open(data_dir: &Path) -> Result<LiveKeys, KeysError> {
         let path = path_in(data_dir);
-        let version = file_version(&path);
+        let version = Mutex::new(file_version(&path));
+        let digest = digest(data_dir)?;
         let attribution = ArcSwap::from_pointee(read(&path)?.attribution());
-        Ok(LiveKeys { path, attribution, version: Mutex::new(version) })
+        let digests = Mutex::new((digest.clone(), digest));
+        Ok(LiveKeys { data_dir: data_dir.to_owned(), attribution, version, digests })
     }
 
     /// The rules in force now.
@@ -196,15 +227,36 @@ impl LiveKeys {
     /// the old rules in force.
     pub fn refresh(&self) -> Result<bool, KeysError> {
         let mut version = self.version.lock().unwrap_or_else(PoisonError::into_inner);
-        let now = file_version(&self.path);
+        let path = path_in(&self.data_dir);
+        let now = file_version(&path);
         if *version == now {
             return Ok(false);
         }
-        let file = read(&self.path)?;
+        let digest = digest(&self.data_dir)?;
+        let file = read(&path)?;
         self.attribution.store(Arc::new(file.attribution()));
         *version = now;
+        self.digests.lock().unwrap_or_else(PoisonError::into_inner).1 = digest;
         Ok(true)
     }
+
+    /// What changed since the last call, to be written down.
+    #[must_use]
+    pub fn change(&self) -> Option<Change> {
+        let mut digests = self.digests.lock().unwrap_or_else(PoisonError::into_inner);
+        let (known, holds) = digests.clone();
+        digests.0 = holds.clone();
+        (known.hash != holds.hash).then_some(Change { before: known, after: holds })
+    }
+}
+
+/// The file was replaced.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Change {
+    /// What held until now.
+    pub before: Digest,
+    /// What holds from now on.
+    pub after: Digest,
 }
 
 /// Which version of a file is there; `None` where none is.
@@ -241,9 +293,13 @@ mod tests {
         assert_eq!(payer(&live), Payer::InvalidKey);
         edit(dir.path(), |file| file.keys.push(stored(b"wbk_one", "a"))).unwrap();
         assert!(live.refresh().unwrap());
+        let change = live.change().unwrap();
+        assert_ne!(change.before.hash, change.after.hash);
         assert!(matches!(payer(&live), Payer::Virtual(centre) if centre.team == "a"));
         edit(dir.path(), |file| file.keys[0].revoked = Some("now".into())).unwrap();
         assert!(live.refresh().unwrap() && !live.refresh().unwrap());
+        assert_eq!(live.change().unwrap().before, change.after);
+        assert_eq!(live.change(), None);
         assert!(matches!(payer(&live), Payer::RevokedKey(_)));
         let text = fs::read_to_string(path_in(dir.path())).unwrap();
         assert!(!text.contains("wbk_one"), "no key is stored");

@@ -13,7 +13,7 @@
 //! | L5 wiring | [`app`], [`cli`] | start order, drain order, arguments |
 //! | L4 edges | [`outbound`], [`signing`], [`notify`], [`proxy`], [`hooks`], [`otlp`], [`admin`] | HTTP |
 //! | L3 the one door | [`recorder`] | what "recorded" means: ledger first, then memory |
-//! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`live`], [`rules`], [`keys`], [`corrections`], [`logging`], [`capture`] | files, SQLite, Prometheus, wall time, standard error, sealed contents |
+//! | L2 state | [`ledger`], [`index`], [`clock`], [`budgets`], [`metrics`], [`live`], [`rules`], [`keys`], [`inbox`], [`logging`], [`capture`] | files, SQLite, Prometheus, wall time, standard error, sealed contents |
 //! | L1 facts and formats | [`config`], [`record`], [`anthropic`], [`report`] | the API as bytes, entries as bytes, rows as text |
 //! | L0 meaning | [`audit`], [`privacy`], [`accounting`], [`agent`], [`policy`] | hashes, what names a person, tokens, money, who pays, what is allowed |
 //!
@@ -35,8 +35,8 @@ pub mod capture;
 pub mod cli;
 pub mod clock;
 pub mod config;
-pub mod corrections;
 pub mod hooks;
+pub mod inbox;
 pub mod index;
 pub mod keys;
 pub mod ledger;

@@ -99,7 +99,7 @@ async fn what_is_no_correction_changes_nothing() {
         assert_eq!(output.status.code(), Some(2), "{arguments:?}: {said}");
         assert!(said.contains(named), "{arguments:?}: {said}");
     }
-    let folder = site.data.join("corrections");
+    let folder = site.data.join("inbox");
     std::fs::create_dir_all(&folder).unwrap();
     std::fs::write(folder.join("half.json"), "{\"chosen\":").unwrap();
     let rejected = || folder.join("half.rejected").exists().then_some(());

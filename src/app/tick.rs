@@ -11,11 +11,12 @@ use tokio_util::sync::CancellationToken;
 use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
-use crate::corrections;
-use crate::keys::LiveKeys;
+use crate::inbox;
+use crate::keys::{self, LiveKeys};
 use crate::ledger;
 use crate::logging;
 use crate::record::Entry;
+use crate::record::act::Changed;
 use crate::recorder::Recorder;
 
 /// How often a running sidecar looks whether its files changed, and shows that it is alive.
@@ -27,7 +28,7 @@ pub(super) struct Watch {
     pub(super) keys: Arc<LiveKeys>,
     pub(super) operator: Arc<Operator>,
     pub(super) prices: LivePrices,
-    /// The data directory, where commands leave corrections.
+    /// The data directory, where commands leave what they did.
     pub(super) data_dir: PathBuf,
     /// Asks for a look in between, at everything.
     pub(super) reload: Arc<Notify>,
@@ -56,8 +57,11 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
             Ok(false) => {}
             Err(error) => tracing::error!(%error, "the keys file was not read; old keys stay"),
         }
+        if let Some(change) = keys.change() {
+            record_payers(&operator.recorder, change).await;
+        }
         prices.refresh(&operator.recorder, asked).await;
-        record_corrections(&operator.recorder, data_dir).await;
+        record_acts(&operator.recorder, data_dir).await;
         budgets.step(&operator.recorder).await;
     }
 }
@@ -87,25 +91,35 @@ impl Disk {
     }
 }
 
-/// Takes in the corrections that commands have left.
-async fn record_corrections(recorder: &Recorder, data_dir: &Path) {
-    for waiting in corrections::waiting(data_dir) {
-        let settled = match &waiting.correction {
-            Ok(correction) => {
-                let entry = Entry::Reattributed(Box::new(correction.clone()));
-                if let Err(error) = recorder.record(&entry).await {
-                    tracing::error!(%error, "a correction waits: the ledger does not take it");
+/// Writes down that other keys and payers hold.
+async fn record_payers(recorder: &Recorder, change: keys::Change) {
+    let keys::Change { before, after } = change;
+    let by_uid = after.uid.unwrap_or_else(|| rustix::process::getuid().as_raw());
+    let changed = Changed { after: after.hash, before: before.hash, by_uid };
+    // A revoked key is refused in any case: what holds does not wait for the disk.
+    if let Err(error) = recorder.record(&Entry::PayersChanged(changed)).await {
+        tracing::error!(%error, "that the keys file changed is not in the ledger");
+    }
+}
+
+/// Takes in the acts that commands have left.
+async fn record_acts(recorder: &Recorder, data_dir: &Path) {
+    for waiting in inbox::waiting(data_dir) {
+        let settled = match &waiting.entry {
+            Ok(entry) => {
+                if let Err(error) = recorder.record(entry).await {
+                    tracing::error!(%error, "an act waits: the ledger does not take it");
                     return;
                 }
                 waiting.done()
             }
             Err(error) => {
-                tracing::error!(%error, "a correction is not taken: it is not one");
+                tracing::error!(%error, "a file of the inbox is not taken: it is no act");
                 waiting.reject()
             }
         };
         if let Err(error) = settled {
-            tracing::error!(%error, "the file of a correction cannot be taken away");
+            tracing::error!(%error, "the file of an act cannot be taken away");
             return;
         }
     }

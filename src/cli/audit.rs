@@ -101,6 +101,11 @@ impl AuditArgs {
     }
 }
 
+/// Verifies a data directory and says it; gives the number of lines.
+pub(super) fn verified(dir: &std::path::Path, output: &mut dyn Write) -> Result<u64, CliError> {
+    verify::told(dir, output)
+}
+
 /// A file that is ours to name cannot be read.
 fn unreadable(path: &std::path::Path, error: &io::Error) -> CliError {
     CliError::Failed(format!("cannot read {}: {error}", path.display()))

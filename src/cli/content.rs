@@ -11,8 +11,10 @@ use super::{CliError, Surroundings};
 use crate::app;
 use crate::capture::{Store, StoreError, Subject};
 use crate::clock::Clock;
+use crate::inbox;
 use crate::privacy::Identifier;
 use crate::privacy::identifier::HashKey;
+use crate::record::act::{Act, Erased};
 
 const EXAMPLE: &str = "Examples:\n  \
     weighbridge content show 019abcde-1234-7000-8000-000000000001\n  \
@@ -169,8 +171,12 @@ fn erase(
         }
     };
     let now_ms = Clock::start().stamp().wall_ns / 1_000_000;
-    if store.erase(&subject, now_ms)? {
-        let told = "Erased: what was kept under this key can never be read again.";
+    let found = store.erase(&subject, now_ms)?;
+    let dir = dir.cloned().unwrap_or_else(|| surroundings.data_dir());
+    leave_word(&dir, &subject, found)?;
+    if found {
+        let told = "Erased: what was kept under this key can never be read again. The sidecar \
+                    writes the erasure into the ledger within a second, or when it starts.";
         return CliError::written(writeln!(output, "{told}"));
     }
     if let Subject::Exchange(id) = &subject
@@ -183,6 +189,29 @@ fn erase(
     let why = "nothing is kept of this subject: it was erased before, or is written otherwise. \
                What waited to be kept of it until now is dropped";
     Err(CliError::Failed(why.to_owned()))
+}
+
+/// Leaves word of the erasure for the ledger.
+fn leave_word(dir: &Path, subject: &Subject, found: bool) -> Result<(), CliError> {
+    let id = Uuid::now_v7().to_string();
+    let nobody =
+        Erased { by_uid: None, exchange: None, found, id, session: None, team: None, user: None };
+    let erased = match subject {
+        Subject::User(team, user) => {
+            Erased { team: Some(team.clone()), user: Some(user.clone()), ..nobody }
+        }
+        Subject::Session(session) => {
+            Erased { session: Identifier::plain(session.as_bytes()), ..nobody }
+        }
+        Subject::Exchange(exchange) => Erased { exchange: Some(exchange.clone()), ..nobody },
+    };
+    inbox::leave(dir, &Act::Erased(Box::new(erased))).map(drop).map_err(|error| {
+        CliError::Failed(format!(
+            "the contents are erased, but word of it cannot be left in {}: {error}; make room or \
+             allow writing there and run the command again",
+            dir.display()
+        ))
+    })
 }
 
 /// A session as it is recorded: what does not look like an identifier is kept as a keyed hash. The

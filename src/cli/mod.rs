@@ -2,6 +2,7 @@
 //! wrong, exit code 0, 1 (a check or the work failed) or 2 (bad usage or bad input).
 
 mod audit;
+mod backup;
 mod budgets;
 mod check;
 mod content;
@@ -83,6 +84,8 @@ enum Command {
     Content(content::ContentArgs),
     /// The ledger's signed checkpoints and keys; verify it, or a bundle of evidence; make one
     Audit(audit::AuditArgs),
+    /// Copy the data directory, also while a sidecar runs, and verify the copy
+    Backup(backup::BackupArgs),
     /// Redact standard input by rules
     Redact(redact::RedactArgs),
     /// Price one usage object, or JSON Lines of them
@@ -239,6 +242,7 @@ fn dispatch(command: &Command, surroundings: &Surroundings) -> Result<ExitCode, 
         Command::Price(args) => args.run(&mut output, surroundings)?,
         Command::Content(args) => args.run(&mut output, surroundings)?,
         Command::Audit(args) => args.run(&mut output, surroundings)?,
+        Command::Backup(args) => args.run(&mut output, surroundings)?,
         Command::Redact(args) => args.run(&mut output, surroundings)?,
         Command::Pricing(args) => args.run(&mut output, surroundings)?,
         Command::Log(args) => args.run(&mut output, surroundings)?,

@@ -8,8 +8,9 @@ use clap::Args;
 use super::handover::taken;
 use super::{CliError, Surroundings, source};
 use crate::accounting::attribution::CostCentre;
-use crate::corrections;
+use crate::inbox;
 use crate::privacy::Identifier;
+use crate::record::act::Act;
 use crate::record::correction::{Chosen, Reattributed};
 use uuid::Uuid;
 
@@ -67,7 +68,8 @@ impl ReattributeArgs {
         let dir = self.data_dir.clone().unwrap_or_else(|| surroundings.data_dir());
         source::directories(std::slice::from_ref(&dir), Vec::new())?;
         let correction = self.correction()?;
-        let path = corrections::leave(&dir, &correction).map_err(|error| {
+        let act = Act::Reattributed(Box::new(correction.clone()));
+        let path = inbox::leave(&dir, &act).map_err(|error| {
             CliError::Failed(format!("the correction cannot be left in {dir:?}: {error}"))
         })?;
         let (id, team) = (&correction.id, &self.team);

@@ -11,9 +11,10 @@
 
 use std::fs;
 use std::io;
+use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::Connection;
+use rusqlite::{Connection, OpenFlags};
 
 use crate::ledger::reader::ReadError;
 
@@ -119,6 +120,20 @@ pub fn remove(data_dir: &Path) -> Result<(), IndexError> {
         }
     }
     Ok(())
+}
+
+/// Copies the index as it is at this moment into another data directory, also while it is written.
+/// Where there is none, none is made.
+pub fn copy(data_dir: &Path, to: &Path) -> Result<(), IndexError> {
+    if !data_dir.join(FILE).exists() {
+        return Ok(());
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+    let path = to.join(FILE);
+    connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
+    let private = fs::Permissions::from_mode(0o600);
+    fs::set_permissions(&path, private).map_err(|source| IndexError::File { path, source })
 }
 
 /// How far a connection's index got.

@@ -12,7 +12,7 @@ use super::{LedgerError, Mode, Options, Purpose, State, reserve};
 use crate::audit::merkle::{Frontier, Hash, leaf_hash};
 use crate::record::Entry;
 use crate::record::encoding::{Draft, LINE_BYTES_MAX, Origin, Stamp};
-use crate::record::entry::{Gap, Reserve};
+use crate::record::entry::{Gap, InForce, Reserve};
 
 /// Sealed segments that may wait for their sync before an append does it itself.
 pub(super) const UNSYNCED_SEGMENTS_MAX: usize = 8;
@@ -66,6 +66,8 @@ pub(super) struct Book {
     pub(super) previous: Hash,
     /// Exchanges that are open, and the index that opened each.
     pub(super) open: HashMap<String, u64>,
+    /// What the last process to begin, and changes since, put in force.
+    in_force: Option<InForce>,
     pub(super) state: State,
     pub(super) reason: Option<String>,
     /// Use of the reserve that is not written down yet.
@@ -101,6 +103,7 @@ impl Book {
             tree: end.tree,
             previous: end.previous,
             open: end.open,
+            in_force: end.in_force,
             state: State::Normal,
             reason: None,
             reserve_used: None,
@@ -200,7 +203,7 @@ impl Book {
                 self.open.remove(&closing.exchange);
             }
             Entry::Stopped(_) => self.ended = true,
-            _ => {}
+            _ => InForce::follow(&mut self.in_force, entry),
         }
     }
 
@@ -232,7 +235,8 @@ impl Book {
     }
 
     fn start(&self) -> Start {
-        Start { tree: self.tree.clone(), previous: self.previous, open: self.open.clone() }
+        let (tree, open) = (self.tree.clone(), self.open.clone());
+        Start { tree, previous: self.previous, open, in_force: self.in_force.clone() }
     }
 
     fn go_on_in(&mut self, segment: Segment) {

@@ -16,6 +16,7 @@ use super::segment::{self, Start};
 use super::{LedgerError, Previous};
 use crate::audit::merkle::{Hash, leaf_hash};
 use crate::record::encoding::{LINE_BYTES_MAX, Line};
+use crate::record::entry::InForce;
 
 /// How every line begins; nothing inside a line can look like it.
 const LINE_HEAD: &[u8] = b"{\"body\":";
@@ -122,6 +123,7 @@ struct Scan<'a> {
     is_last_resort: bool,
     leaves: Vec<Leaf>,
     open: HashMap<String, u64>,
+    in_force: Option<InForce>,
     /// Bytes since the last line that has its place, and where they begin.
     unplaced: Option<Unplaced>,
     tail: Option<Tail>,
@@ -143,6 +145,7 @@ impl<'a> Scan<'a> {
         Scan {
             data_dir,
             open: start.open.clone(),
+            in_force: start.in_force.clone(),
             start,
             is_last_resort,
             leaves: Vec::new(),
@@ -254,6 +257,11 @@ impl<'a> Scan<'a> {
                     self.open.remove(&about.exchange);
                 }
             }
+            "started" | "prices_changed" | "payers_changed" => {
+                if let Ok(Some(entry)) = line.entry() {
+                    InForce::follow(&mut self.in_force, &entry);
+                }
+            }
             _ => {}
         }
     }
@@ -294,7 +302,7 @@ impl<'a> Scan<'a> {
             _ if self.ended_clean => Previous::Clean,
             _ => Previous::Crash,
         };
-        let start = Start { tree, previous, open: self.open };
+        let start = Start { tree, previous, open: self.open, in_force: self.in_force };
         Ok(End { start, last: tail, previous: ended, damaged })
     }
 

@@ -14,6 +14,7 @@ use serde::{Deserialize, Serialize};
 
 use super::disk::Disk;
 use crate::audit::merkle::{Frontier, Hash};
+use crate::record::entry::InForce;
 
 /// Mode of the files that are written: nobody but the owner.
 pub(super) const FILE_MODE: u32 = 0o600;
@@ -151,6 +152,8 @@ pub(super) struct Start {
     pub(super) previous: Hash,
     /// Exchanges that are open, and the index that opened each.
     pub(super) open: HashMap<String, u64>,
+    /// What the last process to begin, and changes since, put in force.
+    pub(super) in_force: Option<InForce>,
 }
 
 /// A [`Start`] as JSON.
@@ -158,6 +161,8 @@ pub(super) struct Start {
 struct StartFile {
     first: u64,
     frontier: Vec<String>,
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    in_force: Option<InForce>,
     open: HashMap<String, u64>,
     previous: String,
 }
@@ -165,7 +170,8 @@ struct StartFile {
 impl Start {
     /// Before the first line of all.
     pub(super) fn genesis() -> Start {
-        Start { tree: Frontier::default(), previous: Hash::ZERO, open: HashMap::new() }
+        let (tree, open) = (Frontier::default(), HashMap::new());
+        Start { tree, previous: Hash::ZERO, open, in_force: None }
     }
 
     fn path(data_dir: &Path, first: u64) -> PathBuf {
@@ -177,6 +183,7 @@ impl Start {
         let file = StartFile {
             first: self.tree.size(),
             frontier: self.tree.roots().iter().map(Hash::to_string).collect(),
+            in_force: self.in_force.clone(),
             open: self.open.clone(),
             previous: self.previous.to_string(),
         };
@@ -203,6 +210,7 @@ impl Start {
         let file: StartFile = serde_json::from_slice(&bytes).ok()?;
         let roots = file.frontier.iter().map(|text| Hash::from_hex(text)).collect::<Option<_>>()?;
         let tree = Frontier::from_parts(file.first, roots).filter(|tree| tree.size() == first)?;
-        Some(Start { tree, previous: Hash::from_hex(&file.previous)?, open: file.open })
+        let StartFile { open, in_force, .. } = file;
+        Some(Start { tree, previous: Hash::from_hex(&file.previous)?, open, in_force })
     }
 }

@@ -4,6 +4,7 @@ use std::io;
 use std::path::PathBuf;
 
 use crate::record::encoding::{EncodingError, Stamp};
+use crate::record::entry::InForce;
 
 /// Default of [`Options::segment_bytes_max`].
 pub const SEGMENT_BYTES_DEFAULT: u64 = 64 * 1024 * 1024;
@@ -118,6 +119,8 @@ pub struct Recovery {
     pub open: Vec<String>,
     /// Entries in the ledger.
     pub entries: u64,
+    /// What held when the process before this one ended; `None` where nothing says so.
+    pub in_force: Option<InForce>,
 }
 
 /// Whether the ledger can be written.

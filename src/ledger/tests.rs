@@ -404,9 +404,11 @@ fn an_entry_that_is_too_long_leaves_nothing_behind() {
     let long = "x".repeat(20_000);
     let started = Started {
         config: long.clone(),
+        payers: None,
         pricing: String::new(),
         previous: String::new(),
         program: long,
+        uid: None,
     };
     let error = put(&ledger, &Entry::Started(started)).unwrap_err();
     assert!(matches!(error, LedgerError::Encoding(_)));

@@ -45,6 +45,7 @@ impl Writer {
             damaged: end.damaged.clone(),
             open: oldest_first(&end),
             entries: end.start.tree.size(),
+            in_force: end.start.in_force.clone(),
         };
         let book = book(&options, disk, end)?;
         let shared = Shared::new(book, origin, now, lock).map_err(failed("open", dir))?;

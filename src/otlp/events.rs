@@ -94,6 +94,12 @@ fn event_of(kind: &str) -> (&'static str, Severity) {
         "budget_crossed" => ("weighbridge.budget_crossed", Severity::Warn),
         "key_rotated" => ("weighbridge.key_rotated", Severity::Info),
         "rollback" => ("weighbridge.rollback", Severity::Error),
+        "config_changed" => ("weighbridge.config_changed", Severity::Info),
+        "payers_changed" => ("weighbridge.payers_changed", Severity::Info),
+        "erased" => ("weighbridge.erased", Severity::Info),
+        "exported" => ("weighbridge.exported", Severity::Info),
+        "backed_up" => ("weighbridge.backed_up", Severity::Info),
+        "pruned" => ("weighbridge.pruned", Severity::Info),
         _ => ("weighbridge.entry", Severity::Info),
     }
 }

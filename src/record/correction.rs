@@ -97,7 +97,8 @@ impl Reattributed {
     }
 }
 
-fn is_name(text: &str) -> bool {
+/// Whether a text is a name as `weighbridge keys` takes them.
+pub(super) fn is_name(text: &str) -> bool {
     let plain = |byte: u8| byte.is_ascii_alphanumeric() || b"._:/@-".contains(&byte);
     (1..=128).contains(&text.len()) && text.bytes().all(plain)
 }

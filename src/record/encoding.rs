@@ -85,6 +85,13 @@ impl Draft {
             Entry::Heartbeat(body) => serde_json::to_writer(&mut head, body)?,
             Entry::KeyRotated(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Rollback(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ConfigChanged(body) | Entry::PayersChanged(body) => {
+                serde_json::to_writer(&mut head, body)?;
+            }
+            Entry::Erased(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Exported(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::BackedUp(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::Pruned(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -219,6 +226,12 @@ impl<'a> Line<'a> {
             "heartbeat" => Entry::Heartbeat(serde_json::from_str(body)?),
             "key_rotated" => Entry::KeyRotated(serde_json::from_str(body)?),
             "rollback" => Entry::Rollback(serde_json::from_str(body)?),
+            "config_changed" => Entry::ConfigChanged(serde_json::from_str(body)?),
+            "payers_changed" => Entry::PayersChanged(serde_json::from_str(body)?),
+            "erased" => Entry::Erased(serde_json::from_str(body)?),
+            "exported" => Entry::Exported(serde_json::from_str(body)?),
+            "backed_up" => Entry::BackedUp(serde_json::from_str(body)?),
+            "pruned" => Entry::Pruned(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

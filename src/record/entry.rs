@@ -2,6 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
+use super::act::{BackedUp, Changed, Erased, Exported, Pruned};
 use super::batch::{BatchCreated, BatchResult};
 use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
@@ -54,6 +55,18 @@ pub enum Entry {
     KeyRotated(KeyRotated),
     /// The ledger is older than a checkpoint, and an operator went on with it.
     Rollback(Rollback),
+    /// From here on another configuration holds.
+    ConfigChanged(Changed),
+    /// From here on other keys and payers hold.
+    PayersChanged(Changed),
+    /// Kept contents of a subject were erased.
+    Erased(Box<Erased>),
+    /// A bundle of evidence was made.
+    Exported(Box<Exported>),
+    /// The data directory was copied.
+    BackedUp(BackedUp),
+    /// The oldest lines were removed as the configuration asks.
+    Pruned(Pruned),
 }
 
 /// A process took the ledger over.
@@ -61,12 +74,52 @@ pub enum Entry {
 pub struct Started {
     /// Hash of the effective configuration, secrets left out.
     pub config: String,
+    /// Hash of the keys file: who pays for which key.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub payers: Option<String>,
     /// The pricing table's version and content hash.
     pub pricing: String,
     /// `clean`, `crash` or `first`: how the process before this one ended.
     pub previous: String,
     /// Version of the program.
     pub program: String,
+    /// The user the process runs as, as the system knows it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub uid: Option<u32>,
+}
+
+/// The digests of what holds: with them the next start tells what was changed while none ran.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct InForce {
+    /// As in [`Started::config`].
+    pub config: String,
+    /// As in [`Started::payers`].
+    pub payers: Option<String>,
+    /// As in [`Started::pricing`].
+    pub pricing: String,
+}
+
+impl InForce {
+    /// What holds after an entry.
+    pub fn follow(held: &mut Option<InForce>, entry: &Entry) {
+        match entry {
+            Entry::Started(started) => {
+                let Started { config, payers, pricing, .. } = started.clone();
+                *held = Some(InForce { config, payers, pricing });
+            }
+            Entry::PricesChanged(change) => {
+                if let Some(held) = held {
+                    held.pricing.clone_from(&change.after);
+                }
+            }
+            Entry::PayersChanged(change) => {
+                if let Some(held) = held {
+                    held.payers = Some(change.after.clone());
+                }
+            }
+            _ => {}
+        }
+    }
 }
 
 /// A clean end.
@@ -176,6 +229,12 @@ impl Entry {
             Entry::Heartbeat(_) => "heartbeat",
             Entry::KeyRotated(_) => "key_rotated",
             Entry::Rollback(_) => "rollback",
+            Entry::ConfigChanged(_) => "config_changed",
+            Entry::PayersChanged(_) => "payers_changed",
+            Entry::Erased(_) => "erased",
+            Entry::Exported(_) => "exported",
+            Entry::BackedUp(_) => "backed_up",
+            Entry::Pruned(_) => "pruned",
         }
     }
 }

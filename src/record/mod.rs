@@ -3,6 +3,7 @@
 //! An [`Entry`] is one immutable fact in the ledger. [`encoding`] turns it into the canonical line
 //! that is hashed; [`exchange`] holds the two entries that open and close a call.
 
+pub mod act;
 pub mod batch;
 pub mod correction;
 pub mod encoding;

@@ -11,7 +11,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use super::export::{FORMAT, STANDING};
 use super::facts::{self, Facts};
 use super::heads::{Keys, Notes, witnessed};
-use super::sink::{MANIFEST, Sink};
+use super::sink::{MANIFEST, Sink, finished};
 use super::tables::Tables;
 use super::verify::{Answer, limits, nothing};
 use super::{page, unreadable};
@@ -402,7 +402,5 @@ fn hash_of(path: &Path) -> io::Result<Hash> {
             read => context.update(&chunk[..read]),
         }
     }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    Ok(Hash::new(hash))
+    Ok(finished(context))
 }

@@ -9,10 +9,11 @@ use std::os::unix::fs::MetadataExt as _;
 use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
+use uuid::Uuid;
 
 use super::facts::{self, Facts, Parameters, Program, Sample, Span, Tree};
 use super::heads::{Keys, Notes, files};
-use super::sink::{Output, Sink};
+use super::sink::{Output, Sink, finished};
 use super::tables::{SAMPLE_ROWS, Tables, moment};
 use super::verify::nothing;
 use super::{ExportArgs, ocsf, page, unreadable};
@@ -21,7 +22,10 @@ use crate::audit::tile::{self, Tile, Tiler, WIDTH};
 use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::{CliError, Surroundings, source};
 use crate::clock::Clock;
+use crate::inbox;
 use crate::ledger::reader::{self, Batch, Reader, SEGMENTS};
+use crate::privacy::Identifier;
+use crate::record::act::{Act, Exported};
 use crate::report::Period;
 
 /// Version of the bundle's form.
@@ -68,7 +72,8 @@ pub(super) fn run(
     let text = serde_json::to_string_pretty(&facts)? + "\n";
     sink.put(facts::FILE, text.as_bytes()).map_err(failed)?;
     let files = sink.hashes.len();
-    sink.seal().map_err(failed)?;
+    let manifest = sink.seal().map_err(failed)?;
+    leave_word(&dir, &facts, manifest);
     let (lines, derived) = (facts.lines.end - facts.lines.first, &facts.derived);
     let told = writeln!(
         output,
@@ -83,6 +88,31 @@ pub(super) fn run(
         Some(first) => {
             Err(CliError::Failed(format!("the ledger is damaged, and the bundle says so: {first}")))
         }
+    }
+}
+
+/// Leaves word of the export for the ledger. An auditor may read a ledger that he cannot write to:
+/// the bundle is good without it.
+fn leave_word(dir: &Path, facts: &Facts, manifest: Hash) {
+    let named = |text: &Option<String>| Identifier::plain(text.as_ref()?.as_bytes());
+    let exported = Exported {
+        by_uid: None,
+        end: facts.lines.end,
+        first: facts.lines.first,
+        id: Uuid::now_v7().to_string(),
+        manifest: manifest.to_string(),
+        root: facts.tree.root.clone(),
+        session: named(&facts.parameters.session),
+        size: facts.tree.size,
+        team: named(&facts.parameters.team),
+    };
+    if let Err(error) = inbox::leave(dir, &Act::Exported(Box::new(exported))) {
+        let place = dir.display();
+        let _ = writeln!(
+            io::stderr(),
+            "weighbridge: word of this export cannot be left in {place}: {error}; the ledger will \
+             not name it"
+        );
     }
 }
 
@@ -138,9 +168,7 @@ fn own_digest() -> Option<String> {
             read => context.update(&chunk[..read]),
         }
     }
-    let mut hash = [0; 32];
-    hash.copy_from_slice(context.finish().as_ref());
-    Some(Hash::new(hash).to_string())
+    Some(finished(context).to_string())
 }
 
 /// Copies keys, checkpoints and witnessed heads up to the newest checkpoint that the ledger

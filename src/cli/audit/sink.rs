@@ -71,9 +71,7 @@ impl Sink {
     /// Ends a file.
     pub(super) fn end(&mut self, mut output: Output) -> io::Result<()> {
         output.flush()?;
-        let mut hash = [0; 32];
-        hash.copy_from_slice(output.context.finish().as_ref());
-        self.hashes.insert(output.name, Hash::new(hash));
+        self.hashes.insert(output.name, finished(output.context));
         Ok(())
     }
 
@@ -84,8 +82,8 @@ impl Sink {
         self.end(output)
     }
 
-    /// Writes the list of all files, the last thing: without it there is no bundle.
-    pub(super) fn seal(self) -> io::Result<()> {
+    /// Writes the list of all files, the last thing: without it there is no bundle. Gives its hash.
+    pub(super) fn seal(self) -> io::Result<Hash> {
         let mut manifest = self.begin(MANIFEST)?;
         for (name, hash) in &self.hashes {
             writeln!(manifest, "{hash}  {name}")?;
@@ -94,8 +92,15 @@ impl Sink {
         if let Some(file) = manifest.file {
             file.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
         }
-        Ok(())
+        Ok(finished(manifest.context))
     }
+}
+
+/// The hash of what went into a context.
+pub(super) fn finished(context: Context) -> Hash {
+    let mut hash = [0; 32];
+    hash.copy_from_slice(context.finish().as_ref());
+    Hash::new(hash)
 }
 
 impl Write for Output {
