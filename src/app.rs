@@ -9,6 +9,7 @@ mod export;
 mod files;
 mod listeners;
 mod prices;
+mod retention;
 mod secrets;
 mod sessions;
 mod tick;
@@ -155,22 +156,23 @@ pub async fn start(config: &Config) -> Result<App> {
     let ready = Ready::new(config, &listeners)?;
     let tls = tls_acceptor(config)?;
     budgets.deliver(&operator_tasks, &stop_operators);
+    let (reload, prices) = (Arc::<Notify>::default(), config.pricing.clone());
     let watch = Watch {
         budgets,
         keys: Arc::clone(&gate.keys),
         operator: Arc::clone(&operator),
-        prices: LivePrices::new(config.pricing.clone(), seen_prices),
+        prices: LivePrices::new(prices, seen_prices),
         data_dir: dir.clone(),
-        reload: Arc::default(),
+        reload: Arc::clone(&reload),
     };
-    let reload = Arc::clone(&watch.reload);
     operator_tasks.spawn(tick(watch, stop_operators.clone()));
+    let (keeper, stop) = (Arc::clone(&operator), stop_operators.clone());
+    operator_tasks.spawn(retention::keep(keeper, config.ledger.clone(), stop));
     let Listeners { api, admin, telemetry } = listeners;
     let operators = [(Listener::Admin, Some(admin)), (Listener::Telemetry, telemetry)];
     for (kind, listener) in operators.into_iter().filter_map(|(k, l)| Some((k, l?))) {
         let (operator, stop) = (Arc::clone(&operator), stop_operators.clone());
-        let serving = admin::serve(operator, kind, listener, operator_tasks.clone(), stop);
-        operator_tasks.spawn(serving);
+        operator_tasks.spawn(admin::serve(operator, kind, listener, operator_tasks.clone(), stop));
     }
     let most = config.listen.connections_max;
     tasks.spawn(proxy::serve(gate, api, tls, most, stop_accepting.clone()));

@@ -82,6 +82,8 @@ pub struct Chain {
     next: u64,
     first: u64,
     held: Option<Held>,
+    /// What the first line must name as the hash before it, where that is known.
+    before: Option<Hash>,
     /// The line before the held one is not what the held one says: own hash, and the one it says.
     suspect: Option<(Hash, Hash)>,
     instance: Option<Vec<u8>>,
@@ -109,6 +111,7 @@ impl Chain {
             next: first,
             first,
             held: None,
+            before: (first == 0).then_some(Hash::ZERO),
             suspect: None,
             instance: None,
             leaves: Vec::new(),
@@ -120,6 +123,11 @@ impl Chain {
             first_closing_alone: None,
             gaps: 0,
         }
+    }
+
+    /// The first line follows on a line that is not there, of which the hash is known.
+    pub const fn follows_on(&mut self, leaf: Hash) {
+        self.before = Some(leaf);
     }
 
     /// The index that comes next.
@@ -195,8 +203,13 @@ impl Chain {
     /// Compares the hash of the line before with what this one says.
     fn follows(&mut self, found: &Envelope<'_>) {
         let Some(held) = self.held else {
-            if self.first == 0 && found.previous != Hash::ZERO {
-                self.damages.add(0, "line 0 names a line before it");
+            if self.before.is_some_and(|before| before != found.previous) {
+                let at = self.first;
+                let what = match at {
+                    0 => "line 0 names a line before it".to_owned(),
+                    _ => format!("line {at} does not follow on the hash that was kept before it"),
+                };
+                self.damages.add(at, what);
             }
             return;
         };

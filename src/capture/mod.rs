@@ -20,7 +20,7 @@ use std::time::Duration;
 
 use serde::Serialize;
 
-pub use store::{Appended, Store, StoreError, Subject};
+pub use store::{Appended, Store, StoreError, Subject, remove_before};
 
 use sessions::Sessions;
 

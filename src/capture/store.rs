@@ -119,6 +119,23 @@ const ID_CHARS_MIN: usize = 8;
 /// Characters of a whole id.
 const ID_CHARS: usize = 36;
 
+/// Removes what was kept before a UTC day, whoever it belongs to.
+///
+/// # Errors
+///
+/// A file cannot be removed.
+pub fn remove_before(data_dir: &Path, day: jiff::civil::Date) -> io::Result<()> {
+    for entry in fs::read_dir(data_dir.join("content")).into_iter().flatten() {
+        let path = entry?.path();
+        let is_lines = path.extension().is_some_and(|ending| ending == "jsonl");
+        let of = path.file_stem().and_then(|name| name.to_str()?.parse::<jiff::civil::Date>().ok());
+        if is_lines && of.is_some_and(|of| of < day) {
+            fs::remove_file(&path)?;
+        }
+    }
+    Ok(())
+}
+
 impl Store {
     /// Opens or makes the folder.
     ///

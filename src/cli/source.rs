@@ -6,9 +6,10 @@ use std::time::{Duration, Instant};
 
 use super::CliError;
 use crate::index::{Index, IndexError};
+use crate::ledger;
 use crate::ledger::reader::SEGMENTS;
 use crate::report::Period;
-use crate::report::period::Moment;
+use crate::report::period::{self, Moment};
 
 /// Nothing is said about work that is over sooner.
 const PROGRESS_AFTER: Duration = Duration::from_secs(1);
@@ -58,6 +59,17 @@ pub(super) fn open(directories: &[PathBuf]) -> Result<Vec<Index>, CliError> {
         indexes.push(index);
     }
     progress.clear();
+    for directory in directories {
+        if let Ok(Some(since)) = ledger::kept_since(directory) {
+            let since = period::instant(i64::try_from(since).unwrap_or(i64::MAX));
+            let _ = writeln!(
+                io::stderr(),
+                "note: {} holds nothing from before {since}: older lines were removed as \
+                 ledger.retention_months asks",
+                directory.display()
+            );
+        }
+    }
     let damaged: u64 = indexes.iter().map(Index::damaged).sum();
     if damaged > 0 {
         let _ = writeln!(

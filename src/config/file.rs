@@ -82,6 +82,7 @@ pub struct Ledger {
     pub(super) mode: Option<String>,
     pub(super) durability: Option<String>,
     pub(super) segment_bytes: Option<u64>,
+    pub(super) retention_months: Option<u64>,
 }
 
 /// `[pricing]`

@@ -139,7 +139,13 @@ pub struct LedgerConfig {
     pub durability: DurabilityName,
     /// Size at which a segment is sealed.
     pub segment_bytes: u64,
+    /// Whole months (UTC) before the current one for which lines are kept; all where absent.
+    pub retention_months: Option<u64>,
 }
+
+/// Months for which lines may be kept: a month's budget and report are never without their lines,
+/// and nor is a batch whose results are fetched late.
+const RETENTION_MONTHS: std::ops::RangeInclusive<u64> = 3..=600;
 
 /// What calls cost.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -345,7 +351,14 @@ fn read_ledger(reader: &mut Reader<'_>, state_dir: &str) -> Result<LedgerConfig,
     let segment = |f: &File| f.ledger.segment_bytes.map(|v| v.to_string());
     let segment_bytes =
         reader.parsed("ledger.segment_bytes", "67108864", segment, number(65_536..=1 << 34))?;
-    Ok(LedgerConfig { dir: PathBuf::from(dir.value), mode, durability, segment_bytes })
+    let retention = |f: &File| f.ledger.retention_months.map(|v| v.to_string());
+    let retention =
+        reader.parsed("ledger.retention_months", "0", retention, |text| match text {
+            "0" => Ok(None),
+            text => number(RETENTION_MONTHS)(text).map(Some).map_err(|why| format!("{why}, or 0")),
+        })?;
+    let dir = PathBuf::from(dir.value);
+    Ok(LedgerConfig { dir, mode, durability, segment_bytes, retention_months: retention })
 }
 
 /// The lists are taken from the same layer as their text.
@@ -404,6 +417,7 @@ mod tests {
             ("[listen]\nadmin = '0.0.0.0:1'", "listen.admin"),
             ("[listen]\ntls_key = 'k.pem'", "listen.tls_key"),
             ("[ledger]\nmode = 'open'", "ledger.mode"),
+            ("[ledger]\nretention_months = 2", "ledger.retention_months"),
             ("[log]\nlevel = 'loud'", "log.level"),
             ("[log]\nformat = 'xml'", "log.format"),
         ] {

@@ -6,6 +6,7 @@
 use std::ops::Range;
 use std::path::Path;
 
+use super::prune::each_kept;
 use super::reader::{Batch, ReadError, Reader};
 use super::segment::{self, Start};
 use crate::audit::merkle::{Frontier, Hash, leaf_hash};
@@ -21,9 +22,11 @@ pub fn each_leaf(
     mut take: impl FnMut(Hash),
 ) -> Result<u64, ReadError> {
     let wanted = range.end.saturating_sub(range.start);
-    let mut reader = Reader::open(data_dir, range.start)?;
+    // Of lines that were pruned the hashes are left.
+    let from = each_kept(data_dir, range.clone(), &mut take)?;
+    let mut reader = Reader::open(data_dir, from)?;
     let mut batch = Batch::default();
-    let (mut taken, mut own) = (0, None);
+    let (mut taken, mut own) = (from - range.start, None);
     while taken < wanted && reader.read_batch(&mut batch, BATCH_LINES)? > 0 {
         for (index, line) in batch.iter() {
             let is_next = index == range.start + taken + u64::from(own.is_some());
@@ -35,7 +38,7 @@ pub fn each_leaf(
                 taken += 1;
             }
         }
-        if reader.skipped().is_some_and(|skipped| skipped.end > range.start) {
+        if reader.skipped().is_some_and(|skipped| skipped.end > from) {
             break;
         }
     }

@@ -7,6 +7,7 @@
 mod book;
 mod disk;
 mod leaves;
+mod prune;
 pub mod reader;
 mod recovery;
 mod reserve;
@@ -30,6 +31,7 @@ use sync::Synced;
 use writer::Writer;
 
 pub use leaves::{each_leaf, tree_at};
+pub use prune::{Prunable, keep_leaves, kept_since, prunable, pruned_upto, remove_lines};
 pub use reserve::free_bytes;
 pub use terms::{
     Durability, Health, LedgerError, Mode, Options, Position, Previous, Purpose, Recovery,

@@ -1,6 +1,7 @@
 //! What the ledger promises, on real files, with faults where a disk would have them.
 
 mod full;
+mod pruning;
 mod recovery;
 
 use std::collections::BTreeMap;

@@ -103,8 +103,8 @@ pub struct Changed {
 pub struct Pruned {
     /// The index of the first line that stays.
     pub first: u64,
-    /// The hours for which lines are kept.
-    pub retention_hours: u64,
+    /// Whole months (UTC) before the current one for which lines are kept.
+    pub retention_months: u64,
     /// Root of the tree over the lines that are gone.
     pub root: String,
 }

@@ -10,7 +10,9 @@ use crate::audit::line::{Envelope, usd};
 use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::CliError;
 use crate::index::{self, Totals};
-use crate::ledger::reader::{Batch, Reader, SEGMENTS};
+use crate::ledger;
+use crate::ledger::reader::{Batch, ReadError, Reader, SEGMENTS};
+use crate::record::act::Pruned;
 
 /// Amounts and calls as the lines say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +60,23 @@ impl Walk {
             self.roots.push(leaf, &mut self.damages);
         }
         Ok(())
+    }
+
+    /// Takes in the hashes of lines that were pruned.
+    fn pruned(&mut self, dir: &Path, first: u64) -> Result<(), CliError> {
+        let (mut failed, mut last) = (Ok(()), None);
+        ledger::each_leaf(dir, 0..first, |leaf| {
+            if failed.is_ok() {
+                failed = self.look_ahead();
+            }
+            self.roots.push(leaf, &mut self.damages);
+            last = Some(leaf);
+        })
+        .map_err(unread)?;
+        if let Some(leaf) = last {
+            self.chain.follows_on(leaf);
+        }
+        failed
     }
 
     /// Reads checkpoints until one is ahead of the tree.
@@ -113,17 +132,19 @@ pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> 
     let mut roots = Roots::default();
     answer.witnesses = heads.len() as u64;
     heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
-    let (chain, exhausted) = (Chain::new(0), false);
+    let first = ledger::pruned_upto(dir).map_err(unread)?;
+    let (chain, exhausted) = (Chain::new(first), false);
     let mut walk = Walk { chain, roots, damages, keys, notes, exhausted, ahead: 0 };
     walk.look_ahead()?;
+    walk.pruned(dir, first)?;
+    answer.first = first;
+    let mut named_upto = 0;
 
     let indexed = index::totals(dir)?;
     let (mut sums, mut compared) = (Sums::default(), false);
-    let mut reader = Reader::open(dir, 0).map_err(|error| CliError::Failed(error.to_string()))?;
+    let mut reader = Reader::open(dir, first).map_err(unread)?;
     let mut batch = Batch::default();
-    let mut next = |batch: &mut Batch| {
-        reader.read_batch(batch, usize::MAX).map_err(|error| CliError::Failed(error.to_string()))
-    };
+    let mut next = |batch: &mut Batch| reader.read_batch(batch, usize::MAX).map_err(unread);
     // While a sidecar writes, a checkpoint may cover lines that came after the last look: they are
     // there before it is, and are read once more when every checkpoint has been.
     for _ in 0..2 {
@@ -131,6 +152,7 @@ pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> 
             for (_, line) in batch.iter() {
                 if let Some(found) = walk.chain.line(line) {
                     sums.add(&found);
+                    named_upto = named_upto.max(pruned(&found));
                 }
                 walk.leaves()?;
                 if indexed.as_ref().is_some_and(|t| t.indexed_upto == walk.chain.next_index()) {
@@ -142,8 +164,24 @@ pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> 
         walk.exhaust()?;
     }
     walk.finish()?;
+    if named_upto < first {
+        let what =
+            format!("lines 0 to {} are gone, and no entry says that they were pruned", first - 1);
+        walk.damages.add(named_upto, what);
+    }
     conclude(&mut answer, walk, compared);
     Ok(answer)
+}
+
+fn unread(error: ReadError) -> CliError {
+    CliError::Failed(error.to_string())
+}
+
+/// The index up to which a line says that lines were pruned.
+fn pruned(found: &Envelope<'_>) -> u64 {
+    let is_one = found.kind == b"pruned";
+    let pruned = is_one.then(|| serde_json::from_slice::<Pruned>(found.body).ok()).flatten();
+    pruned.map_or(0, |pruned| pruned.first)
 }
 
 fn compare(sums: &Sums, indexed: Option<&Totals>, damages: &mut Damages) {
@@ -190,9 +228,14 @@ fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
     }
     if chain.open_overflow {
         answer.not_provable.push("openings and closings: too many were open at once".into());
-    } else if chain.closings_alone > 0 && chain.gaps > 0 {
+    } else if chain.closings_alone > 0 && (chain.gaps > 0 || answer.first > 0) {
         let alone = chain.closings_alone;
-        let what = format!("{alone} closings have no opening: gaps in the ledger say why");
+        let why = if chain.gaps > 0 { "gaps in the ledger say why" } else { "they were pruned" };
+        answer.not_provable.push(format!("{alone} closings have no opening: {why}"));
+    }
+    if answer.first > 0 {
+        let last = answer.first - 1;
+        let what = format!("what lines 0 to {last} said: they were pruned, their hashes were kept");
         answer.not_provable.push(what);
     }
     answer.checked = checked;

@@ -23,6 +23,7 @@ use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::{CliError, Surroundings, source};
 use crate::clock::Clock;
 use crate::inbox;
+use crate::ledger;
 use crate::ledger::reader::{self, Batch, Reader, SEGMENTS};
 use crate::privacy::Identifier;
 use crate::record::act::{Act, Exported};
@@ -208,6 +209,8 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
         writeln!(copy, "{text}").map_err(failed)?;
         copy.rows += 1;
     }
+    facts.tree.pruned =
+        ledger::pruned_upto(dir).map_err(|error| CliError::Failed(error.to_string()))?;
     facts.tree.signed = newest.is_some();
     facts.tree.checkpoints = copy.rows;
     facts.tree.size = newest.as_ref().map_or(end, |(size, _)| *size);
@@ -219,14 +222,14 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
     Ok((keys, Notes::open(&audit.join("checkpoints"))?))
 }
 
-/// Each line up to `end`.
+/// Each line of a stretch.
 fn each_line(
     dir: &Path,
-    end: u64,
+    Span { first, end }: Span,
     mut take: impl FnMut(&[u8]) -> Result<(), CliError>,
 ) -> Result<(), CliError> {
     let failed = |error: reader::ReadError| CliError::Failed(error.to_string());
-    let mut reader = Reader::open(dir, 0).map_err(failed)?;
+    let mut reader = Reader::open(dir, first).map_err(failed)?;
     let mut batch = Batch::default();
     while reader.read_batch(&mut batch, usize::MAX).map_err(failed)? > 0 {
         for (index, line) in batch.iter() {
@@ -247,7 +250,9 @@ fn survey(
     (keys, mut notes): (Keys, Notes),
 ) -> Result<Survey, CliError> {
     let size = facts.tree.size;
-    let (mut chain, mut roots, mut damages) = (Chain::new(0), Roots::default(), Damages::default());
+    let kept = facts.tree.pruned;
+    let (mut roots, mut damages) = (Roots::default(), Damages::default());
+    let mut chain = Chain::new(kept);
     while let Some((text, name)) = notes.next()? {
         // Only the newest is compared here: `audit verify` compares all.
         if let Ok(head) = keys.head(&text, &name)
@@ -257,8 +262,10 @@ fn survey(
             break;
         }
     }
+    let pruned = ledger::each_leaf(dir, 0..kept, |leaf| roots.push(leaf, &mut damages));
+    pruned.map_err(|error| CliError::Failed(error.to_string()))?;
     let (mut first, mut oldest, mut end) = (None, 0, 0);
-    each_line(dir, size, |line| {
+    each_line(dir, Span { first: kept, end: size }, |line| {
         let found = chain.line(line);
         chain.take_leaves().for_each(|leaf| roots.push(leaf, &mut damages));
         let Some(found) = found else { return Ok(()) };
@@ -307,6 +314,13 @@ fn not_provable(facts: &Facts) -> Vec<String> {
     } else {
         limits.push("no checkpoint: nothing in this bundle is signed".to_owned());
     }
+    if facts.tree.pruned > 0 {
+        limits.push(format!(
+            "what lines 0 to {} said: they were pruned as the configuration asks, and their hashes \
+             were kept",
+            facts.tree.pruned - 1
+        ));
+    }
     limits.push(
         "completeness at the end: only a checkpoint that a witness holds shows that no newer lines \
          were cut off"
@@ -321,12 +335,21 @@ fn write(dir: &Path, sink: &mut Sink, survey: &Survey) -> Result<facts::Derived,
     let facts = &survey.facts;
     let failed = |error: io::Error| CliError::Failed(format!("cannot write the bundle: {error}"));
     let mut tables = Tables::begin(sink, facts).map_err(failed)?;
-    let mut chain = Chain::new(0);
+    let kept = facts.tree.pruned;
+    let mut chain = Chain::new(kept);
     let mut tiler = Tiler::default();
     let mut lines: Option<(Output, usize)> = None;
     let with_tiles = survey.chain.broken_at().is_none();
-    let mut index = 0;
-    each_line(dir, facts.tree.size, |line| {
+    let mut put = Ok(());
+    let pruned = ledger::each_leaf(dir, 0..kept, |leaf| {
+        if with_tiles && put.is_ok() {
+            put = tiler.push(leaf).iter().try_for_each(|tile| put_tile(sink, tile));
+        }
+    });
+    pruned.map_err(|error| CliError::Failed(error.to_string()))?;
+    put.map_err(failed)?;
+    let mut index = kept;
+    each_line(dir, Span { first: kept, end: facts.tree.size }, |line| {
         let at = chain.line(line).map_or(index, |found| found.index);
         index = at + 1;
         let leaves: Vec<Hash> = chain.take_leaves().collect();

@@ -66,6 +66,9 @@ pub(super) struct Span {
 pub(super) struct Tree {
     pub(super) size: u64,
     pub(super) root: String,
+    /// Lines before this index were pruned: their hashes are in the tiles.
+    #[serde(default)]
+    pub(super) pruned: u64,
     /// Whether a checkpoint of this size was signed.
     pub(super) signed: bool,
     pub(super) checkpoints: u64,
