@@ -2,7 +2,7 @@
 //!
 //! Start: ledger (recover) → metrics → budgets → recorder → signer → export → index follower →
 //! admin → proxy listener last. Stop is the mirror: stop accepting → wait for running exchanges →
-//! notifications → index follower → last sync → last checkpoint → export.
+//! notifications → contents → index follower → last sync → last checkpoint → export.
 
 mod budgets;
 mod export;
@@ -21,6 +21,7 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use anyhow::{Context, Result};
+use tokio::runtime::Handle;
 use tokio::sync::Notify;
 use tokio_util::sync::CancellationToken;
 use tokio_util::task::TaskTracker;
@@ -40,7 +41,7 @@ use crate::accounting::price_book::PriceBook;
 use crate::admin::{self, Listener, Operator};
 use crate::agent::attempt::Attempts;
 use crate::audit::merkle::leaf_hash;
-use crate::capture::Capture;
+use crate::capture::{Capture, Told};
 use crate::clock::Clock;
 use crate::config::{Config, DurabilityName, LedgerModeName};
 use crate::hooks::Intake;
@@ -224,23 +225,23 @@ impl App {
         self.stop_operators.cancel();
         self.operator_tasks.close();
         let _ = tokio::time::timeout(FORCE_TIMEOUT, self.operator_tasks.wait()).await;
+        let left = match self.capture {
+            Some(capture) => tokio::task::spawn_blocking(move || capture.finish()).await?,
+            None => 0,
+        };
+        if left > 0 {
+            tracing::error!(bytes = left, "contents were not sealed before the end and are lost");
+        }
         // Nothing comes after `stopped`.
         let _ = tokio::task::spawn_blocking(self.signing.quiet()).await;
         let recorded = self.recorder.record(&Entry::Stopped(Stopped { open_exchanges })).await;
         self.stop_follower.store(true, Ordering::Relaxed);
         self.stop_export.cancel();
-        let (follower, export, capture) = (self.follower, self.export, self.capture);
+        let (follower, export) = (self.follower, self.export);
         let mut signing = self.signing;
         let ledger = self.recorder.ledger().clone();
         let (synced, signing) = tokio::task::spawn_blocking(move || {
             let _ = follower.join();
-            let left = capture.map_or(0, |capture| capture.finish());
-            if left > 0 {
-                tracing::error!(
-                    bytes = left,
-                    "contents were not sealed before the end and are lost"
-                );
-            }
             // The last sync and its checkpoint wait for nobody else's server.
             let synced = ledger.shutdown();
             signing.sign_last();
@@ -435,7 +436,7 @@ fn gate(
 }
 
 /// Where contents are kept, if any team asks for it.
-fn capture(config: &Config, recorder: &Recorder) -> Result<Option<Capture>> {
+fn capture(config: &Config, recorder: &Arc<Recorder>) -> Result<Option<Capture>> {
     let dir = &config.ledger.dir;
     if !config.capture.keeps_anything() {
         return Ok(None);
@@ -448,8 +449,19 @@ fn capture(config: &Config, recorder: &Recorder) -> Result<Option<Capture>> {
         levels,
         key,
         &recorder.shared_metrics(),
-        (identifiers, recorder.clock()),
+        (identifiers, recorder.clock(), told(recorder)),
     )?)
+}
+
+/// Writes down what was kept, on the thread that keeps it.
+fn told(recorder: &Arc<Recorder>) -> Told {
+    let (recorder, runtime) = (Arc::clone(recorder), Handle::current());
+    Box::new(move |kept| {
+        let recorded = runtime.block_on(recorder.record(&Entry::ContentKept(Box::new(kept))));
+        if let Err(error) = recorded {
+            tracing::error!(%error, "what was kept of a call is not in the ledger");
+        }
+    })
 }
 
 /// Random at every start, so that nobody outside can choose colliding keys.

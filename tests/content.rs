@@ -76,6 +76,19 @@ async fn what_a_team_keeps_is_redacted_sealed_and_shown() {
     assert!(pieces[3..].iter().all(|piece| piece["author"] == "assistant"), "{kept}");
     assert!(pieces.len() > 3, "the answer is kept: {kept}");
 
+    // The ledger knows how much was kept and redacted, and none of it.
+    let told = || {
+        site.ledger_lines().into_iter().rev().find_map(|line| {
+            let line: Value = serde_json::from_slice(&line).unwrap();
+            (line["kind"] == "content_kept").then(|| line["body"].clone())
+        })
+    };
+    let told = eventually("what was kept is an entry", told).await;
+    assert_eq!((&told["exchange"], &told["mode"]), (&json!(answer.exchange()), &json!("standard")));
+    assert_eq!(told["pieces"], pieces.len());
+    let once = |label: &str| told["redactions"][label] == 1;
+    assert!(["NAME", "DATE", "PHONE", "MRN"].into_iter().all(once), "{told}");
+
     let answer = sidecar.call(&asking("Ask Brzk about ward 71234.", &lab)).await;
     let kept = shown(&site, &answer.exchange()).await;
     assert_eq!(kept["mode"], "strict");

@@ -33,7 +33,8 @@ use crate::privacy::identifier::HashKey;
 use crate::privacy::known::Known;
 use crate::privacy::redactor::{Outcome, TEXT_BYTES_MAX};
 use crate::privacy::rules::Mode;
-use crate::privacy::{Identifier, Redacted, Redactor};
+use crate::privacy::{Identifier, Label, Redacted, Redactor};
+use crate::record::act::ContentKept;
 
 /// Calls that wait to be redacted.
 const JOBS_MAX: usize = 256;
@@ -52,6 +53,9 @@ const TIME_NS_MAX: u64 = 5_000_000_000;
 /// How long the end of the process waits for what is to be sealed, looking every [`END_STEP`].
 const END_MAX: Duration = Duration::from_secs(5);
 const END_STEP: Duration = Duration::from_millis(5);
+
+/// Hears what was kept, and writes it down; may wait for the ledger.
+pub type Told = Box<dyn Fn(ContentKept) + Send>;
 
 /// What of one call is to be kept.
 #[derive(Debug)]
@@ -107,6 +111,9 @@ pub struct KeptPiece {
     /// Why the text is not there.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub dropped: Option<&'static str>,
+    /// Redactions in the text, by label; not sealed with it.
+    #[serde(skip)]
+    pub counts: [u32; Label::ALL.len()],
 }
 
 /// Takes what is to be kept; shared by all exchanges.
@@ -130,7 +137,7 @@ impl Capture {
         (levels, redaction): (&CaptureConfig, &RedactionConfig),
         key: [u8; 32],
         metrics: &Arc<Metrics>,
-        (identifiers, clock): (HashKey, Clock),
+        (identifiers, clock, told): (HashKey, Clock, Told),
     ) -> Result<Option<Capture>, StoreError> {
         if !levels.keeps_anything() {
             return Ok(None);
@@ -147,6 +154,7 @@ impl Capture {
             waiting: Arc::clone(&waiting),
             identifiers,
             clock,
+            told,
         };
         let thread = std::thread::Builder::new().name("capture".to_owned());
         let thread = thread.spawn(move || worker.run(&taken)).map_err(StoreError::Io)?;
@@ -219,6 +227,7 @@ struct Worker {
     waiting: Arc<AtomicUsize>,
     identifiers: HashKey,
     clock: Clock,
+    told: Told,
 }
 
 impl Worker {
@@ -259,14 +268,25 @@ impl Worker {
             Mode::Standard => "standard",
             Mode::Strict => "strict",
         };
-        let count = pieces.iter().filter(|piece| piece.dropped.is_none()).count();
         let kept = Kept { exchange: taking.exchange, mode, pieces };
-        match self.store.append(&taking.subject, &kept)? {
-            Appended::Sealed => self.metrics.privacy.kept(&taking.team, count),
-            Appended::Erased => self.metrics.privacy.dropped("erased", 1),
-            Appended::TooLong => self.metrics.privacy.dropped("too_long", 1),
+        let appended = self.store.append(&taking.subject, &kept);
+        let lost = match appended {
+            Ok(Appended::Sealed) => None,
+            Ok(Appended::Erased) => Some("erased"),
+            Ok(Appended::TooLong) => Some("too_long"),
+            Err(_) => Some("unwritten"),
+        };
+        let told = in_counts(&kept, lost);
+        match lost {
+            None => {
+                let pieces = usize::try_from(told.pieces).unwrap_or(usize::MAX);
+                self.metrics.privacy.kept(&taking.team, pieces);
+            }
+            Some("unwritten") => {}
+            Some(reason) => self.metrics.privacy.dropped(reason, 1),
         }
-        Ok(())
+        (self.told)(told);
+        appended.map(drop)
     }
 
     fn piece(&self, piece: Piece, (taking, end): (&Taking, u64), known: &mut Known) -> KeptPiece {
@@ -279,6 +299,7 @@ impl Worker {
             media: None,
             hash: None,
             dropped: None,
+            counts: [0; Label::ALL.len()],
         };
         if let Some((media, data)) = piece.data {
             kept.bytes = data.len() as u64;
@@ -287,7 +308,10 @@ impl Worker {
             return kept;
         }
         match self.redacted(&piece.text, (taking, end), known) {
-            Ok(text) => kept.text = Some(text),
+            Ok(Outcome { text, counts }) => {
+                kept.text = Some(text);
+                kept.counts = counts;
+            }
             Err(reason) => {
                 kept.dropped = Some(reason);
                 self.metrics.privacy.dropped(reason, 1);
@@ -305,7 +329,7 @@ impl Worker {
         text: &str,
         (taking, end): (&Taking, u64),
         known: &mut Known,
-    ) -> Result<Redacted, &'static str> {
+    ) -> Result<Outcome, &'static str> {
         if text.len() > TEXT_BYTES_MAX {
             return Err("too_long");
         }
@@ -320,11 +344,31 @@ impl Worker {
         let began = self.clock.mono_ns();
         let redact = AssertUnwindSafe(|| redactor.redact_until(text, known, &late));
         let outcome = catch_unwind(redact).map_err(|_| "failed")?;
-        let Outcome { text, counts } = outcome.ok_or("timed_out")?;
+        let outcome = outcome.ok_or("timed_out")?;
         let took = Duration::from_nanos(self.clock.mono_ns().saturating_sub(began));
-        self.metrics.privacy.redacted(&taking.team, &counts, took);
-        Ok(text)
+        self.metrics.privacy.redacted(&taking.team, &outcome.counts, took);
+        Ok(outcome)
     }
+}
+
+/// What the ledger may know of it. Where the whole was `lost`, no piece is kept.
+fn in_counts(kept: &Kept, lost: Option<&str>) -> ContentKept {
+    let mut told = ContentKept {
+        exchange: kept.exchange.clone(),
+        mode: kept.mode.to_owned(),
+        ..ContentKept::default()
+    };
+    for piece in &kept.pieces {
+        if let Some(reason) = piece.dropped.or(lost) {
+            *told.dropped.entry(reason.to_owned()).or_default() += 1;
+            continue;
+        }
+        told.pieces += 1;
+        for (label, count) in Label::ALL.iter().zip(piece.counts).filter(|(_, count)| *count > 0) {
+            *told.redactions.entry(label.as_str().to_owned()).or_default() += u64::from(count);
+        }
+    }
+    told
 }
 
 #[cfg(test)]

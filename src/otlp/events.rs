@@ -96,6 +96,7 @@ fn event_of(kind: &str) -> (&'static str, Severity) {
         "rollback" => ("weighbridge.rollback", Severity::Error),
         "config_changed" => ("weighbridge.config_changed", Severity::Info),
         "payers_changed" => ("weighbridge.payers_changed", Severity::Info),
+        "content_kept" => ("weighbridge.content_kept", Severity::Info),
         "erased" => ("weighbridge.erased", Severity::Info),
         "exported" => ("weighbridge.exported", Severity::Info),
         "backed_up" => ("weighbridge.backed_up", Severity::Info),

@@ -1,6 +1,8 @@
 //! What operators do with commands, and what changes what holds. Commands do not write to the
 //! ledger: they leave the act for the sidecar ([`crate::inbox`]), which writes it down.
 
+use std::collections::BTreeMap;
+
 use serde::{Deserialize, Serialize};
 
 use super::correction::{Reattributed, is_name};
@@ -96,6 +98,24 @@ pub struct Changed {
     pub before: String,
     /// Who owns the file that was read, as the system knows it; without a file, the sidecar.
     pub by_uid: u32,
+}
+
+/// What was kept of a call's contents, in counts: the contents are sealed beside the ledger.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ContentKept {
+    /// Pieces that were not kept, by reason (`too_long`, `timed_out`, `failed`, `erased`,
+    /// `unwritten`).
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub dropped: BTreeMap<String, u64>,
+    /// The exchange.
+    pub exchange: String,
+    /// `standard` or `strict`.
+    pub mode: String,
+    /// Pieces that were kept.
+    pub pieces: u64,
+    /// Redactions in them, by label.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub redactions: BTreeMap<String, u64>,
 }
 
 /// The oldest lines were removed as the configuration asks; their hashes stay.

@@ -88,6 +88,7 @@ impl Draft {
             Entry::ConfigChanged(body) | Entry::PayersChanged(body) => {
                 serde_json::to_writer(&mut head, body)?;
             }
+            Entry::ContentKept(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Erased(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Exported(body) => serde_json::to_writer(&mut head, body)?,
             Entry::BackedUp(body) => serde_json::to_writer(&mut head, body)?,
@@ -228,6 +229,7 @@ impl<'a> Line<'a> {
             "rollback" => Entry::Rollback(serde_json::from_str(body)?),
             "config_changed" => Entry::ConfigChanged(serde_json::from_str(body)?),
             "payers_changed" => Entry::PayersChanged(serde_json::from_str(body)?),
+            "content_kept" => Entry::ContentKept(serde_json::from_str(body)?),
             "erased" => Entry::Erased(serde_json::from_str(body)?),
             "exported" => Entry::Exported(serde_json::from_str(body)?),
             "backed_up" => Entry::BackedUp(serde_json::from_str(body)?),

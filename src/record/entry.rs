@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::act::{BackedUp, Changed, Erased, Exported, Pruned};
+use super::act::{BackedUp, Changed, ContentKept, Erased, Exported, Pruned};
 use super::batch::{BatchCreated, BatchResult};
 use super::correction::Reattributed;
 use super::exchange::{Closing, Opening};
@@ -59,6 +59,8 @@ pub enum Entry {
     ConfigChanged(Changed),
     /// From here on other keys and payers hold.
     PayersChanged(Changed),
+    /// Contents of a call were redacted and sealed.
+    ContentKept(Box<ContentKept>),
     /// Kept contents of a subject were erased.
     Erased(Box<Erased>),
     /// A bundle of evidence was made.
@@ -231,6 +233,7 @@ impl Entry {
             Entry::Rollback(_) => "rollback",
             Entry::ConfigChanged(_) => "config_changed",
             Entry::PayersChanged(_) => "payers_changed",
+            Entry::ContentKept(_) => "content_kept",
             Entry::Erased(_) => "erased",
             Entry::Exported(_) => "exported",
             Entry::BackedUp(_) => "backed_up",

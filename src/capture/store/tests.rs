@@ -15,6 +15,7 @@ fn kept(exchange: &str) -> Kept {
         media: None,
         hash: None,
         dropped: None,
+        counts: [0; crate::privacy::Label::ALL.len()],
     };
     Kept { exchange: exchange.to_owned(), mode: "standard", pieces: vec![piece] }
 }
