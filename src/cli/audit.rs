@@ -18,6 +18,7 @@ use std::path::PathBuf;
 use clap::{Args, Subcommand};
 
 use super::{CliError, Surroundings};
+use crate::audit::note::{KeyKind, VerifierKey};
 
 const EXAMPLE: &str = "Examples:\n  \
     weighbridge audit verify\n  \
@@ -81,9 +82,18 @@ struct VerifyArgs {
     /// A checkpoint that somebody else holds, as a signed note
     #[arg(long, value_name = "FILE")]
     witness: Vec<PathBuf>,
+    /// The verifier key of a witness, name+id+base64: its cosignatures are checked too
+    #[arg(long, value_name = "KEY", value_parser = cosigner)]
+    witness_key: Vec<VerifierKey>,
     /// Say it as JSON
     #[arg(long)]
     json: bool,
+}
+
+/// A witness's key, as it publishes it.
+fn cosigner(text: &str) -> Result<VerifierKey, String> {
+    let key = VerifierKey::parse(text).ok().filter(|key| key.kind() == KeyKind::Cosignature);
+    key.ok_or_else(|| "write name+id+base64, of type 0x04 (cosignature/v1)".to_owned())
 }
 
 impl AuditArgs {

@@ -66,8 +66,13 @@ impl Witness {
     }
 
     pub fn config(&self) -> String {
-        let (address, verifier) = (self.address, key(7).verifier().to_string());
+        let (address, verifier) = (self.address, Witness::verifier(7));
         format!("[witness.far]\nto = 'http://{address}/log'\nverifier = '{verifier}'\n")
+    }
+
+    /// What it gives to those who check its cosignatures.
+    pub fn verifier(seed: u8) -> String {
+        key(seed).verifier().to_string()
     }
 
     pub fn webhook(&self) -> String {

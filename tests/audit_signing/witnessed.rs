@@ -3,6 +3,9 @@
 use std::fs;
 use std::time::{Duration, Instant};
 
+use base64::Engine as _;
+use base64::engine::general_purpose::STANDARD;
+
 use crate::rollback::{copy, refused, run};
 use crate::support::api::Fake;
 use crate::support::client::Request;
@@ -38,6 +41,7 @@ async fn a_witness_cosigns_every_newest_checkpoint() {
     assert!(kept.contains("\n\u{2014} witness.test/1 "), "{kept}");
     let said = site.ok(&["audit", "checkpoint"]);
     assert!(said.contains(&format!("witness far: {} entries, the newest", lines(&site))), "{said}");
+    cosignatures_are_checked(&site, &kept);
 
     // A witness that has forgotten everything, and one that was away, are brought up to date.
     witness.state().held = None;
@@ -47,6 +51,32 @@ async fn a_witness_cosigns_every_newest_checkpoint() {
     run(&site, &options, 1).await;
     assert_eq!(witness.held(), newest(&site).size);
     assert!(!witness.state().answers.contains(&422));
+}
+
+/// With the witness's key `audit verify` says what it cosigned, and when; another key finds none.
+fn cosignatures_are_checked(site: &Site, kept: &str) {
+    let (right, wrong) = (Witness::verifier(7), Witness::verifier(8));
+    let said = site.ok(&["audit", "verify", "--witness-key", &right]);
+    let cosigned =
+        format!("witness.test/1 cosigned witness audit/witness/far.note (size {}", lines(site));
+    assert!(said.contains(&cosigned) && said.contains("at 2026-09-21T"), "{said}");
+    let said = site.ok(&["audit", "verify", "--witness-key", &wrong]);
+    assert!(said.contains("no checkpoint that was given bears a cosignature of"), "{said}");
+
+    // The same key with another signature.
+    let (note, line) = kept.trim_end().rsplit_once('\n').unwrap();
+    let (name, signature) = line.rsplit_once(' ').unwrap();
+    let mut bytes = STANDARD.decode(signature).unwrap();
+    bytes[40] ^= 1;
+    let forged = format!("{note}\n{name} {}\n", STANDARD.encode(bytes));
+    let forged = site.file("forged.note", &forged);
+    let data = site.data.to_str().unwrap();
+    let arguments = ["audit", "verify", "--data-dir", data, "--witness-key", &right, "--witness"];
+    let output = site.run(&[&arguments[..], &[forged.to_str().unwrap()]].concat());
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
+    assert!(!output.status.success() && said.contains("that is not valid"), "{said}");
+    let output = site.run(&["audit", "verify", "--witness-key", "nonsense"]);
+    assert_eq!(output.status.code(), Some(2));
 }
 
 #[tokio::test]

@@ -4,13 +4,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs::{self, File};
 use std::io::{self, BufRead as _, BufReader, Read as _};
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
 use super::export::{FORMAT, STANDING};
 use super::facts::{self, Facts};
-use super::heads::{Keys, Notes, witnessed};
+use super::heads::{Brought, Keys, Notes, witnessed};
 use super::sink::{MANIFEST, Sink, finished};
 use super::tables::Tables;
 use super::verify::{Answer, limits, nothing};
@@ -38,7 +38,7 @@ struct Bundle<'p> {
     has_strangers: bool,
 }
 
-pub(super) fn verify(path: &Path, named: &[PathBuf]) -> Result<Answer, CliError> {
+pub(super) fn verify(path: &Path, brought: Brought<'_>) -> Result<Answer, CliError> {
     let manifest = fs::symlink_metadata(path.join(MANIFEST));
     if !manifest.is_ok_and(|metadata| metadata.is_file()) {
         let what = "bundle: MANIFEST.sha256 is missing; without --data-dir a bundle is meant";
@@ -60,14 +60,13 @@ pub(super) fn verify(path: &Path, named: &[PathBuf]) -> Result<Answer, CliError>
     };
     let mut damages = std::mem::take(&mut bundle.damages);
     let keys = Keys::read(&path.join("audit/keys"), &mut damages)?;
-    let heads = witnessed(named, &path.join("audit/witness"), &keys, &mut damages)?;
-    answer.witnesses = heads.len() as u64;
+    let found = witnessed(brought, &path.join("audit/witness"), &keys, &mut damages)?;
     answer.keys = keys.len();
     if keys.origin().is_some_and(|name| name != origin(&facts.instance)) {
         damages.add(None, "the keys are those of another instance than ipe.json says");
     }
     let mut roots = Roots::default();
-    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
+    found.heads(&mut answer).for_each(|head| roots.meet(head, &mut damages));
     bundle.damages = damages;
     bundle.tree(&facts, &keys, &mut roots)?;
     bundle.lines(&facts, &mut answer)?;

@@ -1,8 +1,8 @@
 //! Verifies a data directory: its segments, keys, checkpoints, witnessed heads and index.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
-use super::heads::{Keys, Notes, witnessed};
+use super::heads::{Brought, Keys, Notes, witnessed};
 use super::verify::{Answer, limits, nothing};
 use crate::accounting::Money;
 use crate::audit::checkpoint::origin;
@@ -119,19 +119,18 @@ impl Walk {
     }
 }
 
-pub(super) fn verify(dir: &Path, named: &[PathBuf]) -> Result<Answer, CliError> {
+pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliError> {
     if !dir.join(SEGMENTS).is_dir() {
         return Err(nothing(dir, "ledger: name its directory with --data-dir, or a bundle"));
     }
     let mut damages = Damages::default();
     let audit = dir.join("audit");
     let keys = Keys::read(&audit.join("keys"), &mut damages)?;
-    let heads = witnessed(named, &audit.join("witness"), &keys, &mut damages)?;
+    let found = witnessed(brought, &audit.join("witness"), &keys, &mut damages)?;
     let notes = Notes::open(&audit.join("checkpoints"))?;
     let mut answer = Answer { keys: keys.len(), ..Answer::default() };
     let mut roots = Roots::default();
-    answer.witnesses = heads.len() as u64;
-    heads.into_iter().for_each(|head| roots.meet(head, &mut damages));
+    found.heads(&mut answer).for_each(|head| roots.meet(head, &mut damages));
     let first = ledger::pruned_upto(dir).map_err(unread)?;
     let (chain, exhausted) = (Chain::new(first), false);
     let mut walk = Walk { chain, roots, damages, keys, notes, exhausted, ahead: 0 };

@@ -4,9 +4,11 @@ use std::fs::{self, File};
 use std::io::{BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
+use super::tables::moment;
 use super::unreadable;
+use super::verify::Answer;
 use crate::audit::checkpoint::Checkpoint;
-use crate::audit::note::{NOTE_BYTES_MAX, Note, Verdict};
+use crate::audit::note::{NOTE_BYTES_MAX, Note, Verdict, VerifierKey};
 use crate::audit::succession::Successor;
 use crate::audit::verify::{Damages, Head};
 use crate::cli::CliError;
@@ -187,22 +189,86 @@ fn note(reader: &mut BufReader<File>) -> std::io::Result<(String, bool)> {
     Ok((String::from_utf8_lossy(&bytes).into_owned(), empty_lines == 2))
 }
 
+/// What whoever verifies brings along.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Brought<'a> {
+    /// Files of checkpoints that somebody else holds.
+    pub(super) notes: &'a [PathBuf],
+    /// Keys of witnesses, whose cosignatures are checked.
+    pub(super) keys: &'a [VerifierKey],
+}
+
+/// What somebody else holds.
+#[derive(Debug, Default)]
+pub(super) struct Witnessed {
+    /// Checkpoints that the ledger's keys signed.
+    pub(super) heads: Vec<Head>,
+    /// Cosignatures that are good, as a sentence each.
+    pub(super) cosigned: Vec<String>,
+    /// Names of witnesses' keys of which none was found.
+    pub(super) missing: Vec<String>,
+}
+
 /// Heads that somebody else holds: files that were named, and those in a data directory.
 pub(super) fn witnessed(
-    named: &[PathBuf],
+    brought: Brought<'_>,
     folder: &Path,
     keys: &Keys,
     damages: &mut Damages,
-) -> Result<Vec<Head>, CliError> {
+) -> Result<Witnessed, CliError> {
     let kept = files(folder, ".note")?;
-    let mut heads = Vec::new();
-    for path in named.iter().chain(&kept).take(WITNESSES_MAX) {
+    let mut all = Witnessed::default();
+    all.missing.extend(brought.keys.iter().map(|key| key.name().to_owned()));
+    for path in brought.notes.iter().chain(&kept).take(WITNESSES_MAX) {
         let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
         let text = text.trim_end_matches('\n').to_owned() + "\n";
-        match keys.head(&text, &format!("witness {}", short(path))) {
-            Ok(head) => heads.push(head),
+        let name = format!("witness {}", short(path));
+        match keys.head(&text, &name) {
+            Ok(head) => {
+                all.cosignatures(&text, &head, brought.keys, damages);
+                all.heads.push(head);
+            }
             Err(why) => damages.add(None, why),
         }
     }
-    Ok(heads)
+    Ok(all)
+}
+
+impl Witnessed {
+    /// The heads; what else was found goes into the answer.
+    pub(super) fn heads(self, answer: &mut Answer) -> impl Iterator<Item = Head> {
+        answer.witnesses = self.heads.len() as u64;
+        answer.cosigned = self.cosigned;
+        let missing = self.missing.into_iter();
+        answer.not_provable.extend(missing.map(|witness| {
+            format!("no checkpoint that was given bears a cosignature of {witness}")
+        }));
+        self.heads.into_iter()
+    }
+
+    /// Checks what the witnesses' keys say of one checkpoint.
+    fn cosignatures(
+        &mut self,
+        text: &str,
+        head: &Head,
+        keys: &[VerifierKey],
+        damages: &mut Damages,
+    ) {
+        let Ok(note) = Note::parse(text) else { return };
+        for key in keys {
+            let (witness, name) = (key.name(), &head.name);
+            match note.verdict(key) {
+                Verdict::Forged => {
+                    let what = format!("{name} bears a cosignature of {witness} that is not valid");
+                    damages.add(None, what);
+                }
+                Verdict::Absent => {}
+                Verdict::Signed(seconds) => {
+                    let at = moment(seconds.unwrap_or(0).saturating_mul(1_000_000_000));
+                    self.cosigned.push(format!("{witness} cosigned {name} at {at}"));
+                    self.missing.retain(|missing| missing != witness);
+                }
+            }
+        }
+    }
 }

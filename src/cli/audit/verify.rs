@@ -5,6 +5,7 @@ use std::path::Path;
 
 use serde_json::json;
 
+use super::heads::Brought;
 use super::{VerifyArgs, bundle, directory};
 use crate::audit::merkle::Hash;
 use crate::audit::verify::Damages;
@@ -25,6 +26,8 @@ pub(super) struct Answer {
     pub(super) checkpoints: u64,
     pub(super) witnesses: u64,
     pub(super) keys: usize,
+    /// Cosignatures of witnesses that are good.
+    pub(super) cosigned: Vec<String>,
     /// Exchanges that are open at the end, and the lines that opened the oldest.
     pub(super) open: (usize, Vec<u64>),
     pub(super) checked: Vec<String>,
@@ -37,11 +40,12 @@ pub(super) fn run(
     output: &mut dyn Write,
     surroundings: &Surroundings,
 ) -> Result<(), CliError> {
+    let brought = Brought { notes: &args.witness, keys: &args.witness_key };
     let answer = if let Some(path) = &args.bundle {
-        bundle::verify(path, &args.witness)?
+        bundle::verify(path, brought)?
     } else {
         let dir = args.data_dir.clone().unwrap_or_else(|| surroundings.data_dir());
-        directory::verify(&dir, &args.witness)?
+        directory::verify(&dir, brought)?
     };
     let told = if args.json { as_json(&answer, output) } else { as_text(&answer, output) };
     CliError::written(told)?;
@@ -51,7 +55,7 @@ pub(super) fn run(
 
 /// Verifies a data directory and says it to people; gives the number of lines.
 pub(super) fn told(dir: &Path, output: &mut dyn Write) -> Result<u64, CliError> {
-    let answer = directory::verify(dir, &[])?;
+    let answer = directory::verify(dir, Brought { notes: &[], keys: &[] })?;
     CliError::written(as_text(&answer, output))?;
     judged(&answer)?;
     Ok(answer.end - answer.first)
@@ -122,6 +126,7 @@ fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
         }
     }
     list(output, "Checked:", &answer.checked)?;
+    list(output, "Cosigned by witnesses:", &answer.cosigned)?;
     if answer.open.0 > 0 {
         let lines: Vec<String> = answer.open.1.iter().map(u64::to_string).collect();
         let open = answer.open.0;
@@ -158,6 +163,7 @@ fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
         "keys": answer.keys,
         "open": {"count": answer.open.0, "opened_at": answer.open.1},
         "checked": answer.checked,
+        "cosigned": answer.cosigned,
         "not_provable": answer.not_provable,
         "damages": {
             "count": damages.count,
