@@ -106,7 +106,7 @@ def trust(board):
         (4, word("Did it only grow?", f"sum (resets({own('weighbridge_audit_checkpoint_size')}[$__range]))",
                  words((0, 0, "Only grew", GREEN), (0, None, "Fell", RED)),
                  shows="Whether the signed log of any sidecar became shorter in the range. A log that is only added to "
-                       "cannot.",
+                       "cannot. What outgrew its old size between two scrapes is not seen here.",
                  act="*Fell*: a start with `--accept-rollback`, or a new data directory at the same address. The "
                      "ledger's `rollback` entry says when; ask who did it.")),
         (4, word("Is it recording?", f"max ({state})",
