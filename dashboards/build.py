@@ -16,6 +16,7 @@ sys.path.insert(0, str(HERE / "source"))
 sys.dont_write_bytecode = True
 
 import agents  # noqa: E402  the path is set above
+import audit  # noqa: E402
 import health  # noqa: E402
 import live  # noqa: E402
 import privacy  # noqa: E402
@@ -27,7 +28,7 @@ OUT = HERE / "grafana"
 
 def texts():
     """File name → what it must hold."""
-    made = [module.board().json() for module in (spend, team, agents, privacy, live, health)]
+    made = [module.board().json() for module in (spend, team, agents, privacy, audit, live, health)]
     return {f"{board['uid'].removeprefix('weighbridge-')}.json":
             json.dumps(board, indent=2, ensure_ascii=False) + "\n" for board in made}
 

@@ -15,6 +15,7 @@ BOARDS = {
     "weighbridge-team": "Weighbridge / Team",
     "weighbridge-agents": "Weighbridge / Agents and tools",
     "weighbridge-privacy": "Weighbridge / Privacy",
+    "weighbridge-audit": "Weighbridge / Audit",
     "weighbridge-live": "Weighbridge / Live operations",
     "weighbridge-health": "Weighbridge / Sidecar health",
 }
@@ -83,6 +84,13 @@ def steps(*pairs):
     return {"mode": "absolute", "steps": marks}
 
 
+def words(*ranges):
+    """Words instead of a number: (from, to, word, colour); where two meet the earlier one counts."""
+    return [{"type": "range", "options": {"from": low, "to": high, "result": {
+        "text": word, "color": colour, "index": place}}}
+            for place, (low, high, word, colour) in enumerate(ranges)]
+
+
 def query(expr, legend="__auto", instant=False, table=False, ref="A"):
     return {
         "datasource": DATASOURCE, "editorMode": "code", "expr": expr, "legendFormat": legend,
@@ -98,12 +106,12 @@ def queries(pairs, **options):
 
 def panel(kind, title, shows, act, unit, none, targets, *, options, decimals=None, thresholds=None,
           custom=None, color=None, least=None, most=None, overrides=(), transformations=(),
-          interval=None, links=()):
+          interval=None, links=(), mappings=()):
     defaults = {
         "unit": unit, "noValue": none,
         "thresholds": thresholds or steps(PLAIN),
         "color": color or {"mode": "thresholds"},
-        "custom": custom or {}, "mappings": [],
+        "custom": custom or {}, "mappings": list(mappings),
     }
     for key, value in (("decimals", decimals), ("min", least), ("max", most)):
         if value is not None:

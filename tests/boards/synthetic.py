@@ -16,6 +16,7 @@ import time
 from datetime import datetime, timedelta, timezone
 
 from synthetic_agents import Agents
+from synthetic_audit import Audit
 from synthetic_privacy import Privacy
 from synthetic_series import CALL_BOUNDS, DAY, HOUR, Chance, Series
 
@@ -91,6 +92,7 @@ class Fleet:
         self.fine_from = end - FINE_HOURS * HOUR
         self.wobble = Chance(7).wobble
         self.agents, self.privacy = Agents(self.out, end), Privacy(self.out, end)
+        self.audit = Audit(self.out, end)
         self.crossed, self.booted = set(), {name: start for name in INSTANCES}
         self.restarts = {"sidecar-b:9484": [end - 3 * HOUR]}
 
@@ -224,6 +226,7 @@ class Fleet:
                 out.set("claude_ratelimit_limit", limit, team=team, kind=kind, **at)
                 out.set("claude_ratelimit_remaining", limit * (1 - used), team=team, kind=kind, **at)
         self.ledger(instance, calls, now, seconds)
+        self.audit.step(instance, round(self.entries[instance]), now, seconds)
         self.exports(instance, calls)
         self.process(instance, rate, now, seconds)
 
