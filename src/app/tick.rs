@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
+use crate::clock::JumpWatch;
 use crate::corrections;
 use crate::keys::LiveKeys;
 use crate::ledger;
@@ -37,6 +38,7 @@ pub(super) struct Watch {
 pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     let mut disk = Disk::default();
+    let mut jumps = JumpWatch::new(watch.operator.recorder.clock().stamp());
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
@@ -45,6 +47,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         };
         let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
+        record_jump(&operator.recorder, &mut jumps).await;
         operator.look();
         operator.recorder.expire();
         if let Some(log) = logging::control() {
@@ -84,6 +87,15 @@ impl Disk {
         if let Ok(Ok(free)) = looked {
             operator.recorder.metrics().health.show_disk(free);
         }
+    }
+}
+
+/// Writes down that the wall clock was set. Where the ledger does not take it, a gap counts it.
+async fn record_jump(recorder: &Recorder, jumps: &mut JumpWatch) {
+    let Some(jump) = jumps.look(recorder.clock().stamp()) else { return };
+    tracing::warn!(ms = jump.ms, "the wall clock has jumped; the order of entries is their index");
+    if let Err(error) = recorder.record(&Entry::ClockJump(jump)).await {
+        tracing::error!(%error, "a jump of the clock is not in the ledger");
     }
 }
 

@@ -99,6 +99,8 @@ pub struct Chain {
     first_closing_alone: Option<u64>,
     /// Entries that say that something is missing.
     pub gaps: u64,
+    /// Entries that say that the wall clock was set.
+    pub clock_jumps: u64,
 }
 
 impl Chain {
@@ -119,6 +121,7 @@ impl Chain {
             closings_alone: 0,
             first_closing_alone: None,
             gaps: 0,
+            clock_jumps: 0,
         }
     }
 
@@ -246,6 +249,7 @@ impl Chain {
             b"opened" => self.opened(found),
             b"closed" => self.closed(found),
             b"gap" => self.gaps += 1,
+            b"clock_jump" => self.clock_jumps += 1,
             _ => {}
         }
     }

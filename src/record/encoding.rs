@@ -85,6 +85,7 @@ impl Draft {
             Entry::Heartbeat(body) => serde_json::to_writer(&mut head, body)?,
             Entry::KeyRotated(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Rollback(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ClockJump(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -219,6 +220,7 @@ impl<'a> Line<'a> {
             "heartbeat" => Entry::Heartbeat(serde_json::from_str(body)?),
             "key_rotated" => Entry::KeyRotated(serde_json::from_str(body)?),
             "rollback" => Entry::Rollback(serde_json::from_str(body)?),
+            "clock_jump" => Entry::ClockJump(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

@@ -54,6 +54,8 @@ pub enum Entry {
     KeyRotated(KeyRotated),
     /// The ledger is older than a checkpoint, and an operator went on with it.
     Rollback(Rollback),
+    /// The wall clock was set: times before and after it do not compare.
+    ClockJump(ClockJump),
 }
 
 /// A process took the ledger over.
@@ -139,6 +141,17 @@ pub struct KeyRotated {
     pub reason: String,
 }
 
+/// The wall clock went another way than the monotonic one: somebody set it, or the machine slept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// What the wall clock would have shown, nanoseconds since 1970 (UTC).
+    pub from: u64,
+    /// How far it jumped, milliseconds; negative where it went back.
+    pub ms: i64,
+    /// What it shows, nanoseconds since 1970 (UTC).
+    pub to: u64,
+}
+
 /// What an operator accepted with `--accept-rollback`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
@@ -176,6 +189,7 @@ impl Entry {
             Entry::Heartbeat(_) => "heartbeat",
             Entry::KeyRotated(_) => "key_rotated",
             Entry::Rollback(_) => "rollback",
+            Entry::ClockJump(_) => "clock_jump",
         }
     }
 }
