@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem;
+
 use super::line::{Envelope, envelope, exchange};
 use super::merkle::{Frontier, Hash, leaf_hash};
 
@@ -82,6 +84,8 @@ pub struct Chain {
     next: u64,
     first: u64,
     held: Option<Held>,
+    /// Its bytes.
+    held_line: Vec<u8>,
     /// The line before the held one is not what the held one says: own hash, and the one it says.
     suspect: Option<(Hash, Hash)>,
     instance: Option<Vec<u8>>,
@@ -111,6 +115,7 @@ impl Chain {
             next: first,
             first,
             held: None,
+            held_line: Vec::new(),
             suspect: None,
             instance: None,
             leaves: Vec::new(),
@@ -159,6 +164,8 @@ impl Chain {
         }
         self.follows(&found);
         self.held = Some(Held { leaf, is_damaged: false });
+        self.held_line.clear();
+        self.held_line.extend_from_slice(line);
         self.next += 1;
         self.note(&found);
         Some(found)
@@ -207,14 +214,25 @@ impl Chain {
         if held.leaf == found.previous || held.is_damaged {
             return self.confirm(Some(found.previous));
         }
-        if self.suspect.is_some() {
-            // Neither the line before nor the line after agrees with the held one.
-            self.confirm_suspect(false);
+        if let Some((own, _)) = self.suspect {
+            // Neither the line before nor the line after agrees with the held one. Where it is
+            // whole once it names the line before as it is, that one was not changed.
+            let was_right = self.held_naming(own) == Some(found.previous);
+            self.confirm_suspect(!was_right);
             self.damages.add(at, format!("line {at} was changed"));
             self.leaves.push(found.previous);
         } else {
             self.suspect = Some((held.leaf, found.previous));
         }
+    }
+
+    /// The hash of the held line if it named `previous` for the line before it.
+    fn held_naming(&self, previous: Hash) -> Option<Hash> {
+        let mut line = self.held_line.clone();
+        let at = memmem::rfind(&line, b"\"prev\":\"")? + 8;
+        let digits = previous.to_hex();
+        line.get_mut(at..at + digits.len())?.copy_from_slice(&digits);
+        Some(leaf_hash(&line))
     }
 
     /// The held line is what the next one says, or nothing says otherwise.
