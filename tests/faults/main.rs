@@ -7,6 +7,8 @@ mod chain;
 mod crash;
 mod disk;
 mod full;
+mod index;
+mod place;
 mod rot;
 mod shim;
 #[path = "../support/mod.rs"]
