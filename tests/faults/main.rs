@@ -8,11 +8,13 @@ mod crash;
 mod disk;
 mod full;
 mod index;
+mod limits;
 mod place;
 mod rot;
 mod shim;
 #[path = "../support/mod.rs"]
 mod support;
+mod time;
 #[path = "../audit_signing/tree.rs"]
 mod tree;
 
