@@ -155,6 +155,9 @@ mod tests {
         assert!(check_sqlite_version().is_ok(), "the bundled one");
         assert!(check_version(3_051_003, "3.51.3").is_ok());
         let refused = check_version(3_051_002, "3.51.2").unwrap_err().to_string();
-        assert_eq!(refused, "SQLite 3.51.2 is linked, 3.51.3 is needed; build with the bundled one");
+        assert_eq!(
+            refused,
+            "SQLite 3.51.2 is linked, 3.51.3 is needed; build with the bundled one"
+        );
     }
 }

@@ -231,9 +231,8 @@ async fn yesterdays_key_signs_nothing_of_today() {
     };
     let bundle = export(&site, "bundle", &[]);
     let data = site.data.to_str().unwrap().to_owned();
-    let of_data = |more: &[&str]| {
-        site.run(&[&["audit", "verify", "--data-dir", &data], more].concat())
-    };
+    let of_data =
+        |more: &[&str]| site.run(&[&["audit", "verify", "--data-dir", &data], more].concat());
 
     // As a witness's head.
     let witness = site.file("forged.note", &forged);

@@ -91,7 +91,7 @@ async fn no_heartbeat_comes_after_the_end_however_long_it_takes() {
     let beats = || tree::kinds(&site).iter().filter(|kind| *kind == "heartbeat").count();
     let before = beats();
     fs::write(&wanted, "").unwrap();
-    // It is taken away by who waits for the lock once there is something new: a second later it does.
+    // Who takes it away waits for the lock once there is something new: a second later it does.
     eventually("the index is to be written", || (!wanted.exists()).then_some(())).await;
     eventually("heartbeats come", || (beats() >= before + 3).then_some(())).await;
     sidecar.stop();

@@ -50,7 +50,7 @@ async fn a_witness_cosigns_every_newest_checkpoint() {
 }
 
 #[tokio::test]
-async fn a_witness_finds_out_older_copies_and_clones() {
+async fn a13_a_witness_finds_out_older_copies_and_clones() {
     let (site, fake) = (Site::new(), Fake::start("basic").await);
     let witness = Witness::start(Manner::Honest);
     let options = Options::to(&fake.url).config(&witness.config());

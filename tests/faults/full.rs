@@ -24,11 +24,7 @@ async fn recovers(sidecar: &Sidecar) -> u64 {
 }
 
 /// New calls on a disk that `fill` fills, until what it gives makes space again.
-async fn full_disk(
-    mode: &str,
-    site: &Site,
-    fill: impl FnOnce() -> Box<dyn FnOnce()>,
-) {
+async fn full_disk(mode: &str, site: &Site, fill: impl FnOnce() -> Box<dyn FnOnce()>) {
     let fake = Fake::start("burst").await;
     let config = format!("[ledger]\nmode = '{mode}'\n");
     let sidecar = Sidecar::start(site, &Options::to(&fake.url).config(&config));

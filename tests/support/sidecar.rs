@@ -57,7 +57,12 @@ impl Site {
     fn command_through(&self, through: &[String], arguments: &[&str]) -> Command {
         let mut words = through.iter().map(String::as_str).chain([BINARY]);
         let mut command = Command::new(words.next().unwrap());
-        command.args(words).args(arguments).env_clear().env("HOME", self.path("home")).stdin(Stdio::null());
+        command
+            .args(words)
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.root.path());
         command
