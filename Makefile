@@ -87,9 +87,9 @@ soak:
 	@WEIGHBRIDGE_OUTAGE_SECONDS=60 WEIGHBRIDGE_OUTAGE_RATE=500 cargo test --locked \
 	  --test otlp a_long_outage -- --nocapture
 	@if cargo nextest --version >/dev/null 2>&1; then \
-	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo nextest run --locked --profile soak --test crash; \
+	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo nextest run --locked --profile soak --test faults a01_; \
 	else \
-	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test crash; \
+	  WEIGHBRIDGE_CRASH_ROUNDS=$(CRASH_ROUNDS) cargo test --locked --test faults a01_; \
 	fi
 
 ## Criterion for meter, charge and append; then the release binary beside a bare pass-through and

@@ -427,6 +427,7 @@ fn gate(
         upstream,
         require_key: config.listen.require_key,
         body_bytes_max: config.listen.body_bytes_max,
+        held_bodies: Arc::default(),
         tasks: tasks.clone(),
         force: force.clone(),
         attempts: Mutex::new(Attempts::default()),

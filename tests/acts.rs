@@ -141,9 +141,8 @@ fn tree(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
-/// A17.
 #[tokio::test]
-async fn a_backup_under_load_verifies_and_runs() {
+async fn a17_a_backup_under_load_verifies_and_runs() {
     let (site, fake) = (Site::new(), Fake::start("basic").await);
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
     let url = sidecar.address;

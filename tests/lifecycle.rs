@@ -73,20 +73,6 @@ async fn a_second_sigterm_does_not_wait() {
 }
 
 #[tokio::test]
-async fn one_data_directory_has_one_sidecar() {
-    let (site, fake) = (Site::new(), Fake::start("basic").await);
-    let first = Sidecar::start(&site, &Options::to(&fake.url));
-    let second = Sidecar::try_start(&site, &Options::to(&fake.url));
-    let (status, said) = second.expect_err("the second must not start");
-    assert!(!status.success());
-    assert!(said.contains("in use by another process"), "{said}");
-    let response = first.call(&Request::messages("basic", true)).await;
-    assert_eq!(response.status, 200, "the first goes on");
-    assert_eq!(site.exchange(&response.exchange())["outcome"], "completed");
-    first.stop();
-}
-
-#[tokio::test]
 async fn the_ready_file_says_where_and_is_private() {
     let (site, fake) = (Site::new(), Fake::start("basic").await);
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));

@@ -31,6 +31,8 @@ pub enum Refusal {
     LimitReached,
     /// The client sent its request too slowly.
     RequestTimedOut,
+    /// Bodies of other requests take all the room there is.
+    NoRoom,
     /// The ledger cannot take an entry, so nothing may be sent upstream (R1).
     LedgerUnavailable,
     /// No connection to the upstream.
@@ -43,6 +45,8 @@ pub enum Refusal {
 
 /// Seconds to wait before asking again where the ledger cannot write: an operator must act.
 const LEDGER_RETRY_AFTER_S: u32 = 5;
+/// Seconds to wait before asking again where bodies of others are on their way.
+const ROOM_RETRY_AFTER_S: u32 = 1;
 
 impl Refusal {
     /// The name counted in `weighbridge_refusals_total`.
@@ -61,6 +65,7 @@ impl Refusal {
             Refusal::NotAllowed => "not_allowed",
             Refusal::LimitReached => "limit_reached",
             Refusal::RequestTimedOut => "request_timed_out",
+            Refusal::NoRoom => "no_room",
             Refusal::LedgerUnavailable => "ledger_unavailable",
             Refusal::UpstreamUnreachable => "upstream_unreachable",
             Refusal::UpstreamBrokeOff => "upstream_broke_off",
@@ -81,7 +86,7 @@ impl Refusal {
             Refusal::BodyTooLarge { .. } => 413,
             Refusal::HeadersTooLarge => 431,
             Refusal::UpstreamUnreachable | Refusal::UpstreamBrokeOff => 502,
-            Refusal::LedgerUnavailable => 503,
+            Refusal::LedgerUnavailable | Refusal::NoRoom => 503,
             Refusal::UpstreamTimedOut => 504,
         }
     }
@@ -101,6 +106,7 @@ impl Refusal {
             Refusal::NoUpstreamKey | Refusal::NotAllowed => "permission_error",
             Refusal::LimitReached => "rate_limit_error",
             Refusal::RequestTimedOut | Refusal::UpstreamTimedOut => "timeout_error",
+            Refusal::NoRoom => "overloaded_error",
             Refusal::LedgerUnavailable
             | Refusal::UpstreamUnreachable
             | Refusal::UpstreamBrokeOff => "api_error",
@@ -146,6 +152,10 @@ impl Refusal {
             Refusal::RequestTimedOut => {
                 "The request did not arrive in time. Send it again over a faster connection."
             }
+            Refusal::NoRoom => {
+                "Weighbridge holds as many request bodies as it may. Nothing was sent to the API; \
+                 retry."
+            }
             Refusal::LedgerUnavailable => {
                 "Weighbridge cannot write its ledger, so nothing was sent to the API. The operator \
                  must free disk space or repair the volume; then retry."
@@ -186,7 +196,7 @@ impl Refusal {
     #[must_use]
     pub const fn should_retry(self) -> Option<bool> {
         match self {
-            Refusal::LedgerUnavailable => Some(true),
+            Refusal::LedgerUnavailable | Refusal::NoRoom => Some(true),
             Refusal::UpstreamUnreachable
             | Refusal::UpstreamBrokeOff
             | Refusal::UpstreamTimedOut
@@ -200,6 +210,7 @@ impl Refusal {
     pub const fn retry_after_s(self) -> Option<u32> {
         match self {
             Refusal::LedgerUnavailable => Some(LEDGER_RETRY_AFTER_S),
+            Refusal::NoRoom => Some(ROOM_RETRY_AFTER_S),
             _ => None,
         }
     }
@@ -209,7 +220,7 @@ impl Refusal {
 mod tests {
     use super::*;
 
-    const ALL: [Refusal; 16] = [
+    const ALL: [Refusal; 17] = [
         Refusal::BadRequest("the target is not a path"),
         Refusal::MissingHost,
         Refusal::MethodNotAllowed,
@@ -222,6 +233,7 @@ mod tests {
         Refusal::NotAllowed,
         Refusal::LimitReached,
         Refusal::RequestTimedOut,
+        Refusal::NoRoom,
         Refusal::LedgerUnavailable,
         Refusal::UpstreamUnreachable,
         Refusal::UpstreamBrokeOff,

@@ -11,6 +11,7 @@ use tokio_util::sync::CancellationToken;
 use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
+use crate::clock::JumpWatch;
 use crate::inbox;
 use crate::keys::{self, LiveKeys};
 use crate::ledger;
@@ -38,6 +39,7 @@ pub(super) struct Watch {
 pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
     let mut disk = Disk::default();
+    let mut jumps = JumpWatch::new(watch.operator.recorder.clock().stamp());
     loop {
         let asked = tokio::select! {
             _ = ticks.tick() => false,
@@ -46,6 +48,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
         };
         let Watch { budgets, keys, operator, prices, data_dir, .. } = &mut watch;
         operator.progress_ns.store(operator.recorder.clock().mono_ns(), Ordering::Relaxed);
+        record_jump(&operator.recorder, &mut jumps).await;
         operator.look();
         operator.recorder.expire();
         if let Some(log) = logging::control() {
@@ -99,6 +102,15 @@ async fn record_payers(recorder: &Recorder, change: keys::Change) {
     // A revoked key is refused in any case: what holds does not wait for the disk.
     if let Err(error) = recorder.record(&Entry::PayersChanged(changed)).await {
         tracing::error!(%error, "that the keys file changed is not in the ledger");
+    }
+}
+
+/// Writes down that the wall clock was set. Where the ledger does not take it, a gap counts it.
+async fn record_jump(recorder: &Recorder, jumps: &mut JumpWatch) {
+    let Some(jump) = jumps.look(recorder.clock().stamp()) else { return };
+    tracing::warn!(ms = jump.ms, "the wall clock has jumped; the order of entries is their index");
+    if let Err(error) = recorder.record(&Entry::ClockJump(jump)).await {
+        tracing::error!(%error, "a jump of the clock is not in the ledger");
     }
 }
 

@@ -4,6 +4,8 @@
 
 use std::collections::HashMap;
 
+use memchr::memmem;
+
 use super::line::{Envelope, envelope, exchange};
 use super::merkle::{Frontier, Hash, leaf_hash};
 
@@ -84,6 +86,8 @@ pub struct Chain {
     held: Option<Held>,
     /// What the first line must name as the hash before it, where that is known.
     before: Option<Hash>,
+    /// Its bytes.
+    held_line: Vec<u8>,
     /// The line before the held one is not what the held one says: own hash, and the one it says.
     suspect: Option<(Hash, Hash)>,
     instance: Option<Vec<u8>>,
@@ -101,6 +105,8 @@ pub struct Chain {
     first_closing_alone: Option<u64>,
     /// Entries that say that something is missing.
     pub gaps: u64,
+    /// Entries that say that the wall clock was set.
+    pub clock_jumps: u64,
 }
 
 impl Chain {
@@ -112,6 +118,7 @@ impl Chain {
             first,
             held: None,
             before: (first == 0).then_some(Hash::ZERO),
+            held_line: Vec::new(),
             suspect: None,
             instance: None,
             leaves: Vec::new(),
@@ -122,6 +129,7 @@ impl Chain {
             closings_alone: 0,
             first_closing_alone: None,
             gaps: 0,
+            clock_jumps: 0,
         }
     }
 
@@ -164,6 +172,8 @@ impl Chain {
         }
         self.follows(&found);
         self.held = Some(Held { leaf, is_damaged: false });
+        self.held_line.clear();
+        self.held_line.extend_from_slice(line);
         self.next += 1;
         self.note(&found);
         Some(found)
@@ -217,14 +227,25 @@ impl Chain {
         if held.leaf == found.previous || held.is_damaged {
             return self.confirm(Some(found.previous));
         }
-        if self.suspect.is_some() {
-            // Neither the line before nor the line after agrees with the held one.
-            self.confirm_suspect(false);
+        if let Some((own, _)) = self.suspect {
+            // Neither the line before nor the line after agrees with the held one. Where it is
+            // whole once it names the line before as it is, that one was not changed.
+            let was_right = self.held_naming(own) == Some(found.previous);
+            self.confirm_suspect(!was_right);
             self.damages.add(at, format!("line {at} was changed"));
             self.leaves.push(found.previous);
         } else {
             self.suspect = Some((held.leaf, found.previous));
         }
+    }
+
+    /// The hash of the held line if it named `previous` for the line before it.
+    fn held_naming(&self, previous: Hash) -> Option<Hash> {
+        let mut line = self.held_line.clone();
+        let at = memmem::rfind(&line, b"\"prev\":\"")? + 8;
+        let digits = previous.to_hex();
+        line.get_mut(at..at + digits.len())?.copy_from_slice(&digits);
+        Some(leaf_hash(&line))
     }
 
     /// The held line is what the next one says, or nothing says otherwise.
@@ -259,6 +280,7 @@ impl Chain {
             b"opened" => self.opened(found),
             b"closed" => self.closed(found),
             b"gap" => self.gaps += 1,
+            b"clock_jump" => self.clock_jumps += 1,
             _ => {}
         }
     }

@@ -143,7 +143,7 @@ impl Budgets {
     pub fn begin_load(&self, head: impl Fn() -> u64, now: i64) -> Option<u64> {
         let mut state = self.state();
         self.take_in(&mut state, now);
-        if state.book.as_ref().is_some_and(|book| book.is_ahead(now)) {
+        if state.book.as_ref().is_some_and(|book| book.is_wrong(now)) {
             // The clock was wrong and is right again: as at a start, what has fired included.
             (state.book, state.stale) = (None, true);
         }

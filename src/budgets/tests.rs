@@ -143,4 +143,9 @@ fn a_clock_that_was_wrong_leaves_no_wrong_sums() {
     budgets.loaded(from_ledger(&budgets, "3"), NOW);
     assert_eq!(used(&budgets).unwrap(), "3");
     assert_eq!(budgets.begin_load(|| 6, NOW), None);
+    // The day that it was ahead to: what was charged in it then is in the ledger alone.
+    let far = NOW + 40 * day;
+    budgets.spent(7, Spent { at: far, ..spent("7") });
+    assert_eq!(budgets.begin_load(|| 8, NOW + 1), None, "not before it comes");
+    assert_eq!(budgets.begin_load(|| 8, far), Some(8));
 }

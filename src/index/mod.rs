@@ -93,6 +93,14 @@ impl IndexError {
         matches!(error.sqlite_error_code(), Some(DatabaseCorrupt | NotADatabase))
     }
 
+    /// Whether the file can be opened and does not hold what an index holds: damaged, or changed.
+    #[must_use]
+    pub fn is_of_content(&self) -> bool {
+        let IndexError::Sqlite(error) = self else { return false };
+        let code = error.sqlite_error_code();
+        self.is_damage() || code.is_none_or(|code| code == rusqlite::ErrorCode::Unknown)
+    }
+
     /// Whether the directory does not let us write an index.
     #[must_use]
     fn is_unwritable(&self) -> bool {
@@ -142,8 +150,29 @@ fn indexed_upto(connection: &Connection) -> Result<u64, IndexError> {
 }
 
 fn check_sqlite_version() -> Result<(), IndexError> {
-    if rusqlite::version_number() < SQLITE_VERSION_MIN {
-        return Err(IndexError::SqliteTooOld(rusqlite::version()));
+    check_version(rusqlite::version_number(), rusqlite::version())
+}
+
+/// A start with an older SQLite ends here.
+fn check_version(number: i32, name: &'static str) -> Result<(), IndexError> {
+    if number < SQLITE_VERSION_MIN {
+        return Err(IndexError::SqliteTooOld(name));
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn an_older_sqlite_is_refused() {
+        assert!(check_sqlite_version().is_ok(), "the bundled one");
+        assert!(check_version(3_051_003, "3.51.3").is_ok());
+        let refused = check_version(3_051_002, "3.51.2").unwrap_err().to_string();
+        assert_eq!(
+            refused,
+            "SQLite 3.51.2 is linked, 3.51.3 is needed; build with the bundled one"
+        );
+    }
 }

@@ -136,13 +136,17 @@ impl Store {
 
     /// Refuses to let the write-ahead log grow without end while somebody reads an old state.
     pub(super) fn check_wal(&self) -> Result<(), IndexError> {
+        self.check_wal_within(WAL_BYTES_MAX)
+    }
+
+    fn check_wal_within(&self, bytes_max: u64) -> Result<(), IndexError> {
         let Some((path, _)) = &self.file else { return Ok(()) };
         let mut wal = path.clone().into_os_string();
         wal.push("-wal");
         let bytes = || fs::metadata(&wal).map_or(0, |metadata| metadata.len());
-        if bytes() > WAL_BYTES_MAX {
+        if bytes() > bytes_max {
             self.connection.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(()))?;
-            if bytes() > WAL_BYTES_MAX {
+            if bytes() > bytes_max {
                 return Err(IndexError::WalFull);
             }
         }
@@ -177,4 +181,26 @@ pub(super) fn meta(connection: &Connection, key: &str) -> Result<Option<String>,
         return Ok(connection.prepare_cached(sql)?.query_row([key], |r| r.get(0)).optional()?);
     }
     Ok(None)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A program that reads an old state keeps the log from being emptied.
+    #[test]
+    fn a_log_that_cannot_be_emptied_is_not_added_to() {
+        let dir = tempfile::tempdir().unwrap();
+        let store = Store::create(dir.path()).unwrap();
+        store.connection.busy_timeout(Duration::ZERO).unwrap();
+        let reader = Connection::open(dir.path().join(FILE)).unwrap();
+        reader.execute_batch("BEGIN; SELECT * FROM meta").unwrap();
+        let more = "INSERT INTO meta VALUES (hex(randomblob(8)), hex(randomblob(50000)))";
+        store.connection.execute_batch(more).unwrap();
+        assert!(store.check_wal_within(1 << 20).is_ok());
+        let full = store.check_wal_within(1 << 16).unwrap_err();
+        assert!(full.to_string().contains("end the program that reads"), "{full}");
+        reader.execute_batch("COMMIT").unwrap();
+        assert!(store.check_wal_within(1 << 16).is_ok(), "it is emptied");
+    }
 }

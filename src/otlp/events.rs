@@ -93,6 +93,7 @@ fn event_of(kind: &str) -> (&'static str, Severity) {
         "batch_result" => ("weighbridge.batch_result", Severity::Info),
         "budget_crossed" => ("weighbridge.budget_crossed", Severity::Warn),
         "key_rotated" => ("weighbridge.key_rotated", Severity::Info),
+        "clock_jump" => ("weighbridge.clock_jump", Severity::Warn),
         "rollback" => ("weighbridge.rollback", Severity::Error),
         "config_changed" => ("weighbridge.config_changed", Severity::Info),
         "payers_changed" => ("weighbridge.payers_changed", Severity::Info),

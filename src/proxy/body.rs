@@ -2,6 +2,8 @@
 
 use std::collections::VecDeque;
 use std::pin::Pin;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
 use std::task::{Context, Poll};
 
 use super::relay::Relay;
@@ -13,6 +15,34 @@ use hyper::body::{Body, Frame, Incoming, SizeHint};
 #[error("the response broke off upstream")]
 pub struct BrokenOff;
 
+/// All bodies that are collected and not sent, together: what clients can make us hold.
+pub(super) const HELD_BODIES_BYTES_MAX: u64 = 256 * 1024 * 1024;
+
+/// The part of them that one request has; given back when it is dropped.
+pub struct Held {
+    all: Arc<AtomicU64>,
+    bytes: u64,
+}
+
+impl Held {
+    pub(super) fn none(all: &Arc<AtomicU64>) -> Held {
+        Held { all: Arc::clone(all), bytes: 0 }
+    }
+
+    /// Takes room for so many more bytes; `false` where there is none.
+    pub(super) fn take(&mut self, bytes: u64) -> bool {
+        self.bytes = self.bytes.saturating_add(bytes);
+        let before = self.all.fetch_add(bytes, Ordering::Relaxed);
+        before.saturating_add(bytes) <= HELD_BODIES_BYTES_MAX
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        self.all.fetch_sub(self.bytes, Ordering::Relaxed);
+    }
+}
+
 /// A request body on its way upstream.
 pub enum RequestBody {
     /// Collected before: the same chunks, never joined.
@@ -21,6 +51,8 @@ pub enum RequestBody {
         chunks: VecDeque<Bytes>,
         /// How many bytes that is.
         left: u64,
+        /// Their room.
+        held: Held,
     },
     /// Passed on as it comes, without a size limit.
     Streaming(Incoming),
@@ -35,7 +67,7 @@ impl Body for RequestBody {
         context: &mut Context<'_>,
     ) -> Poll<Option<Result<Frame<Bytes>, hyper::Error>>> {
         match self.get_mut() {
-            RequestBody::Collected { chunks, left } => {
+            RequestBody::Collected { chunks, left, .. } => {
                 Poll::Ready(chunks.pop_front().map(|chunk| {
                     *left = left.saturating_sub(chunk.len() as u64);
                     Ok(Frame::data(chunk))

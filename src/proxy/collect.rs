@@ -15,7 +15,7 @@ use hyper::http::request::Parts;
 use tokio::time::{Instant, sleep_until};
 
 use super::Gate;
-use super::body::RequestBody;
+use super::body::{Held, RequestBody};
 use crate::anthropic::{Refusal, RequestFacts, RequestScanner, Route, Wanted};
 use crate::record::exchange::Endpoint;
 
@@ -52,6 +52,7 @@ pub(super) async fn body(
         .then(|| RequestScanner::new(gate.seed));
     let end = Instant::now() + BODY_TIME_MAX;
     let (mut chunks, mut bytes) = (VecDeque::new(), 0_u64);
+    let mut held = Held::none(&gate.held_bodies);
     let silence = sleep_until(Instant::now() + BODY_SILENCE_MAX);
     tokio::pin!(silence);
     loop {
@@ -65,6 +66,9 @@ pub(super) async fn body(
         bytes = bytes.saturating_add(data.len() as u64);
         if bytes > limit {
             return Err(too_large);
+        }
+        if !held.take(data.len() as u64) {
+            return Err(Some(Refusal::NoRoom));
         }
         if let Some(scanner) = &mut scanner {
             scanner.observe(&data);
@@ -80,5 +84,5 @@ pub(super) async fn body(
         || RequestFacts { bytes, malformed: true, ..RequestFacts::default() },
         |scanner| scanner.finish_over(chunks.iter().map(AsRef::as_ref), wanted),
     );
-    Ok(Collected { body: RequestBody::Collected { chunks, left: bytes }, facts: Some(facts) })
+    Ok(Collected { body: RequestBody::Collected { chunks, left: bytes, held }, facts: Some(facts) })
 }

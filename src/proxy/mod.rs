@@ -16,6 +16,7 @@ mod seldom;
 pub mod upstream;
 
 use std::hash::RandomState;
+use std::sync::atomic::AtomicU64;
 use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
@@ -58,6 +59,8 @@ pub struct Gate {
     pub require_key: bool,
     /// The largest request body that is collected.
     pub body_bytes_max: usize,
+    /// Bytes of bodies that are collected and not sent.
+    pub held_bodies: Arc<AtomicU64>,
     /// Every connection's task; shutdown waits for it.
     pub tasks: TaskTracker,
     /// Drops every running exchange: the drain is over.

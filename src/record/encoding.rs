@@ -93,6 +93,7 @@ impl Draft {
             Entry::Exported(body) => serde_json::to_writer(&mut head, body)?,
             Entry::BackedUp(body) => serde_json::to_writer(&mut head, body)?,
             Entry::Pruned(body) => serde_json::to_writer(&mut head, body)?,
+            Entry::ClockJump(body) => serde_json::to_writer(&mut head, body)?,
         }
         head.extend_from_slice(b",\"boot\":\"");
         head.extend_from_slice(origin.boot.as_bytes());
@@ -234,6 +235,7 @@ impl<'a> Line<'a> {
             "exported" => Entry::Exported(serde_json::from_str(body)?),
             "backed_up" => Entry::BackedUp(serde_json::from_str(body)?),
             "pruned" => Entry::Pruned(serde_json::from_str(body)?),
+            "clock_jump" => Entry::ClockJump(serde_json::from_str(body)?),
             _ => return Ok(None),
         }))
     }

@@ -69,6 +69,8 @@ pub enum Entry {
     BackedUp(BackedUp),
     /// The oldest lines were removed as the configuration asks.
     Pruned(Pruned),
+    /// The wall clock was set: times before and after it do not compare.
+    ClockJump(ClockJump),
 }
 
 /// A process took the ledger over.
@@ -194,6 +196,17 @@ pub struct KeyRotated {
     pub reason: String,
 }
 
+/// The wall clock went another way than the monotonic one: somebody set it, or the machine slept.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct ClockJump {
+    /// What the wall clock would have shown, nanoseconds since 1970 (UTC).
+    pub from: u64,
+    /// How far it jumped, milliseconds; negative where it went back.
+    pub ms: i64,
+    /// What it shows, nanoseconds since 1970 (UTC).
+    pub to: u64,
+}
+
 /// What an operator accepted with `--accept-rollback`.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rollback {
@@ -238,6 +251,7 @@ impl Entry {
             Entry::Exported(_) => "exported",
             Entry::BackedUp(_) => "backed_up",
             Entry::Pruned(_) => "pruned",
+            Entry::ClockJump(_) => "clock_jump",
         }
     }
 }

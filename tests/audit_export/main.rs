@@ -217,6 +217,49 @@ async fn a_cut_is_caught_by_a_witness_and_named_as_not_provable_without() {
     assert!(told.contains(&format!("to {} are covered by no checkpoint", left - 1)), "{told}");
 }
 
+/// Whoever got hold of a key that was replaced cannot sign what came after it.
+#[tokio::test]
+async fn yesterdays_key_signs_nothing_of_today() {
+    let site = site().await;
+    let mut tree = Frontier::default();
+    site.ledger_lines().iter().for_each(|line| tree.push(leaf_hash(line)));
+    let forged = head(&site, &tree, &key(&site, 1));
+    let not_valid = "is signed by a key that is not valid for its lines";
+    let caught = |output: &Output| {
+        assert_eq!(output.status.code(), Some(1), "{}", said(output));
+        assert!(said(output).contains(not_valid), "{}", said(output));
+    };
+    let bundle = export(&site, "bundle", &[]);
+    let data = site.data.to_str().unwrap().to_owned();
+    let of_data =
+        |more: &[&str]| site.run(&[&["audit", "verify", "--data-dir", &data], more].concat());
+
+    // As a witness's head.
+    let witness = site.file("forged.note", &forged);
+    let witness = witness.to_str().unwrap();
+    caught(&of_data(&["--witness", witness]));
+    caught(&verify(&site, &bundle, &["--witness", witness]));
+    assert_eq!(python(&bundle, &[witness]).status.code(), Some(1));
+
+    // In the place of the newest checkpoint, root and all.
+    let notes = site.data.join("audit/checkpoints/2026-11-25.notes");
+    for (path, is_bundle) in [(notes, false), (bundle.join("audit/checkpoints.notes"), true)] {
+        let text = fs::read_to_string(&path).unwrap();
+        let halves: Vec<&str> = text.split_inclusive("\n\n").collect();
+        let kept = halves[..halves.len() - 2].concat();
+        fs::set_permissions(&path, fs::Permissions::from_mode(0o600)).unwrap();
+        fs::write(&path, format!("{kept}{forged}\n")).unwrap();
+        if is_bundle {
+            fs::write(bundle.join("audit/head.note"), &forged).unwrap();
+            seal(&bundle);
+            caught(&verify(&site, &bundle, &[]));
+            assert_eq!(python(&bundle, &[]).status.code(), Some(1));
+        } else {
+            caught(&of_data(&[]));
+        }
+    }
+}
+
 #[tokio::test]
 async fn damage_in_a_data_directory_is_named() {
     let site = site().await;

@@ -77,6 +77,30 @@ async fn idle_time_is_signed_and_nothing_comes_after_the_end() {
     check(&site);
 }
 
+/// Between `stopped` and the end of the ledger the index is waited for, here for seconds.
+#[tokio::test]
+async fn no_heartbeat_comes_after_the_end_however_long_it_takes() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url).config("[audit]\nheartbeat = '1ms'\n");
+    let sidecar = Sidecar::start(&site, &options);
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    site.ok(&["report"]);
+    let index = rusqlite::Connection::open(site.data.join("index.sqlite")).unwrap();
+    index.execute_batch("BEGIN IMMEDIATE").unwrap();
+    let wanted = site.data.join("index.wanted");
+    let beats = || tree::kinds(&site).iter().filter(|kind| *kind == "heartbeat").count();
+    let before = beats();
+    fs::write(&wanted, "").unwrap();
+    // Who takes it away waits for the lock once there is something new: a second later it does.
+    eventually("the index is to be written", || (!wanted.exists()).then_some(())).await;
+    eventually("heartbeats come", || (beats() >= before + 3).then_some(())).await;
+    sidecar.stop();
+    drop(index);
+    assert_eq!(tree::kinds(&site).pop().unwrap(), "stopped");
+    assert_eq!(newest(&site).size, lines(&site));
+    check(&site);
+}
+
 #[tokio::test]
 async fn checkpoints_agree_over_crashes_and_torn_notes() {
     let (site, fake) = (Site::new(), Fake::start("basic").await);

@@ -80,7 +80,7 @@ fn cosignatures_are_checked(site: &Site, kept: &str) {
 }
 
 #[tokio::test]
-async fn a_witness_finds_out_older_copies_and_clones() {
+async fn a13_a_witness_finds_out_older_copies_and_clones() {
     let (site, fake) = (Site::new(), Fake::start("basic").await);
     let witness = Witness::start(Manner::Honest);
     let options = Options::to(&fake.url).config(&witness.config());

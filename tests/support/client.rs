@@ -143,9 +143,14 @@ pub struct Raw {
 
 impl Raw {
     pub async fn connect(address: SocketAddr) -> Raw {
-        let stream = TcpStream::connect(address).await.expect("it listens");
-        stream.set_nodelay(true).unwrap();
-        Raw { stream: Stream::Plain(stream), buffer: Buffer::default(), is_head: false }
+        Raw::try_connect(address).await.expect("it listens")
+    }
+
+    /// `None` where nobody listens, as after a kill.
+    pub async fn try_connect(address: SocketAddr) -> Option<Raw> {
+        let stream = TcpStream::connect(address).await.ok()?;
+        stream.set_nodelay(true).ok()?;
+        Some(Raw { stream: Stream::Plain(stream), buffer: Buffer::default(), is_head: false })
     }
 
     pub async fn send(&mut self, request: &Request) {

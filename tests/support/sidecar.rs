@@ -51,8 +51,18 @@ impl Site {
 
     /// A command with an empty environment and an empty home.
     pub fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(BINARY);
-        command.args(arguments).env_clear().env("HOME", self.path("home")).stdin(Stdio::null());
+        self.command_through(&[], arguments)
+    }
+
+    fn command_through(&self, through: &[String], arguments: &[&str]) -> Command {
+        let mut words = through.iter().map(String::as_str).chain([BINARY]);
+        let mut command = Command::new(words.next().unwrap());
+        command
+            .args(words)
+            .args(arguments)
+            .env_clear()
+            .env("HOME", self.path("home"))
+            .stdin(Stdio::null());
         command.envs(self.environment.iter().map(|(name, value)| (name, value)));
         command.current_dir(self.root.path());
         command
@@ -140,6 +150,8 @@ pub struct Options {
     /// `weighbridge.toml`.
     pub config: String,
     pub arguments: Vec<String>,
+    /// A program, with its arguments, that sets something and becomes the sidecar: `prlimit`, …
+    pub through: Vec<String>,
 }
 
 impl Options {
@@ -149,6 +161,11 @@ impl Options {
 
     pub fn config(mut self, text: &str) -> Options {
         self.config.push_str(text);
+        self
+    }
+
+    pub fn through(mut self, words: &[&str]) -> Options {
+        self.through = words.iter().map(|word| (*word).to_owned()).collect();
         self
     }
 }
@@ -192,7 +209,8 @@ impl Sidecar {
         let _ = fs::remove_file(&ready_file);
         let log = site.path("said.txt");
         let output = fs::File::options().create(true).append(true).open(&log).unwrap();
-        let mut command = site.command(&["serve", "--listen", "127.0.0.1:0"]);
+        let serve = ["serve", "--listen", "127.0.0.1:0"];
+        let mut command = site.command_through(&options.through, &serve);
         command.args(["--admin", "127.0.0.1:0", "--telemetry", "127.0.0.1:0"]);
         command.args(["--upstream", &options.upstream]);
         command.arg("--config").arg(config).arg("--data-dir").arg(&site.data);

@@ -69,6 +69,8 @@ pub struct Account {
     pub(super) subjects: BTreeMap<String, Sums>,
     pub(super) sessions: Sessions,
     untracked: u64,
+    /// The first charge of a later period: its clock was ahead. It is in no sum of that period.
+    later: Option<i64>,
 }
 
 /// The sums of all budgets, in the order of the configuration.
@@ -112,12 +114,14 @@ impl Book {
         }
     }
 
-    /// Whether a period has begun that `now` is not in yet: the clock was ahead, and sums of the
-    /// period before it are gone.
+    /// Whether sums do not hold because the clock was ahead. A period has begun that `now` is not
+    /// in yet, and the sums of the one before it are gone; or the period runs that was begun too
+    /// early, and what was charged then is missing.
     #[must_use]
-    pub fn is_ahead(&self, now: i64) -> bool {
+    pub fn is_wrong(&self, now: i64) -> bool {
         let latest = now.saturating_add(AHEAD_NS_MAX);
-        self.accounts.iter().any(|account| account.bounds.start > latest)
+        let lacks = |account: &Account| account.later.is_some_and(|at| at < account.bounds.end);
+        self.accounts.iter().any(|account| account.bounds.start > latest || lacks(account))
     }
 
     /// One account a budget.
@@ -153,6 +157,7 @@ impl Account {
             subjects: BTreeMap::new(),
             sessions: Sessions::default(),
             untracked: 0,
+            later: None,
         };
         account.subjects.extend(account.standing().map(|name| (name, Sums::default())));
         account
@@ -203,6 +208,8 @@ impl Account {
         }
         if spent.at.saturating_sub(self.settled) <= AHEAD_NS_MAX {
             self.begin(spent.at);
+        } else if spent.at >= self.bounds.end {
+            self.later = Some(self.later.map_or(spent.at, |at| at.min(spent.at)));
         }
         if let (Some(_), Some(session)) = (self.budget.session_limit, &spent.session) {
             self.sessions.add(session, subject, (spent.usd, spent.at));
@@ -227,6 +234,7 @@ impl Account {
         other.settle(now);
         self.untracked = self.untracked.saturating_add(other.untracked);
         self.sessions.merge(other.sessions);
+        self.later = self.later.into_iter().chain(other.later).min();
         for (name, theirs) in other.subjects {
             if self.subjects.len() >= SUBJECTS_MAX && !self.subjects.contains_key(&name) {
                 self.untracked = self.untracked.saturating_add(1);

@@ -104,6 +104,22 @@ fn a_wrong_previous_hash_is_the_damage_of_the_line_that_holds_it() {
 }
 
 #[test]
+fn two_changed_neighbours_are_both_named() {
+    let whole = lines();
+    let heads = [(10, root(&whole[..10])), (40, root(&whole))];
+    for at in 0..38 {
+        let mut lines = whole.clone();
+        for line in &mut lines[at..at + 2] {
+            *line = String::from_utf8(line.clone()).unwrap().replace("e-", "f-").into_bytes();
+        }
+        let (damages, proved) = check(&lines, &heads);
+        let named: Vec<_> = damages.named.iter().filter_map(|damage| damage.index).collect();
+        assert!(named.starts_with(&[at as u64, at as u64 + 1]), "{at}: {damages:?}");
+        assert_eq!(proved, 40, "the lines after them know their hashes");
+    }
+}
+
+#[test]
 fn a_cut_is_seen_only_where_a_head_covers_more() {
     let whole = lines();
     let cut = &whole[..30];

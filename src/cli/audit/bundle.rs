@@ -13,7 +13,7 @@ use super::facts::{self, Facts};
 use super::heads::{Brought, Keys, Notes, witnessed};
 use super::sink::{MANIFEST, Sink, finished};
 use super::tables::Tables;
-use super::verify::{Answer, limits, nothing};
+use super::verify::{Answer, jumps, limits, nothing};
 use super::{page, unreadable};
 use crate::audit::checkpoint::origin;
 use crate::audit::merkle::{Hash, leaf_hash};
@@ -325,6 +325,7 @@ impl Bundle<'_> {
             }
         }
         chain.finish();
+        jumps(answer, chain.clock_jumps);
         answer.first = facts.lines.first;
         answer.end = chain.next_index();
         answer.open = chain.open();

@@ -155,7 +155,7 @@ impl Tables {
             "tools_asked" | "tools_returned" => self.tools(&entry),
             "hook" => self.hook(&entry),
             "rule_applied" => self.rule(&entry),
-            "gap" | "reserve" | "recovered" | "rollback" => self.gap(&entry),
+            "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => self.gap(&entry),
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
             _ => self.change(&entry),
         }
@@ -390,6 +390,10 @@ impl Tables {
             "recovered" => "a start found an unclean end".to_owned(),
             "rollback" => {
                 "lines that were signed are missing: somebody put an older state back".to_owned()
+            }
+            "clock_jump" => {
+                let ms = text(&entry.body["ms"]);
+                format!("the wall clock jumped by {ms} ms: times on both sides do not compare")
             }
             _ => text(&entry.body["reason"]),
         };

@@ -95,6 +95,14 @@ pub(super) fn limits(answer: &mut Answer) {
         .into());
 }
 
+/// The lines say that the wall clock was set.
+pub(super) fn jumps(answer: &mut Answer, jumps: u64) {
+    if jumps > 0 {
+        let what = format!("times around {jumps} jumps of the wall clock: the order is the index");
+        answer.not_provable.push(what);
+    }
+}
+
 fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
     let damaged = answer.damages.count;
     let verdict = if damaged > 0 { "DAMAGED" } else { "VERIFIED, within the limits below" };
