@@ -4,7 +4,9 @@
 //! A document is asked what it is; pieces of another form within it are read by that form, to a
 //! bounded depth.
 
+mod aligned;
 mod card;
+mod columns;
 mod hl7;
 mod json;
 mod markup;
@@ -92,7 +94,7 @@ fn without_hl7(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
 /// Tables and statements of SQL in a text; what is neither is plain text.
 fn tables(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let mut blocks = table::blocks(document.rules, &view.text);
-    blocks.extend(sql::blocks(&view.text));
+    blocks.extend(sql::blocks(document.rules, &view.text));
     if memchr(b';', view.text.as_bytes()).is_some() {
         blocks.extend(card::blocks(&view.text));
     }
