@@ -178,6 +178,45 @@ fn what_only_looks_like_a_table_is_left() {
     ]);
 }
 
+#[test]
+fn columns_of_json_are_named_once() {
+    let gone = |text: &str| {
+        for (at, left) in
+            [Mode::Standard, Mode::Strict].map(|mode| redacted_in(text, mode)).iter().enumerate()
+        {
+            for gone in ["quorv", "527481936", "tammy"] {
+                assert!(!left.contains(gone), "{gone} is left in {left}");
+            }
+            assert!(left.contains("last_name") && left.contains("ssn"), "{left}");
+            assert!(serde_json::from_str::<serde_json::Value>(left).is_ok(), "{left}");
+            let mode = [Mode::Standard, Mode::Strict][at];
+            assert_eq!(redacted_in(left, mode), *left);
+        }
+    };
+    for text in [
+        r#"{"columns":["last_name","ssn","n"],"index":[0],"data":[["quorv",527481936,3]]}"#,
+        r#"{"rows":[["quorv","527481936"],["tammy"]],"headers":["last_name","ssn"]}"#,
+        r#"{"columns":[{"name":"last_name","type":"text"},{"name":"ssn"}],"rows":[["quorv",
+            "527481936"]]}"#,
+        r#"{"schema":{"fields":[{"name":"last_name"},{"name":"ssn"}]},
+            "rows":[{"f":[{"v":"quorv"},{"v":527481936}]}]}"#,
+        r#"{"range":"A1:C3","values":[["last_name","ssn","n"],["quorv","527481936","5"]]}"#,
+        r#"[["last_name","ssn"],["quorv",527481936],["tammy"]]"#,
+        r#"{"last_name":{"0":"quorv","1":"tammy"},"ssn":{"0":527481936,"1":null}}"#,
+        r#"{"result":{"meta":{"columns":["last_name","ssn"]},"values":[["quorv",527481936]]}}"#,
+    ] {
+        gone(text);
+        gone(&serde_json::json!({ "content": text }).to_string());
+    }
+    stays(&[
+        r#"{"columns": ["file_name", "size", "phase"], "rows": [["a.rs", 12, "x"]]}"#,
+        r#"{"fields": ["name", "type"], "data": [["main", "fn"]]}"#,
+        r#"[["name", "size"], ["main.rs", 12]]"#,
+        r#"{"columns": {"0": "a"}, "size": {"0": "main.rs"}}"#,
+        r#"{"fields": ["last_name", "ssn"], "index": [["a", "b", "c"]]}"#,
+    ]);
+}
+
 /// The last line of a long text is read as the first is, in a time that grows with its length.
 #[test]
 fn long_tables_are_read_to_their_end() {

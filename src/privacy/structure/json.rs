@@ -11,6 +11,7 @@ use super::super::label::Label;
 use super::super::names;
 use super::super::text::Text;
 use super::super::view::View;
+use super::frames::is_of_columns;
 use super::stream::Stream;
 
 /// How deep values may be nested; deeper ones are read as text.
@@ -250,9 +251,9 @@ struct Around {
     quote: Option<(usize, usize)>,
 }
 
-struct Walk<'d, 'r, 'v> {
-    document: &'d mut Document<'r>,
-    view: &'d View<'v>,
+pub(super) struct Walk<'d, 'r, 'v> {
+    pub document: &'d mut Document<'r>,
+    pub view: &'d View<'v>,
     depth: usize,
     stream: &'d mut Stream,
 }
@@ -262,7 +263,7 @@ impl<'d> Walk<'d, '_, '_> {
         value.inner(&self.view.text)
     }
 
-    fn string(&self, value: &Value) -> &'d str {
+    pub fn string(&self, value: &Value) -> &'d str {
         let view: &'d View<'_> = self.view;
         let (start, end) = self.inner(value);
         view.text.get(start..end.max(start)).unwrap_or("")
@@ -272,12 +273,25 @@ impl<'d> Walk<'d, '_, '_> {
         match &value.kind {
             Kind::Object(fields) => self.object(fields, key, around),
             Kind::List(values) => {
-                for value in values {
+                let headed = self.headed(values);
+                for value in values.iter().take(headed.as_ref().map_or(values.len(), |_| 1)) {
                     self.value(value, key, around);
                 }
+                if let Some((columns, quote)) = headed {
+                    self.all_rows(&values[1..], &columns, quote);
+                }
             }
-            Kind::Text => {
+            Kind::Text | Kind::Bare => {
                 let field = key.and_then(|key| self.field(key, around));
+                self.read(value, field, around.quote);
+            }
+        }
+    }
+
+    /// Reads a value by what it holds.
+    pub fn read(&mut self, value: &Value, field: Option<Field>, quote: Option<(usize, usize)>) {
+        match &value.kind {
+            Kind::Text => {
                 let (start, end) = self.inner(value);
                 if start < end {
                     let view = self.view.unescaped(start, end);
@@ -285,16 +299,15 @@ impl<'d> Walk<'d, '_, '_> {
                 }
             }
             Kind::Bare => {
-                let field = key.and_then(|key| self.field(key, around));
                 let view = self.view.part(value.start, value.end);
                 let bare = view
                     .text
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
                 let field = field.or(bare.then_some(Field::LogTime));
-                let quote = around.quote;
                 self.document.bare_value(&view, field, quote, self.depth);
             }
+            Kind::List(_) | Kind::Object(_) => self.value(value, None, &Around::default()),
         }
     }
 
@@ -324,8 +337,9 @@ impl<'d> Walk<'d, '_, '_> {
         self.document.field(key)
     }
 
-    fn object(&mut self, fields: &[(Value, Value)], key: Option<&str>, around: &Around) {
-        let around = self.around(fields, key, around);
+    fn object(&mut self, fields: &[(Value, Value)], outer_key: Option<&str>, outer: &Around) {
+        let around = self.around(fields, outer_key, outer);
+        let columns = self.columns(fields);
         for (name, value) in fields {
             let key = self.string(name);
             self.key(name, key);
@@ -342,7 +356,18 @@ impl<'d> Walk<'d, '_, '_> {
                 continue;
             }
             let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
-            self.value(value, Some(key), &Around { quote, ..around.clone() });
+            if columns
+                .as_ref()
+                .is_some_and(|columns| !is_of_columns(key) && self.rows(value, columns, quote))
+            {
+                continue;
+            }
+            // `{"ssn": {"0": …, "1": …}}`: a column, and its rows by their numbers.
+            let (key, around) = match is_number(key) && outer_key.is_some() {
+                true => (outer_key, outer),
+                false => (Some(key), &around),
+            };
+            self.value(value, key, &Around { quote, ..around.clone() });
         }
     }
 
@@ -476,6 +501,10 @@ impl<'d> Walk<'d, '_, '_> {
             self.document.plain(&view);
         }
     }
+}
+
+fn is_number(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_person_reference(text: &str) -> bool {

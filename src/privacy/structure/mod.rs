@@ -7,6 +7,7 @@
 mod aligned;
 mod card;
 mod columns;
+mod frames;
 mod hl7;
 mod json;
 mod markup;
