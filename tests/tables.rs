@@ -78,6 +78,31 @@ fn answers_of_databases_are_read_by_their_columns() {
 }
 
 #[test]
+fn records_one_below_the_other_are_read_by_their_names() {
+    is_left(&[
+        (
+            "-[ RECORD 1 ]-------\nname | zyxela quorv\nssn  | 527481936\ncity | oakton\n\
+             note | by Dr. Quorv\n-[ RECORD 2 ]-------\nname | tammy roe\nssn  | \n\nbye\n",
+            "-[ RECORD 1 ]-------\nname | [NAME]\nssn  | [SSN]\ncity | [LOCATION]\n\
+             note | by Dr. [NAME]\n-[ RECORD 2 ]-------\nname | [NAME]\nssn  | \n\nbye\n",
+        ),
+        (
+            "*************************** 1. row ***************************\n\
+             \x20    name: zyxela quorv\n      ssn: 527481936\n     city: oakton\n\
+             1 row in set (0.00 sec)\n",
+            "*************************** 1. row ***************************\n\
+             \x20    name: [NAME]\n      ssn: [SSN]\n     city: [LOCATION]\n\
+             1 row in set (0.00 sec)\n",
+        ),
+    ]);
+    stays(&[
+        "*************************** 1. row ***************************\n\
+         Variable_name: version\n        Value: 8.0.36\n",
+        "-[ RECORD 1 ]-------\nname  | max_connections\nvalue | 100\n",
+    ]);
+}
+
+#[test]
 fn statements_name_their_values() {
     is_left(&[
         (
@@ -217,6 +242,90 @@ fn columns_of_json_are_named_once() {
     ]);
 }
 
+const HEADER: &str = "MSH|^~\\&|A|B|||20240101||ADT^A01|1|P|2.5";
+const PERSON: &str = "PID|1||4456677^^^H||QUORV^ZYX||19620304";
+const PERSON_LEFT: &str = "PID|1||[MRN]^^^H||[NAME]^[NAME]||[DATE]";
+const KIN: &str = "NK1|1|ROE^TAM|SPO|12 ELM^^OAKTON^MN^55101";
+const KIN_LEFT: &str = "NK1|1|[NAME]^[NAME]|SPO|[ADDRESS]^^[LOCATION]^MN^[ZIP]";
+
+#[test]
+fn messages_in_lines_of_logs_are_read_by_their_segments() {
+    let mut cases = Vec::new();
+    for end in
+        ["<CR>", "<cr><lf>", "\\r", "\\r\\n", "\\x0d", "\\u000d", "&#13;", "&#xD;", "\r", "\n"]
+    {
+        for (before, after) in [("2024-01-01 10:00:00 INFO recv ", ""), ("<VT>", "<FS>"), ("", "")]
+        {
+            cases.push((
+                format!("{before}{HEADER}{end}{PERSON}{end}{KIN}{end}{after}"),
+                format!("{before}{HEADER}{end}{PERSON_LEFT}{end}{KIN_LEFT}{end}{after}"),
+            ));
+        }
+    }
+    // Segments without their header, and with signs of the sender's own.
+    for (text, left) in [
+        (
+            format!("segment was {PERSON}|F and then failed\nNext {KIN}\n"),
+            format!("segment was {PERSON_LEFT}|F and then failed\nNext {KIN_LEFT}\n"),
+        ),
+        (format!("msg='{PERSON}' x"), format!("msg='{PERSON_LEFT}' x")),
+        (
+            PERSON.replace('|', "$").replace('^', "%"),
+            PERSON_LEFT.replace('|', "$").replace('^', "%"),
+        ),
+        (format!("seen: {}", PERSON.replace('|', "#")), {
+            format!("seen: {}", PERSON_LEFT.replace('|', "#"))
+        }),
+    ] {
+        cases.push((text, left));
+    }
+    let cases: Vec<(&str, &str)> =
+        cases.iter().map(|(text, left)| (text.as_str(), left.as_str())).collect();
+    is_left(&cases);
+    stays(&[
+        "let x = a || b || PID|mask|0x1;\n",
+        "echo $PID$1$$ && kill -9 $PID\n",
+        "the regex PID$ or ^PID#1#2## is no segment\n",
+        "a|b|PID|x|y\n1|2|3|4|5\n",
+        "C:\\reports\\new | sort | uniq | head\n",
+    ]);
+}
+
+#[test]
+fn segments_of_claims_are_read_one_by_one() {
+    is_left(&[
+        ("N4*OAKTON*MN*55101~", "N4*[LOCATION]*MN*[ZIP]~"),
+        ("REF*SY*527481936~", "REF*SY*[ID]~"),
+        ("at N3*12 ELM ST~ of it", "at N3*[ADDRESS]~ of it"),
+        ("bad: DMG*D8*19620304*F~", "bad: DMG*D8*[DATE]*F~"),
+        ("NM1*IL*1*QUORV*ZYX~", "NM1*IL*1*[NAME]*[NAME]~"),
+    ]);
+    stays(&[
+        "let area = N1*2 + N3*4;\nlet b = N4*a;\n",
+        "int *N4*foo; REF*p = &x;\n",
+        "a glob: src/*.rs and N3*.txt\n",
+    ]);
+}
+
+#[test]
+fn what_devices_and_contracts_are_told_by_is_found() {
+    is_left(&[
+        (
+            r#"{"resourceType":"Device","serialNumber":"SN-88X","lotNumber":"LOTX","a":5}"#,
+            r#"{"resourceType":"Device","serialNumber":"[DEVICE]","lotNumber":"[DEVICE]","a":5}"#,
+        ),
+        (
+            r#"{"class":[{"value":"GRPX","name":"Acme Plan"}],"resourceType":"Coverage"}"#,
+            r#"{"class":[{"value":"[HEALTH_PLAN_ID]","name":"Acme Plan"}],"resourceType":"Coverage"}"#,
+        ),
+        (
+            r#"{"resourceType":"Coverage","subscriberId":"W88"}"#,
+            r#"{"resourceType":"Coverage","subscriberId":"[HEALTH_PLAN_ID]"}"#,
+        ),
+    ]);
+    stays(&[r#"{"class":[{"value":"GRPX"}],"lot":"a"}"#]);
+}
+
 /// The last line of a long text is read as the first is, in a time that grows with its length.
 #[test]
 fn long_tables_are_read_to_their_end() {
@@ -230,9 +339,16 @@ fn long_tables_are_read_to_their_end() {
         "COPY p (a) FROM stdin;\n",
         "FROM STDIN ",
         "REPLACE INTO ",
+        "-[ RECORD 1 ]-\nssn | 527481936\n",
+        "* 1. row *\n",
+        "PID|",
+        "PID$1",
+        " PID|1|2|3|4",
+        "MSH|^~\\&|\\r",
+        "REF*a~",
         "last_name  mrn  a\nx\ny\n",
     ] {
-        let text = format!("{}\n\nMRN 0921098\n", piece.repeat(1_000_000 / piece.len()));
+        let text = format!("{}\n\nMRN 0921098\n", piece.repeat(300_000 / piece.len()));
         let left = redacted_in(&text, Mode::Standard);
         assert!(!left.contains("0921098"), "{piece}");
     }

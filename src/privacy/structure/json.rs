@@ -247,6 +247,8 @@ struct Around {
     to_person: bool,
     /// The object is a code of a vocabulary.
     is_code: bool,
+    /// The object is a contract with an insurer, or its classes: `Coverage` of FHIR.
+    is_coverage: bool,
     /// The quote that ends the key, where the document has it.
     quote: Option<(usize, usize)>,
 }
@@ -324,6 +326,13 @@ impl<'d> Walk<'d, '_, '_> {
                 return around.sibling;
             }
             "family" | "given" => return Some(name),
+            // What FHIR's devices and contracts are told by may have letters alone.
+            "serialNumber" | "lotNumber" | "distinctIdentifier" => {
+                return Some(Field::Sure(Label::Device));
+            }
+            "subscriberId" | "policyHolderId" if around.is_coverage => {
+                return Some(Field::Sure(Label::HealthPlanId));
+            }
             "first" | "last" | "middle" if around.in_name || around.is_person => return Some(name),
             // Short names that say so only beside each other.
             "fn" | "ln" | "mn" if around.has_both => return Some(name),
@@ -395,7 +404,8 @@ impl<'d> Walk<'d, '_, '_> {
             }
             match name {
                 "resourceType" => {
-                    around.is_person |= PERSONS.contains(&text) && text != "Practitioner"
+                    around.is_person |= PERSONS.contains(&text) && text != "Practitioner";
+                    around.is_coverage |= text == "Coverage";
                 }
                 "reference" | "type" if is_person_reference(text) => around.to_person = true,
                 "system" | "name" | "key" | "label" | "field" | "use" | "question" | "url"
@@ -440,6 +450,10 @@ impl<'d> Walk<'d, '_, '_> {
             around.sibling = Some(Field::Number(Label::Id));
         }
         around.in_name |= outer.in_name && lower.is_empty();
+        // A class of a contract is a group, a plan or a subgroup, by its number or its letters.
+        if outer.is_coverage && lower == "class" {
+            around.sibling = Some(Field::Sure(Label::HealthPlanId));
+        }
         around
     }
 
