@@ -4,6 +4,9 @@
 //! holds after a redaction, too, when nothing stands under its name any more. Where a row has
 //! another number of cells, it is cut under the ends and the beginnings of the columns' names.
 
+use memchr::memchr_iter;
+
+use super::super::document::is_nothing;
 use super::super::key::Field;
 use super::super::label::Label;
 use super::super::rules::Rules;
@@ -16,6 +19,9 @@ const HEADER_BYTES_MAX: usize = 600;
 /// A longer row is not cut under the names of columns.
 const ROW_BYTES_MAX: usize = 4_000;
 
+/// How many rows are looked at to say that a line names columns.
+const ROWS_TRIED: usize = 5;
+
 /// A cell and what it holds.
 type Cell = (usize, usize, Option<Field>);
 
@@ -23,6 +29,10 @@ type Cell = (usize, usize, Option<Field>);
 struct Grid {
     columns: Vec<(usize, usize)>,
     fields: Vec<Option<Field>>,
+    /// One space sets the names apart, and so the cells.
+    single: bool,
+    /// A name may be several: rows are sure only while they stand under them.
+    fused: bool,
 }
 
 /// The table that begins with the first of these lines, and how many lines it has.
@@ -40,19 +50,34 @@ pub(super) fn table(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, us
     let wide = wide(header);
     let of_words = || grid(rules, header, &words(header), true);
     let first = lines.iter().skip(1).take(3).position(|(_, line)| !is_above_rows(line))? + 1;
-    let (_, row) = *lines.get(first)?;
-    let of_pieces = || grid(rules, header, &wide, false);
-    // `dob age` may be one name or two: the row says which, and programs print two.
-    let two = |(from, to): &(usize, usize)| {
-        let name = header.get(*from..*to).unwrap_or("");
-        name.contains(' ') && name.split(' ').all(|word| rules.field(word).is_some())
+    let beneath = || {
+        let rows = lines.iter().skip(first).take(ROWS_TRIED).map(|(_, row)| *row);
+        rows.take_while(|row| !row.trim().is_empty())
     };
-    let grids = match wide.iter().any(two) {
-        true => [of_words(), of_pieces()],
-        false => [of_pieces(), of_words()],
+    // `dob age` may be one name or two: most rows say which, and programs print two.
+    let names = || wide.iter().map(|(from, to)| header.get(*from..*to).unwrap_or(""));
+    let two = |name: &str| name.split(' ').all(|word| rules.field(word).is_some());
+    let fused =
+        |name: &str| name.contains(' ') && !name.bytes().any(|byte| byte.is_ascii_uppercase());
+    let fused = names().any(fused);
+    let of_pieces = grid(rules, header, &wide, false);
+    let in_order = |grid: &Grid| beneath().any(|row| grid.in_columns(row).is_some());
+    let mut grids: Vec<Grid> = match of_pieces {
+        Some(grid) if !fused && in_order(&grid) => vec![grid],
+        of_pieces => of_pieces.into_iter().chain(of_words()).collect(),
     };
-    let grid = grids.into_iter().flatten().find(|grid| grid.cells(row).is_some())?;
-    rows(&grid, lines, first, start)
+    if fused || names().any(|name| name.contains(' ') && two(name)) {
+        grids.reverse();
+    }
+    let count = |grid: &Grid| beneath().filter(|row| grid.row(row).is_some()).count();
+    // Of the same count the last is taken. Where a redaction has moved what stood under the names,
+    // rows say less than others.
+    let (rows_told, grid) =
+        grids.iter().rev().map(|grid| (count(grid), grid)).max_by_key(|(rows, _)| *rows)?;
+    if rows_told == 0 && !beneath().any(is_redacted) {
+        return None;
+    }
+    rows(grid, lines, first, start)
 }
 
 /// A line that may name columns: words, and none of the signs of sentences and programs.
@@ -88,6 +113,11 @@ fn is_above_rows(line: &str) -> bool {
     alone && line.ends_with(' ') || are_types(line.split_whitespace())
 }
 
+/// Several words in small letters: a program's names have no spaces, a person's have capitals.
+fn is_fused(name: &str) -> bool {
+    name.contains(' ') && !name.bytes().any(|byte| byte.is_ascii_uppercase())
+}
+
 /// The columns that the pieces of a line name, where they are those of persons' records.
 fn grid(rules: &Rules, header: &str, pieces: &[(usize, usize)], single: bool) -> Option<Grid> {
     const NAME_BYTES_MAX: usize = 40;
@@ -109,7 +139,9 @@ fn grid(rules: &Rules, header: &str, pieces: &[(usize, usize)], single: bool) ->
         true => pieces.to_vec(),
         false => pieces.iter().map(|(from, to)| (sign(*from), sign(*to))).collect(),
     };
-    Some(Grid { columns, fields: named.fields })
+    let single = single && wide(header).len() == 1;
+    let fused = names().any(is_fused);
+    Some(Grid { columns, fields: named.fields, single, fused })
 }
 
 /// The columns that a line of dashes under their names shows.
@@ -133,7 +165,7 @@ fn ruled_grid(rules: &Rules, (header, dashes): (&str, &str), row: Option<&str>) 
     if named.known == 0 || single && !named.telling {
         return None;
     }
-    Some(Grid { columns, fields: named.fields })
+    Some(Grid { columns, fields: named.fields, single: false, fused: false })
 }
 
 /// The rows below the names, to the first line that is empty. A line that is none is a text.
@@ -173,40 +205,56 @@ fn rows(
 impl Grid {
     /// The cells of a row; `None` where the line is none.
     fn cells(&self, line: &str) -> Option<Vec<Cell>> {
-        let count = self.columns.len();
-        let wide = wide(line);
-        if let Some(first) = wide.first().filter(|_| wide.len() == count + 1) {
-            let index = std::iter::once((first.0, first.1, None));
-            let cells: Vec<Cell> = index.chain(self.in_order(&wide[1..])).collect();
-            return self.fit(line, &cells[1..]).then_some(cells);
-        }
-        if wide.len() == count && !self.is_index(line, wide[0]) {
-            let cells: Vec<Cell> = self.in_order(&wide).collect();
-            if self.fit(line, &cells) {
-                return Some(cells);
-            }
-        }
-        let words = words(line);
         // Nothing stands under its name any more: what is left is read word by word.
-        let redacted = |(from, to): &(usize, usize)| {
-            line.get(*from..*to).is_some_and(|word| Label::placeholder_at(word).is_some())
-        };
-        if words.iter().any(redacted) {
-            return Some(words.iter().map(|(from, to)| (*from, *to, None)).collect());
+        let of_words = || words(line).iter().map(|(from, to)| (*from, *to, None)).collect();
+        self.row(line).or_else(|| is_redacted(line).then(of_words))
+    }
+
+    /// The cells of a row that looks like one.
+    fn row(&self, line: &str) -> Option<Vec<Cell>> {
+        if let Some(cells) = self.in_columns(line) {
+            return Some(cells);
         }
-        let cells = self.under_names(line).filter(|cells| self.fit(line, &cells[1..]));
+        if is_redacted(line) {
+            return None;
+        }
+        let cells = self.under_names(line).filter(|cells| self.fit(line, &cells[1..], 2));
         cells.or_else(|| {
-            let skip = words.len().checked_sub(count).filter(|more| *more <= 1)?;
+            let words = words(line);
+            let skip = words.len().checked_sub(self.columns.len()).filter(|_| self.single)?;
+            let skip = Some(skip).filter(|more| *more <= 1)?;
             let index = words.iter().take(skip).map(|(from, to)| (*from, *to, None));
-            let cells: Vec<Cell> = index.chain(self.in_order(&words[skip..])).collect();
+            let cells: Vec<Cell> = index.chain(self.in_order(line, &words[skip..])).collect();
             let lasting = |(from, to, field): Cell| (from, to, lasting(field));
-            let fit = words.len() > 1 && self.fit(line, &cells[skip..]);
+            let fit = words.len() > 1 && self.fit(line, &cells[skip..], 2);
             fit.then(|| cells.into_iter().map(lasting).collect())
         })
     }
 
-    fn in_order(&self, pieces: &[(usize, usize)]) -> impl Iterator<Item = Cell> {
-        pieces.iter().zip(&self.fields).map(|((from, to), field)| (*from, *to, *field))
+    /// The cells of a row that has as many as there are columns, with a number before or without.
+    fn in_columns(&self, line: &str) -> Option<Vec<Cell>> {
+        let count = self.columns.len();
+        let wide = wide(line);
+        let index = match wide.len().checked_sub(count)? {
+            0 => !self.is_index(line, *wide.first()?),
+            more => more == 1,
+        };
+        if !index || self.fused && is_redacted(line) {
+            return None;
+        }
+        let skip = wide.len() - count;
+        let before = wide.iter().take(skip).map(|(from, to)| (*from, *to, None));
+        let cells: Vec<Cell> = before.chain(self.in_order(line, &wide[skip..])).collect();
+        self.fit(line, &cells[skip..], 1).then_some(cells)
+    }
+
+    /// The pieces as cells. What was redacted before is only read.
+    fn in_order(&self, line: &str, pieces: &[(usize, usize)]) -> impl Iterator<Item = Cell> {
+        pieces.iter().zip(&self.fields).map(|((from, to), field)| {
+            let redacted = line.get(*from..*to).is_some_and(is_redacted);
+            let field = if self.fused { lasting(*field) } else { *field };
+            (*from, *to, field.filter(|_| !redacted))
+        })
     }
 
     /// The number of a row, before the first column.
@@ -234,10 +282,14 @@ impl Grid {
             let end = at.checked_sub(1).map_or(0, |before| self.columns[before].1);
             let begins = *from == 0 || space(from - 1);
             let cut = match (begins, at) {
-                (true, _) if !space(*from) => *from,
+                (_, 0) if begins && !space(*from) => *from,
                 (_, 0) => (0..*from).find(|sign| space(*sign)).unwrap_or(0),
+                // What sets columns apart is wider than what sets words apart.
+                _ if let Some(wide) = (end..*from).find(|sign| space(*sign) && space(sign + 1)) => {
+                    wide
+                }
+                (true, _) if !space(*from) => *from,
                 _ if space(end) => end,
-                (true, _) => *from,
                 // A text over whose beginning its name stands, and a number with it over its end.
                 _ => (end..*from).rev().find(|sign| space(*sign))?,
             };
@@ -255,16 +307,14 @@ impl Grid {
         Some(cells)
     }
 
-    /// The cells look like what their columns hold: digits where there are numbers, and at least
-    /// one that says something.
-    fn fit(&self, line: &str, cells: &[Cell]) -> bool {
+    /// The cells look like what their columns hold: digits where there are numbers, and as many as
+    /// this have something in them.
+    fn fit(&self, line: &str, cells: &[Cell], filled_min: usize) -> bool {
         let mut filled = 0;
         let fits = cells.iter().zip(&self.fields).all(|((from, to, _), field)| {
             let cell = line.get(*from..*to).unwrap_or("").trim();
             let digits = cell.bytes().any(|byte| byte.is_ascii_digit());
-            let nothing = cell.is_empty()
-                || cell.len() <= 4 && !digits
-                || Label::placeholder_at(cell).is_some();
+            let nothing = cell.len() <= 4 && !digits || is_nothing(cell) || is_redacted(cell);
             filled += usize::from(!cell.is_empty() && field.is_some());
             match field {
                 Some(Field::Number(_) | Field::Date | Field::Age) => digits || nothing,
@@ -272,8 +322,14 @@ impl Grid {
                 _ => true,
             }
         });
-        fits && filled > 0
+        fits && filled >= filled_min
     }
+}
+
+/// A redaction has put something of its own into the line.
+fn is_redacted(line: &str) -> bool {
+    memchr_iter(b'[', line.as_bytes())
+        .any(|at| line.get(at..).is_some_and(|rest| Label::placeholder_at(rest).is_some()))
 }
 
 /// What a column says that holds where the cell is read without it the next time: a code or a time

@@ -103,7 +103,7 @@ fn copied(rules: &Rules, (text, upper): (&str, &str), blocks: &mut Vec<Block>) {
         let fields = list.map(|(open, end)| named(rules, &head_text[open + 1..end]));
         let comma = tail.contains("CSV") || tail.contains("','");
         let separator = if comma { ',' } else { '\t' };
-        let mut block = Block { start: from, end: from, cells: Vec::new() };
+        let mut block = Block { start: at, end: from, cells: Vec::new() };
         for line in text[from..].split_inclusive('\n') {
             let start = from;
             let row = line.trim_end_matches(['\r', '\n']);
