@@ -428,20 +428,7 @@ impl<'d> Walk<'d, '_, '_> {
                 }
             }
         }
-        around.is_person |= personal >= 1
-            || matches!(
-                lower.as_str(),
-                "patient"
-                    | "subject"
-                    | "member"
-                    | "subscriber"
-                    | "guarantor"
-                    | "user"
-                    | "customer"
-                    | "person"
-                    | "contact"
-                    | "beneficiary"
-            );
+        around.is_person |= personal >= 1 || is_person_key(&lower);
         around.in_name |= lower.ends_with("name");
         around.has_both = has_fn && has_ln;
         around.in_address |= lower.contains("address");
@@ -515,6 +502,23 @@ impl<'d> Walk<'d, '_, '_> {
             self.document.plain(&view);
         }
     }
+}
+
+/// The object under this key is of a person.
+fn is_person_key(key: &str) -> bool {
+    matches!(
+        key,
+        "patient"
+            | "subject"
+            | "member"
+            | "subscriber"
+            | "guarantor"
+            | "user"
+            | "customer"
+            | "person"
+            | "contact"
+            | "beneficiary"
+    )
 }
 
 fn is_number(key: &str) -> bool {
