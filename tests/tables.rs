@@ -51,8 +51,10 @@ fn answers_of_databases_are_read_by_their_columns() {
              +--------------+-----------+\n1 row in set (0.00 sec)\n",
         ),
         (
-            "+-----------+\n| last_name |\n+-----------+\n| quorv     |\n+-----------+\n1 row in set\n",
-            "+-----------+\n| last_name |\n+-----------+\n| [NAME]     |\n+-----------+\n1 row in set\n",
+            "+-----------+\n| last_name |\n+-----------+\n| quorv     |\n+-----------+\n\
+             1 row in set\n",
+            "+-----------+\n| last_name |\n+-----------+\n| [NAME]     |\n+-----------+\n\
+             1 row in set\n",
         ),
         // SQLite.
         (
@@ -63,14 +65,18 @@ fn answers_of_databases_are_read_by_their_columns() {
         ),
         // Markdown, and frames that are drawn.
         (
-            "| Name | SSN |\n|---|:---:|\n| zyxela quorv | 527481936 |\n| tammy roe | n/a |\n\ntext\n",
+            "| Name | SSN |\n|---|:---:|\n| zyxela quorv | 527481936 |\n\
+             | tammy roe | n/a |\n\ntext\n",
             "| Name | SSN |\n|---|:---:|\n| [NAME] | [SSN] |\n| [NAME] | n/a |\n\ntext\n",
         ),
         (
-            "┌──────────────┬───────────┐\n│ name         ┆ ssn       │\n│ ---          ┆ ---       │\n\
-             │ str          ┆ i64       │\n╞══════════════╪═══════════╡\n│ zyxela quorv ┆ 527481936 │\n\
+            "┌──────────────┬───────────┐\n│ name         ┆ ssn       │\n\
+             │ ---          ┆ ---       │\n\
+             │ str          ┆ i64       │\n╞══════════════╪═══════════╡\n\
+             │ zyxela quorv ┆ 527481936 │\n\
              └──────────────┴───────────┘\n",
-            "┌──────────────┬───────────┐\n│ name         ┆ ssn       │\n│ ---          ┆ ---       │\n\
+            "┌──────────────┬───────────┐\n│ name         ┆ ssn       │\n\
+             │ ---          ┆ ---       │\n\
              │ str          ┆ i64       │\n╞══════════════╪═══════════╡\n│ [NAME] ┆ [SSN] │\n\
              └──────────────┴───────────┘\n",
         ),
@@ -107,7 +113,8 @@ fn statements_name_their_values() {
     is_left(&[
         (
             "COPY public.patients (name, ssn, dob, note) FROM stdin;\n\
-             zyxela quorv\t527481936\t1962-03-04\tfine\ntammy roe\t527481937\t\\N\tby Dr. Quorv\n\\.\n\n\
+             zyxela quorv\t527481936\t1962-03-04\tfine\n\
+             tammy roe\t527481937\t\\N\tby Dr. Quorv\n\\.\n\n\
              SELECT 1;\n",
             "COPY public.patients (name, ssn, dob, note) FROM stdin;\n\
              [NAME]\t[SSN]\t[DATE]\tfine\n[NAME]\t[SSN]\t\\N\tby Dr. [NAME]\n\\.\n\nSELECT 1;\n",
@@ -316,7 +323,10 @@ fn what_devices_and_contracts_are_told_by_is_found() {
         ),
         (
             r#"{"class":[{"value":"GRPX","name":"Acme Plan"}],"resourceType":"Coverage"}"#,
-            r#"{"class":[{"value":"[HEALTH_PLAN_ID]","name":"Acme Plan"}],"resourceType":"Coverage"}"#,
+            concat!(
+                r#"{"class":[{"value":"[HEALTH_PLAN_ID]","name":"Acme Plan"}],"#,
+                r#""resourceType":"Coverage"}"#
+            ),
         ),
         (
             r#"{"resourceType":"Coverage","subscriberId":"W88"}"#,

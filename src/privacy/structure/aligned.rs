@@ -89,7 +89,18 @@ fn is_header(header: &str, below: &str) -> bool {
     let odd = |byte: u8| {
         matches!(
             byte,
-            b',' | b';' | b':' | b'=' | b'"' | b'|' | b'{' | b'}' | b'<' | b'>' | b'`' | b'\t'
+            b',' | b';'
+                | b':'
+                | b'='
+                | b'"'
+                | b'|'
+                | b'{'
+                | b'}'
+                | b'<'
+                | b'>'
+                | b'`'
+                | b'%'
+                | b'\t'
         )
     };
     let first = header.trim_start().as_bytes().first();

@@ -57,13 +57,18 @@ impl Columns {
 /// notebook and a sheet have cells.
 fn is_telling(name: &str, field: Option<Field>) -> bool {
     match field {
-        Some(Field::Sure(Label::Name)) => !name.eq_ignore_ascii_case("alias"),
-        Some(Field::Number(Label::Ssn)) => !name.eq_ignore_ascii_case("ss"),
-        Some(Field::Number(Label::Mrn)) => !name.eq_ignore_ascii_case("pid"),
-        Some(Field::Number(Label::Phone)) => !name.eq_ignore_ascii_case("cell"),
+        Some(Field::Sure(Label::Name)) => !is_word(name, "alias"),
+        Some(Field::Number(Label::Ssn)) => !is_word(name, "ss"),
+        Some(Field::Number(Label::Mrn)) => !is_word(name, "pid"),
+        Some(Field::Number(Label::Phone)) => !is_word(name, "cell"),
         Some(Field::Date) => has(name, Cues::BIRTH),
         _ => false,
     }
+}
+
+/// The word is one of the name's.
+fn is_word(name: &str, word: &str) -> bool {
+    name.split(|sign: char| !sign.is_ascii_alphabetic()).any(|one| one.eq_ignore_ascii_case(word))
 }
 
 fn is_of_sex(name: &str) -> bool {
