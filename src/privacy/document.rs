@@ -310,7 +310,8 @@ fn is_date_like(text: &str) -> bool {
 }
 
 /// A value that says there is none, or that was redacted before.
-fn is_nothing(text: &str) -> bool {
+#[must_use]
+pub fn is_nothing(text: &str) -> bool {
     if Label::placeholder_at(text) == Some(text.len()) {
         return true;
     }

@@ -1,340 +1,21 @@
 //! HL7 version 2: each field of each segment has a place, and each place a meaning.
 //!
-//! The places are those of the standard's chapters 2 to 12 (version 2.5.1). What has no place in
-//! the list is read as text.
+//! What has no place in the list is read as text. A message may stand within a line of a log, with
+//! the ends of its segments written out.
 
 use std::sync::LazyLock;
 
 use memchr::memmem::Finder;
-use memchr::memrchr2;
+use memchr::{memchr, memchr_iter, memrchr2};
 
 use super::super::document::Document;
 use super::super::finding::Finding;
 use super::super::key::{self, Field};
 use super::super::label::Label;
 use super::super::view::View;
+use super::hl7_places::PLACES;
+use super::hl7_places::Place::{self, Address, Date, IdAndName, Name, Number, Phone};
 use super::nameless;
-
-/// What a field holds.
-#[derive(Clone, Copy, PartialEq, Eq)]
-enum Place {
-    /// A person's name: every component but prefix, suffix and degree.
-    Name,
-    /// An identifier and then a name.
-    IdAndName,
-    Address,
-    Date,
-    /// The first component.
-    Number(Label),
-    Phone,
-    /// Codes of vocabularies and switches.
-    Code,
-}
-
-use Place::{Address, Code, Date, IdAndName, Name, Number, Phone};
-
-const PLACES: &[(&str, &[(usize, Place)])] = &[
-    (
-        "MSH",
-        &[
-            (1, Code),
-            (2, Code),
-            (3, Code),
-            (4, Code),
-            (5, Code),
-            (6, Code),
-            (7, Code),
-            (9, Code),
-            (10, Code),
-            (11, Code),
-            (12, Code),
-        ],
-    ),
-    ("EVN", &[(1, Code), (2, Date), (3, Date), (5, IdAndName), (6, Date)]),
-    (
-        "PID",
-        &[
-            (2, Number(Label::Mrn)),
-            (3, Number(Label::Mrn)),
-            (4, Number(Label::Mrn)),
-            (5, Name),
-            (6, Name),
-            (7, Date),
-            (9, Name),
-            (10, Code),
-            (11, Address),
-            (12, Number(Label::Location)),
-            (13, Phone),
-            (14, Phone),
-            (18, Number(Label::Account)),
-            (19, Number(Label::Ssn)),
-            (20, Number(Label::License)),
-            (21, Number(Label::Mrn)),
-            (23, Number(Label::Location)),
-            (29, Date),
-            (33, Date),
-        ],
-    ),
-    ("PD1", &[(4, IdAndName)]),
-    (
-        "NK1",
-        &[
-            (2, Name),
-            (3, Code),
-            (4, Address),
-            (5, Phone),
-            (6, Phone),
-            (8, Date),
-            (9, Date),
-            (12, Number(Label::Id)),
-            (16, Date),
-            (26, Name),
-            (30, Name),
-            (31, Phone),
-            (32, Address),
-            (33, Number(Label::Id)),
-            (37, Number(Label::Ssn)),
-        ],
-    ),
-    (
-        "GT1",
-        &[
-            (2, Number(Label::Id)),
-            (3, Name),
-            (4, Name),
-            (5, Address),
-            (6, Phone),
-            (7, Phone),
-            (8, Date),
-            (12, Number(Label::Ssn)),
-            (13, Date),
-            (14, Date),
-            (16, Name),
-            (17, Address),
-            (18, Phone),
-            (19, Number(Label::Id)),
-            (45, Name),
-            (46, Phone),
-        ],
-    ),
-    (
-        "IN1",
-        &[
-            (2, Code),
-            (3, Code),
-            (4, Code),
-            (5, Address),
-            (6, Name),
-            (7, Phone),
-            (8, Number(Label::HealthPlanId)),
-            (12, Date),
-            (13, Date),
-            (14, Number(Label::HealthPlanId)),
-            (16, Name),
-            (18, Date),
-            (19, Address),
-            (36, Number(Label::HealthPlanId)),
-            (49, Number(Label::HealthPlanId)),
-        ],
-    ),
-    (
-        "IN2",
-        &[
-            (1, Number(Label::Id)),
-            (2, Number(Label::Ssn)),
-            (3, IdAndName),
-            (6, Number(Label::HealthPlanId)),
-            (8, Number(Label::HealthPlanId)),
-            (10, Number(Label::HealthPlanId)),
-            (22, Name),
-            (25, Number(Label::HealthPlanId)),
-            (26, Number(Label::HealthPlanId)),
-            (40, Name),
-            (61, Number(Label::HealthPlanId)),
-            (63, Phone),
-            (64, Phone),
-        ],
-    ),
-    (
-        "PV1",
-        &[
-            (2, Code),
-            (3, Code),
-            (7, IdAndName),
-            (8, IdAndName),
-            (9, IdAndName),
-            (17, IdAndName),
-            (19, Number(Label::Id)),
-            (44, Date),
-            (45, Date),
-            (50, Number(Label::Id)),
-            (52, IdAndName),
-        ],
-    ),
-    ("PV2", &[(8, Date), (9, Date), (13, IdAndName), (14, Date), (15, Date), (17, Date)]),
-    (
-        "MRG",
-        &[
-            (1, Number(Label::Mrn)),
-            (2, Number(Label::Mrn)),
-            (3, Number(Label::Account)),
-            (4, Number(Label::Mrn)),
-            (5, Number(Label::Id)),
-            (7, Name),
-        ],
-    ),
-    (
-        "ORC",
-        &[
-            (1, Code),
-            (2, Number(Label::Id)),
-            (3, Number(Label::Id)),
-            (4, Number(Label::Id)),
-            (9, Date),
-            (10, IdAndName),
-            (11, IdAndName),
-            (12, IdAndName),
-            (14, Phone),
-            (15, Date),
-            (19, IdAndName),
-            (23, Phone),
-            (24, Address),
-        ],
-    ),
-    (
-        "OBR",
-        &[
-            (2, Number(Label::Id)),
-            (3, Number(Label::Id)),
-            (4, Code),
-            (6, Date),
-            (7, Date),
-            (8, Date),
-            (10, IdAndName),
-            (14, Date),
-            (16, IdAndName),
-            (17, Phone),
-            (18, Number(Label::Id)),
-            (19, Number(Label::Id)),
-            (20, Number(Label::Id)),
-            (22, Date),
-            (28, IdAndName),
-            (32, IdAndName),
-            (33, IdAndName),
-            (34, IdAndName),
-            (35, IdAndName),
-            (36, Date),
-        ],
-    ),
-    (
-        "OBX",
-        &[
-            (2, Code),
-            (3, Code),
-            (6, Code),
-            (7, Code),
-            (14, Date),
-            (16, IdAndName),
-            (18, Number(Label::Device)),
-            (19, Date),
-            (25, IdAndName),
-        ],
-    ),
-    ("SPM", &[(2, Number(Label::Id)), (4, Code), (17, Date), (18, Date)]),
-    (
-        "SCH",
-        &[
-            (1, Number(Label::Id)),
-            (2, Number(Label::Id)),
-            (11, Date),
-            (12, IdAndName),
-            (13, Phone),
-            (14, Address),
-            (16, IdAndName),
-            (17, Phone),
-            (18, Address),
-            (20, IdAndName),
-            (21, Phone),
-            (26, Number(Label::Id)),
-        ],
-    ),
-    ("AIP", &[(3, IdAndName), (6, Date)]),
-    ("AIS", &[(3, Code), (4, Date)]),
-    ("AIL", &[(3, Code), (6, Date)]),
-    ("AIG", &[(3, IdAndName), (8, Date)]),
-    ("DG1", &[(3, Code), (5, Date), (16, IdAndName), (19, Date)]),
-    ("PR1", &[(3, Code), (5, Date), (8, IdAndName), (11, IdAndName), (12, IdAndName)]),
-    ("AL1", &[(3, Code), (6, Date)]),
-    (
-        "TXA",
-        &[
-            (2, Code),
-            (4, Date),
-            (5, IdAndName),
-            (6, Date),
-            (7, Date),
-            (8, Date),
-            (9, IdAndName),
-            (10, IdAndName),
-            (11, IdAndName),
-            (12, Number(Label::Id)),
-            (13, Number(Label::Id)),
-            (22, IdAndName),
-        ],
-    ),
-    (
-        "FT1",
-        &[
-            (2, Number(Label::Id)),
-            (4, Date),
-            (5, Date),
-            (7, Code),
-            (20, IdAndName),
-            (21, IdAndName),
-            (23, Number(Label::Id)),
-            (25, Code),
-        ],
-    ),
-    (
-        "RXA",
-        &[
-            (3, Date),
-            (4, Date),
-            (5, Code),
-            (10, IdAndName),
-            (15, Number(Label::Device)),
-            (16, Date),
-            (22, Date),
-        ],
-    ),
-    ("RXE", &[(2, Code), (15, Number(Label::Id))]),
-    ("RXO", &[(1, Code)]),
-    (
-        "ROL",
-        &[(1, Number(Label::Id)), (4, IdAndName), (5, Date), (6, Date), (11, Address), (12, Phone)],
-    ),
-    ("CTD", &[(2, Name), (3, Address), (5, Phone), (7, Number(Label::Id))]),
-    ("ACC", &[(1, Date), (7, Name), (11, Address)]),
-    ("UB2", &[(17, Number(Label::Id))]),
-    ("PDA", &[(3, Date), (5, IdAndName), (9, IdAndName)]),
-    ("DB1", &[(3, Number(Label::Id)), (5, Date)]),
-    (
-        "STF",
-        &[
-            (1, Number(Label::Id)),
-            (2, Number(Label::Id)),
-            (3, Name),
-            (6, Date),
-            (10, Phone),
-            (11, Address),
-            (15, Number(Label::Email)),
-        ],
-    ),
-    ("MFE", &[(2, Number(Label::Id)), (3, Date)]),
-    ("QRD", &[(1, Date), (4, Number(Label::Id)), (8, IdAndName)]),
-    ("PRD", &[(2, Name), (3, Address), (5, Phone), (7, Number(Label::Id))]),
-    ("ARQ", &[(1, Number(Label::Id)), (11, Date), (15, IdAndName), (16, Phone)]),
-];
 
 /// The signs that separate. A header says which; without one they are those of the standard's own
 /// examples, which nearly everybody uses.
@@ -391,14 +72,14 @@ fn segment_at(line: &str, before: Before) -> Option<(usize, Signs)> {
         return Some((at, signs));
     }
     let signs = before.signs.unwrap_or(USUAL);
-    let id = line.get(lead..lead + 3)?;
+    let id = line.get(lead..lead + 3).unwrap_or("");
     let named = bytes.get(lead + 3) == Some(&signs.field)
         && id.starts_with(|sign: char| sign.is_ascii_uppercase())
         && id.bytes().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
     if !named {
-        return None;
+        return within(line).or_else(|| own_signs(line));
     }
-    let known = PLACES.iter().any(|(known, _)| *known == id);
+    let known = is_known(id);
     let own = id.starts_with('Z') && before.signs.is_some();
     let fields = bytes.iter().filter(|byte| **byte == signs.field).count();
     let rest = bytes.get(lead + 3..)?;
@@ -411,7 +92,122 @@ fn segment_at(line: &str, before: Before) -> Option<(usize, Signs)> {
         (false, true) => filled && key::field(id).is_none(),
         (false, false) => false,
     };
-    is.then_some((lead, signs))
+    is.then_some((lead, signs)).or_else(|| within(line))
+}
+
+fn is_known(id: &str) -> bool {
+    PLACES.iter().any(|(known, _)| *known == id)
+}
+
+/// How much of a line is looked at to say that a segment begins in it.
+const SEGMENT_BYTES: usize = 400;
+
+/// A segment within a line (`parse failed at: NK1|1|ROE^TAM|…`): a known name, and behind it fields
+/// that are empty or have components, as those of tables and programs have not.
+fn within(line: &str) -> Option<(usize, Signs)> {
+    const FIELDS_MIN: usize = 4;
+    let bytes = line.as_bytes();
+    let begin = |bar: usize| {
+        let at = bar.checked_sub(3)?;
+        let id = bytes.get(at..bar)?;
+        let named = id[0].is_ascii_uppercase()
+            && id.iter().all(|byte| byte.is_ascii_uppercase() || byte.is_ascii_digit());
+        if !named || !is_known(line.get(at..bar)?) {
+            return None;
+        }
+        let before = at.checked_sub(1).map_or(b' ', |before| bytes[before]);
+        let rest = bytes.get(bar..bytes.len().min(bar + SEGMENT_BYTES))?;
+        let components = memchr(USUAL.component, rest).is_some();
+        let empty = rest.windows(2).any(|two| two == b"||");
+        let fields = memchr_iter(USUAL.field, rest).nth(FIELDS_MIN - 2).is_some();
+        let led = before.is_ascii_alphanumeric() || before == b'_';
+        // Behind a bar it may be a cell.
+        let is = !led && fields && (components || empty && before != b'|');
+        (is && rest.iter().any(u8::is_ascii_digit)).then_some(at)
+    };
+    memchr_iter(USUAL.field, bytes).find_map(begin).map(|at| (at, USUAL))
+}
+
+static PERSON: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("PID"));
+
+/// What a sender may separate with, beside the usual.
+const OWN: &[u8] = b"$#!@%+&~";
+
+/// The text may have a person's segment with signs of the sender's own, and no header.
+pub(super) fn may_have_own_signs(text: &str) -> bool {
+    let bytes = text.as_bytes();
+    PERSON.find_iter(bytes).any(|at| bytes.get(at + 3).is_some_and(|sign| OWN.contains(sign)))
+}
+
+/// A person's segment with signs of the sender's own: `PID$1$$4456677%H$$QUORV%ZYX$$19620304`.
+/// Its fields say which: some are empty, and some are long numbers.
+fn own_signs(line: &str) -> Option<(usize, Signs)> {
+    const FIELDS_MIN: usize = 6;
+    const DIGITS_MIN: usize = 5;
+    let bytes = line.as_bytes();
+    PERSON.find_iter(bytes).find_map(|at| {
+        let field = *bytes.get(at + 3).filter(|sign| OWN.contains(sign))?;
+        let led = at > 0 && !matches!(bytes[at - 1], b' ' | b'\t' | b'"' | b'\'' | b'>' | b'\x0b');
+        let rest = bytes.get(at + 3..bytes.len().min(at + SEGMENT_BYTES))?;
+        let fields = memchr_iter(field, rest).count() >= FIELDS_MIN;
+        let empty = rest.windows(2).any(|two| two == [field; 2]);
+        let digits = rest.iter().filter(|byte| byte.is_ascii_digit()).count() >= DIGITS_MIN;
+        let parts = |sign: &&u8| **sign != field && (**sign == b'^' || OWN.contains(*sign));
+        let component = rest.iter().find(parts).copied().unwrap_or(USUAL.component);
+        let repetition = if field == b'~' || component == b'~' { b'\x1e' } else { b'~' };
+        let signs = Signs { field, component, repetition };
+        (!led && fields && empty && digits).then_some((at, signs))
+    })
+}
+
+/// Where the segment that begins at a byte ends, and where the next begins: at the end of a line,
+/// or where that is written out, as logs and dumps do, and a segment or nothing follows.
+fn segment_end(bytes: &[u8], at: usize) -> (usize, usize) {
+    const WRITTEN: [&[u8]; 11] = [
+        b"\\r\\n",
+        b"\\r",
+        b"\\n",
+        b"\\x0d",
+        b"\\u000d",
+        b"<cr><lf>",
+        b"<cr>",
+        b"<0x0d>",
+        b"&#13;",
+        b"&#xd;",
+        b"&#x0d;",
+    ];
+    let begins = |byte: &u8| matches!(byte, b'\r' | b'\n' | b'\\' | b'<' | b'&');
+    let mut end = at;
+    while let Some(next) = bytes.get(end..).and_then(|rest| rest.iter().position(begins)) {
+        end += next;
+        match bytes[end] {
+            b'\r' if bytes.get(end + 1) == Some(&b'\n') => return (end, end + 2),
+            b'\r' | b'\n' => return (end, end + 1),
+            _ => {}
+        }
+        let written = |sign: &&[u8]| {
+            bytes.get(end..end + sign.len()).is_some_and(|found| found.eq_ignore_ascii_case(sign))
+        };
+        if let Some(sign) = WRITTEN.iter().find(|sign| written(sign)) {
+            let after = bytes.get(end + sign.len()..).unwrap_or(&[]);
+            if is_next(after) {
+                return (end, end + sign.len());
+            }
+        }
+        end += 1;
+    }
+    (bytes.len(), bytes.len())
+}
+
+/// What follows the end of a segment that is written out: another, or nothing of the message.
+fn is_next(after: &[u8]) -> bool {
+    let named = |byte: &u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
+    let segment = after.get(..3).is_some_and(|id| id.iter().all(named))
+        && after.get(3).is_some_and(u8::is_ascii_punctuation);
+    let ends = after.first().is_none_or(|byte| {
+        matches!(byte, b' ' | b'\r' | b'\n' | b'"' | b'\'' | b'<' | b'\\' | b'&' | b'\x1c')
+    });
+    segment || ends
 }
 
 /// A segment begins before this byte on its line, so that what looks like JSON here is a field.
@@ -427,13 +223,10 @@ pub(super) fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     let text = view.text.as_ref();
     let mut before = Before::default();
     let (mut from, mut plain) = (0, 0);
-    for line in text.split_inclusive(['\r', '\n']) {
-        let (start, end) = (from, from + line.trim_end_matches(['\r', '\n']).len());
-        from += line.len();
-        let split = start == end && start > 0 && text.as_bytes()[start - 1] == b'\r';
-        if split && line == "\n" {
-            continue;
-        }
+    while from < text.len() {
+        let start = from;
+        let (end, next) = segment_end(text.as_bytes(), start);
+        from = next;
         let found = segment_at(text.get(start..end).unwrap_or(""), before);
         before.segment = found.is_some();
         let Some((lead, signs)) = found else { continue };
@@ -532,7 +325,12 @@ fn date(document: &mut Document<'_>, piece: &View<'_>) {
     let text = piece.text.as_ref();
     let digits = text.bytes().take_while(u8::is_ascii_digit).count();
     if digits >= 6 {
-        document.tell(piece, Finding::new(0, text.len(), Label::Date, "hl7-place"));
+        // Behind the last digit the rest of a log's line may stand.
+        let last = text.rfind(|sign: char| sign.is_ascii_digit()).map_or(0, |last| last + 1);
+        let zone = text.bytes().skip(last).take_while(u8::is_ascii_alphabetic).count();
+        let end = last + zone;
+        document.tell(piece, Finding::new(0, end, Label::Date, "hl7-place"));
+        document.plain(&piece.part(end, text.len()));
     }
 }
 

@@ -11,6 +11,7 @@ use super::super::label::Label;
 use super::super::names;
 use super::super::text::Text;
 use super::super::view::View;
+use super::frames::is_of_columns;
 use super::stream::Stream;
 
 /// How deep values may be nested; deeper ones are read as text.
@@ -246,13 +247,15 @@ struct Around {
     to_person: bool,
     /// The object is a code of a vocabulary.
     is_code: bool,
+    /// The object is a contract with an insurer, or its classes: `Coverage` of FHIR.
+    is_coverage: bool,
     /// The quote that ends the key, where the document has it.
     quote: Option<(usize, usize)>,
 }
 
-struct Walk<'d, 'r, 'v> {
-    document: &'d mut Document<'r>,
-    view: &'d View<'v>,
+pub(super) struct Walk<'d, 'r, 'v> {
+    pub document: &'d mut Document<'r>,
+    pub view: &'d View<'v>,
     depth: usize,
     stream: &'d mut Stream,
 }
@@ -262,7 +265,7 @@ impl<'d> Walk<'d, '_, '_> {
         value.inner(&self.view.text)
     }
 
-    fn string(&self, value: &Value) -> &'d str {
+    pub fn string(&self, value: &Value) -> &'d str {
         let view: &'d View<'_> = self.view;
         let (start, end) = self.inner(value);
         view.text.get(start..end.max(start)).unwrap_or("")
@@ -272,12 +275,25 @@ impl<'d> Walk<'d, '_, '_> {
         match &value.kind {
             Kind::Object(fields) => self.object(fields, key, around),
             Kind::List(values) => {
-                for value in values {
+                let headed = self.headed(values);
+                for value in values.iter().take(headed.as_ref().map_or(values.len(), |_| 1)) {
                     self.value(value, key, around);
                 }
+                if let Some((columns, quote)) = headed {
+                    self.all_rows(&values[1..], &columns, quote);
+                }
             }
-            Kind::Text => {
+            Kind::Text | Kind::Bare => {
                 let field = key.and_then(|key| self.field(key, around));
+                self.read(value, field, around.quote);
+            }
+        }
+    }
+
+    /// Reads a value by what it holds.
+    pub fn read(&mut self, value: &Value, field: Option<Field>, quote: Option<(usize, usize)>) {
+        match &value.kind {
+            Kind::Text => {
                 let (start, end) = self.inner(value);
                 if start < end {
                     let view = self.view.unescaped(start, end);
@@ -285,16 +301,15 @@ impl<'d> Walk<'d, '_, '_> {
                 }
             }
             Kind::Bare => {
-                let field = key.and_then(|key| self.field(key, around));
                 let view = self.view.part(value.start, value.end);
                 let bare = view
                     .text
                     .bytes()
                     .all(|byte| byte.is_ascii_alphanumeric() || matches!(byte, b'.' | b'-' | b'+'));
                 let field = field.or(bare.then_some(Field::LogTime));
-                let quote = around.quote;
                 self.document.bare_value(&view, field, quote, self.depth);
             }
+            Kind::List(_) | Kind::Object(_) => self.value(value, None, &Around::default()),
         }
     }
 
@@ -311,6 +326,13 @@ impl<'d> Walk<'d, '_, '_> {
                 return around.sibling;
             }
             "family" | "given" => return Some(name),
+            // What FHIR's devices and contracts are told by may have letters alone.
+            "serialNumber" | "lotNumber" | "distinctIdentifier" => {
+                return Some(Field::Sure(Label::Device));
+            }
+            "subscriberId" | "policyHolderId" if around.is_coverage => {
+                return Some(Field::Sure(Label::HealthPlanId));
+            }
             "first" | "last" | "middle" if around.in_name || around.is_person => return Some(name),
             // Short names that say so only beside each other.
             "fn" | "ln" | "mn" if around.has_both => return Some(name),
@@ -324,8 +346,9 @@ impl<'d> Walk<'d, '_, '_> {
         self.document.field(key)
     }
 
-    fn object(&mut self, fields: &[(Value, Value)], key: Option<&str>, around: &Around) {
-        let around = self.around(fields, key, around);
+    fn object(&mut self, fields: &[(Value, Value)], outer_key: Option<&str>, outer: &Around) {
+        let around = self.around(fields, outer_key, outer);
+        let columns = self.columns(fields);
         for (name, value) in fields {
             let key = self.string(name);
             self.key(name, key);
@@ -342,7 +365,18 @@ impl<'d> Walk<'d, '_, '_> {
                 continue;
             }
             let quote = Some(self.document.bounds(self.view, name.end - 1, name.end));
-            self.value(value, Some(key), &Around { quote, ..around.clone() });
+            if columns
+                .as_ref()
+                .is_some_and(|columns| !is_of_columns(key) && self.rows(value, columns, quote))
+            {
+                continue;
+            }
+            // `{"ssn": {"0": …, "1": …}}`: a column, and its rows by their numbers.
+            let (key, around) = match is_number(key) && outer_key.is_some() {
+                true => (outer_key, outer),
+                false => (Some(key), &around),
+            };
+            self.value(value, key, &Around { quote, ..around.clone() });
         }
     }
 
@@ -370,7 +404,8 @@ impl<'d> Walk<'d, '_, '_> {
             }
             match name {
                 "resourceType" => {
-                    around.is_person |= PERSONS.contains(&text) && text != "Practitioner"
+                    around.is_person |= PERSONS.contains(&text) && text != "Practitioner";
+                    around.is_coverage |= text == "Coverage";
                 }
                 "reference" | "type" if is_person_reference(text) => around.to_person = true,
                 "system" | "name" | "key" | "label" | "field" | "use" | "question" | "url"
@@ -393,20 +428,7 @@ impl<'d> Walk<'d, '_, '_> {
                 }
             }
         }
-        around.is_person |= personal >= 1
-            || matches!(
-                lower.as_str(),
-                "patient"
-                    | "subject"
-                    | "member"
-                    | "subscriber"
-                    | "guarantor"
-                    | "user"
-                    | "customer"
-                    | "person"
-                    | "contact"
-                    | "beneficiary"
-            );
+        around.is_person |= personal >= 1 || is_person_key(&lower);
         around.in_name |= lower.ends_with("name");
         around.has_both = has_fn && has_ln;
         around.in_address |= lower.contains("address");
@@ -415,6 +437,10 @@ impl<'d> Walk<'d, '_, '_> {
             around.sibling = Some(Field::Number(Label::Id));
         }
         around.in_name |= outer.in_name && lower.is_empty();
+        // A class of a contract is a group, a plan or a subgroup, by its number or its letters.
+        if outer.is_coverage && lower == "class" {
+            around.sibling = Some(Field::Sure(Label::HealthPlanId));
+        }
         around
     }
 
@@ -476,6 +502,27 @@ impl<'d> Walk<'d, '_, '_> {
             self.document.plain(&view);
         }
     }
+}
+
+/// The object under this key is of a person.
+fn is_person_key(key: &str) -> bool {
+    matches!(
+        key,
+        "patient"
+            | "subject"
+            | "member"
+            | "subscriber"
+            | "guarantor"
+            | "user"
+            | "customer"
+            | "person"
+            | "contact"
+            | "beneficiary"
+    )
+}
+
+fn is_number(key: &str) -> bool {
+    !key.is_empty() && key.bytes().all(|byte| byte.is_ascii_digit())
 }
 
 fn is_person_reference(text: &str) -> bool {

@@ -4,8 +4,12 @@
 //! A document is asked what it is; pieces of another form within it are read by that form, to a
 //! bounded depth.
 
+mod aligned;
 mod card;
+mod columns;
+mod frames;
 mod hl7;
+mod hl7_places;
 mod json;
 mod markup;
 mod nameless;
@@ -13,6 +17,7 @@ mod segments;
 mod sql;
 mod stream;
 mod table;
+mod vertical;
 
 use memchr::{memchr, memchr2, memchr3};
 
@@ -32,7 +37,7 @@ pub fn read(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
     if depth >= DEPTH_MAX {
         return document.plain(view);
     }
-    let formed = |byte: u8| matches!(byte, b'{' | b'[' | b'<' | b'|' | b'=' | b'\n');
+    let formed = |byte: u8| matches!(byte, b'{' | b'[' | b'<' | b'|' | b'=' | b'~' | b'\n');
     let short = text.len() < 24 && !text.bytes().any(formed);
     if short {
         return document.plain(view);
@@ -55,7 +60,8 @@ fn lines(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
         return read(document, &read_once_more, depth + 1);
     }
     // A header of HL7 has an `&` whatever its separator is.
-    let segments = memchr3(b'|', b'*', b'&', view.text.as_bytes()).is_some();
+    let segments = memchr3(b'|', b'*', b'&', view.text.as_bytes()).is_some()
+        || hl7::may_have_own_signs(&view.text);
     if segments && hl7::is(&view.text) {
         return hl7::read(document, view, depth);
     }
@@ -91,8 +97,9 @@ fn without_hl7(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
 
 /// Tables and statements of SQL in a text; what is neither is plain text.
 fn tables(document: &mut Document<'_>, view: &View<'_>, depth: usize) {
-    let mut blocks = table::blocks(document.rules, &view.text);
-    blocks.extend(sql::blocks(&view.text));
+    let mut blocks = vertical::blocks(document.rules, &view.text);
+    blocks.extend(table::blocks(document.rules, &view.text));
+    blocks.extend(sql::blocks(document.rules, &view.text));
     if memchr(b';', view.text.as_bytes()).is_some() {
         blocks.extend(card::blocks(&view.text));
     }

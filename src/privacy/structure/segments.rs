@@ -57,11 +57,26 @@ pub(super) fn signs(text: &str) -> Option<Signs> {
         return Some(signs);
     }
     let usual = Signs { element: b'*', segment: b'~' };
-    let mut known = memchr_iter(b'*', bytes).filter_map(|at| id_before(text, at));
-    // A person's name or dates are enough; anything else needs a second.
-    let first = known.next()?;
-    let sure = |id: &str| matches!(id, "NM1" | "DMG");
-    (sure(first) || known.next().is_some()).then_some(usual)
+    let named = |at: usize| id_before(text, at).map(|id| (at, id));
+    let mut known = memchr_iter(b'*', bytes).filter_map(named);
+    // A person's name or dates are enough; anything else needs its end, or a second.
+    let (at, id) = known.next()?;
+    let sure = matches!(id, "NM1" | "DMG") || is_ended(bytes, at, id);
+    // Programs multiply `N1*N2`; segments begin a line, or have their end somewhere.
+    let begins = at == id.len() || bytes[at - id.len() - 1] == b'\n';
+    let second = (begins || memchr(b'~', bytes).is_some()) && known.next().is_some();
+    (sure || second).then_some(usual)
+}
+
+/// The segment has values of a person, and its end: `REF*SY*527481936~`.
+fn is_ended(bytes: &[u8], at: usize, id: &str) -> bool {
+    const SEGMENT_BYTES: usize = 200;
+    let rest = bytes.get(at..bytes.len().min(at + SEGMENT_BYTES)).unwrap_or(&[]);
+    let end = memchr2(b'~', b'\n', rest).filter(|end| rest[*end] == b'~');
+    let elements = end.map_or(&[][..], |end| &rest[..end]);
+    // What programs have between: operators of their own.
+    let value = |byte: &u8| !matches!(byte, b';' | b'=' | b'{' | b'}' | b'(' | b')' | b'"');
+    PLACES.iter().any(|(known, _)| *known == id) && elements.len() > 4 && elements.iter().all(value)
 }
 
 /// The signs of a header that begins at a byte: 16 elements behind their separator, the last of
@@ -83,7 +98,9 @@ fn id_before(text: &str, at: usize) -> Option<&str> {
     let named = |byte: &&u8| byte.is_ascii_uppercase() || byte.is_ascii_digit();
     let length = bytes[..at].iter().rev().take(4).take_while(named).count();
     let id = text.get(at - length..at)?;
-    let led = at > length && bytes[at - length - 1].is_ascii_alphanumeric();
+    // What stands behind a star is an element, or a program's pointer.
+    let led = |byte: u8| byte.is_ascii_alphanumeric() || matches!(byte, b'*' | b'_' | b'&');
+    let led = at > length && led(bytes[at - length - 1]);
     (!led && is_known(id)).then_some(id)
 }
 

@@ -3,31 +3,25 @@
 //! A block of lines with the same separator is a table where its first line names fields. Each cell
 //! is then read by its column.
 
-use std::sync::LazyLock;
-
-use memchr::memmem::Finder;
 use memchr::{memchr, memchr_iter};
 
-use super::super::key::Field;
 use super::super::rules::Rules;
 use super::super::text::Text;
-use super::{Block, nameless};
+use super::columns::{COLUMNS_MAX, Columns, are_types};
+use super::{Block, aligned, nameless};
 
-/// Separators, those first that are rare in prose.
-const SEPARATORS: [char; 4] = ['\t', '|', ';', ','];
+/// Separators, those first that are rare in prose. The drawn bar stands for its kin, too.
+const SEPARATORS: [char; 5] = ['\t', '|', BAR, ';', ','];
 
-/// What the columns of a fixed width are underlined with.
-static DASHES: LazyLock<Finder<'static>> = LazyLock::new(|| Finder::new("--"));
-
-/// How many columns a table has at most; wider ones are read as text.
-const COLUMNS_MAX: usize = 200;
+/// The bar of tables that are drawn.
+const BAR: char = '│';
 
 /// The tables of a text.
 pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
     let mut blocks = Vec::new();
-    // A text without two separators holds no row.
+    // A row has two separators, or stands below its names.
     let whole = SEPARATORS.map(|separator| count(separator, text));
-    if whole.iter().all(|count| *count < 2) && DASHES.find(text.as_bytes()).is_none() {
+    if whole.iter().all(|count| *count < 2) && memchr(b'\n', text.as_bytes()).is_none() {
         return blocks;
     }
     let lines: Vec<(usize, &str)> = text
@@ -50,7 +44,7 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
             .zip(counts)
             .filter(|(_, count)| *count >= 1)
             .find_map(|(separator, _)| table(rules, rest, *separator))
-            .or_else(|| fixed(rules, rest.1))
+            .or_else(|| aligned::table(rules, rest.1))
             .or_else(|| headless(rest.1, counts));
         match block {
             Some((block, length)) => {
@@ -65,8 +59,22 @@ pub(super) fn blocks(rules: &Rules, text: &str) -> Vec<Block> {
 
 /// How often a separator stands in a line.
 fn count(separator: char, line: &str) -> usize {
-    // Separators are ASCII.
-    memchr_iter(separator as u8, line.as_bytes()).count()
+    if separator != BAR {
+        // The others are ASCII.
+        return memchr_iter(separator as u8, line.as_bytes()).count();
+    }
+    // Bars of all kinds begin with these two bytes.
+    let bytes = line.as_bytes();
+    let drawn = |at: &usize| {
+        bytes.get(at + 1) == Some(&0x94) && matches!(bytes.get(at + 2), Some(0x82 | 0x83 | 0x86))
+            || bytes.get(at + 1) == Some(&0x95) && bytes.get(at + 2) == Some(&0x91)
+    };
+    memchr_iter(0xe2, bytes).filter(drawn).count()
+}
+
+/// The sign separates cells where `separator` does.
+fn separates(sign: char, separator: char) -> bool {
+    sign == separator || separator == BAR && matches!(sign, '┆' | '┃' | '║')
 }
 
 /// The table that begins with the first of these lines, and how many lines it has.
@@ -78,7 +86,8 @@ fn table(
     let (start, header) = *lines.first()?;
     // A row has as many separators, but for those in quotes of the header and the outer bars; it
     // stands below, or below a line of dashes.
-    let few = count(separator, header).saturating_sub(if separator == '|' { 2 } else { 0 });
+    let barred = matches!(separator, '|' | BAR);
+    let few = count(separator, header).saturating_sub(if barred { 2 } else { 0 });
     let rows = &lines[1..lines.len().min(3)];
     let quoted = |(_, line): &(usize, &str)| memchr(b'"', line.as_bytes()).is_some();
     if !lines.iter().take(3).any(quoted) && rows.iter().all(|(_, row)| count(separator, row) < few)
@@ -89,6 +98,7 @@ fn table(
     let titles = names.iter().all(|(from, to)| {
         let name = name(header, start, *from, *to);
         name.len() <= 40
+            && count('(', name) == count(')', name)
             && memchr(b':', name.as_bytes()).is_none()
             && name.split_whitespace().count() <= 4
             && name.bytes().filter(u8::is_ascii_digit).count() <= 2
@@ -96,12 +106,14 @@ fn table(
     if !titles || names.len() > COLUMNS_MAX {
         return None;
     }
-    let fields: Vec<Option<Field>> =
-        names.iter().map(|(from, to)| rules.field(name(header, start, *from, *to))).collect();
-    let known = fields.iter().flatten().count();
-    if known < 2 || known * 4 < names.len() {
+    let columns =
+        Columns::of(rules, names.iter().map(|(from, to)| name(header, start, *from, *to)));
+    // What is drawn as a table is one: a column may be alone.
+    let drawn = barred && lines.get(1).is_some_and(|(_, line)| rule_line(line));
+    if !(columns.are_named() || drawn && columns.telling) {
         return None;
     }
+    let fields = columns.fields;
     let mut block = Block { start, end: start + header.len(), cells: Vec::new() };
     // A header that is none after all is read, too.
     block.cells.extend(names.iter().map(|(from, to)| (*from, *to, None)));
@@ -115,10 +127,14 @@ fn table(
                 (line, taken) = quoted_row((text, &lines[length..]), names.len(), separator);
                 row = cells(line, *start, separator);
             }
-            if row.len() != names.len() {
+            // One column alone has its bars.
+            if row.len() != names.len() || row.len() == 1 && count(separator, line) == 0 {
                 break;
             }
-            let fields = fields.iter().copied();
+            let start = *start;
+            let piece = |(from, to): &(usize, usize)| line.get(from - start..to - start);
+            let types = length < 4 && are_types(row.iter().map(|cell| piece(cell).unwrap_or("")));
+            let fields = fields.iter().map(|field| field.filter(|_| !types));
             block
                 .cells
                 .extend(row.iter().zip(fields).map(|((from, to), field)| (*from, *to, field)));
@@ -147,56 +163,6 @@ fn quoted_row<'a>(
         }
     }
     (first, 1)
-}
-
-/// Columns of a fixed width, as the line of dashes under their names says.
-fn fixed(rules: &Rules, lines: &[(usize, &str)]) -> Option<(Block, usize)> {
-    let (start, header) = *lines.first()?;
-    let (_, dashes) = *lines.get(1)?;
-    let ruled = dashes.starts_with('-') && dashes.bytes().all(|byte| matches!(byte, b'-' | b' '));
-    if !ruled || dashes.split_whitespace().count() < 2 {
-        return None;
-    }
-    let mut columns: Vec<(usize, usize)> = Vec::new();
-    for (at, byte) in dashes.bytes().enumerate() {
-        let room = columns.len() < COLUMNS_MAX;
-        match columns.last_mut() {
-            Some(last) if byte == b'-' && last.1 == at => last.1 = at + 1,
-            _ if byte == b'-' && room => columns.push((at, at + 1)),
-            _ => {}
-        }
-    }
-    let piece = |line: &str, column: usize| {
-        let from = columns[column].0;
-        let to = columns.get(column + 1).map_or(line.len(), |next| next.0);
-        let points: Vec<usize> =
-            line.char_indices().map(|(at, _)| at).chain([line.len()]).collect();
-        let byte = |point: usize| points.get(point).copied().unwrap_or(line.len());
-        let (from, to) = (byte(from), byte(to.min(points.len())));
-        let cell = line.get(from..to).unwrap_or("");
-        let lead = cell.len() - cell.trim_start().len();
-        (from + lead, from + lead + cell.trim().len())
-    };
-    let fields: Vec<Option<Field>> = (0..columns.len())
-        .map(|column| {
-            let (from, to) = piece(header, column);
-            rules.field(header.get(from..to).unwrap_or(""))
-        })
-        .collect();
-    if fields.iter().flatten().count() == 0 {
-        return None;
-    }
-    let mut block = Block { start, end: start, cells: Vec::new() };
-    let mut length = 2;
-    for (start, line) in lines.iter().skip(2).take_while(|(_, line)| !line.trim().is_empty()) {
-        for (column, field) in fields.iter().enumerate() {
-            let (from, to) = piece(line, column);
-            block.cells.push((start + from, start + to, *field));
-        }
-        block.end = start + line.len();
-        length += 1;
-    }
-    (!block.cells.is_empty()).then_some((block, length))
 }
 
 /// A row without a header: what stands beside each other says what it is.
@@ -229,20 +195,26 @@ fn name(line: &str, start: usize, from: usize, to: usize) -> &str {
 
 /// `---+---` and `| --- | --- |`.
 fn rule_line(line: &str) -> bool {
-    !line.is_empty()
-        && line.contains('-')
+    line.contains('-')
         && line.bytes().all(|byte| matches!(byte, b'-' | b'+' | b'|' | b' ' | b':' | b'='))
+        || is_drawn(line)
+}
+
+/// A line of a frame: `├───┼───┤`.
+fn is_drawn(line: &str) -> bool {
+    line.contains(['─', '═', '━'])
+        && line.chars().all(|sign| matches!(sign, ' ' | '\u{2500}'..='\u{257f}'))
 }
 
 /// The cells of a line, in the text's offsets, without spaces and quotes about them.
-fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
+pub(super) fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
     let mut cells = Vec::new();
     let (mut from, mut quoted) = (0, false);
     for (at, sign) in line.char_indices() {
         if sign == '"' {
             quoted = !quoted;
         }
-        if sign == separator && !quoted {
+        if separates(sign, separator) && !quoted {
             cells.push((from, at));
             from = at + sign.len_utf8();
         }
@@ -252,7 +224,7 @@ fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
     let bare = |(from, to): &(usize, usize)| {
         line.get(*from..*to).is_some_and(|cell| cell.trim().is_empty())
     };
-    if separator == '|'
+    if matches!(separator, '|' | BAR)
         && cells.len() > 2
         && cells.first().is_some_and(bare)
         && cells.last().is_some_and(bare)
@@ -274,6 +246,7 @@ fn cells(line: &str, start: usize, separator: char) -> Vec<(usize, usize)> {
 
 #[cfg(test)]
 mod tests {
+    use super::super::super::key::Field;
     use super::super::super::label::Label;
     use super::*;
 
