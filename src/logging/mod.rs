@@ -20,7 +20,7 @@ use tracing_subscriber::util::SubscriberInitExt as _;
 use tracing_subscriber::{EnvFilter, reload};
 
 use limit::{Limiter, Verdict};
-use line::{Facts, Frame, level_name};
+use line::{Facts, Frame, Said, level_name};
 
 pub use control::{Control, InForce, LevelError, Wanted, in_force, leave};
 pub use limit::{INTERVAL_NS, LINES_MAX, PLACES_MAX};
@@ -119,7 +119,7 @@ impl Lines {
             Verdict::Write(0) => {}
             Verdict::Write(left_out) => self.tell(Some(metadata), left_out),
         }
-        self.write(*metadata.level(), metadata.target(), Facts::of(event));
+        self.write(*metadata.level(), metadata.target(), &Facts::of(event));
     }
 
     fn verdict(&self, metadata: &Metadata<'_>) -> Verdict {
@@ -131,17 +131,16 @@ impl Lines {
 
     /// Says how many lines of a place were left out.
     fn tell(&self, metadata: Option<&Metadata<'_>>, left_out: u64) {
-        let message = "lines like others before were left out".to_owned();
-        let mut facts = Facts { message, ..Facts::default() };
-        facts.fields.push(("left_out".to_owned(), left_out.into()));
+        let mut facts = Facts::saying("lines like others before were left out");
+        facts.fields.push(("left_out".to_owned(), Said::Number(left_out.into())));
         if let Some(metadata) = metadata {
             let line = metadata.line().unwrap_or_default();
             let place = format!("{}:{line}", metadata.file().unwrap_or_default());
-            facts.fields.push(("place".to_owned(), place.into()));
+            facts.fields.push(("place".to_owned(), Said::Name(place)));
         }
         let level = metadata.map_or(Level::WARN, |metadata| *metadata.level());
         let target = metadata.map_or(module_path!(), |metadata| metadata.target());
-        self.write(level, target, facts);
+        self.write(level, target, &facts);
     }
 
     /// Says so of places that have been silent since.
@@ -152,12 +151,12 @@ impl Lines {
         }
     }
 
-    fn write(&self, level: Level, target: &str, facts: Facts) {
+    fn write(&self, level: Level, target: &str, facts: &Facts) {
         let wall_ns = self.clock.stamp().wall_ns;
         let frame = Frame { wall_ns, level, target, identity: self.identity.get() };
         let line = match self.is_json {
             true => line::json(&frame, facts),
-            false => line::text(&frame, &facts, self.is_coloured),
+            false => line::text(&frame, facts, self.is_coloured),
         };
         // Whoever closed standard error does not want to know.
         let _ = io::stderr().lock().write_all(line.as_bytes());
