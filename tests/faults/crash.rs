@@ -148,7 +148,7 @@ async fn a03_a_torn_tail_is_dropped_and_said() {
             fs::write(&path, &bytes[..cut]).unwrap();
             let sidecar = Sidecar::start(&torn, &options);
             assert_eq!(sidecar.call(&Request::messages("burst", true)).await.status, 200);
-            sidecar.stop();
+            sidecar.kill();
             sound(&torn);
             let recovered = entries(&torn, "recovered");
             let dropped = recovered.iter().map(|line| &line["body"]["truncated_bytes"]);
