@@ -90,12 +90,22 @@ async fn a13_a_witness_finds_out_older_copies_and_clones() {
     copy(&site.path("older"), &site.data);
     refused(&site, &options, "witness.far holds a checkpoint of");
 
-    // Two at once: the second is taken for the first until both have grown.
+    // A clone starts while the first one runs, and has grown.
     let clone = Site::new();
     witness.state().held = None;
     copy(&site.data, &clone.data);
     let first = Sidecar::start(&site, &options);
+    let grown = || (witness.held() > lines(&clone)).then_some(());
+    eventually("the witness holds what the clone lacks", grown).await;
+    refused(&clone, &options, "witness.far holds a checkpoint of");
+    first.stop();
+
+    // Two at once while the witness knows neither: both run, until it does.
+    copy(&site.data, &clone.data);
+    (witness.state().held, witness.state().manner) = (None, Manner::Unknown);
+    let first = Sidecar::start(&site, &options);
     let second = Sidecar::start(&clone, &options);
+    witness.state().manner = Manner::Honest;
     let inconsistent = |m: &Metrics| m.sum(ERRORS, &["reason=\"inconsistent\""]);
     for _ in 0..3 {
         assert_eq!(first.call(&Request::messages("basic", true)).await.status, 200);

@@ -74,9 +74,9 @@ async fn a10_a_disk_that_may_be_read_only_refuses_the_start() {
     };
     site.data.clone_from(&disk.path);
     Sidecar::start(&site, &options).stop();
-    assert!(disk.run(&format!("mount -o remount,ro {}", folder.display())));
+    assert!(disk.run(&format!("mount -o remount,bind,ro {}", folder.display())));
     refused(&site, &options, "ead-only");
-    assert!(disk.run(&format!("mount -o remount,rw {}", folder.display())));
+    assert!(disk.run(&format!("mount -o remount,bind,rw {}", folder.display())));
     Sidecar::start(&site, &options).stop();
     sound(&site);
 }

@@ -197,7 +197,7 @@ async fn b03_every_time_is_utc_whatever_the_zone() {
 #[tokio::test]
 async fn b04_a_client_s_own_times_decide_nothing() {
     let (site, fake) = (Site::new(), Fake::start("burst").await);
-    let options = Options::to(&fake.url).config("[budget.all]\nusd = '1'\nperiod = 'day'\n");
+    let options = Options::to(&fake.url).config("[budget.all]\nusd = '1'\n");
     let sidecar = Sidecar::start(&site, &options);
     call(&sidecar).await;
     let spent = used(&site);
@@ -223,8 +223,8 @@ async fn b04_a_client_s_own_times_decide_nothing() {
         assert!(!text.contains("2051222400"), "{text}");
     }
     assert!((used(&site) - 2.0 * spent).abs() < 1e-9);
-    let days = site.report("day");
-    assert_eq!(days["rows"].as_array().unwrap().len(), 1, "{days}");
+    let days = site.report("day").to_string();
+    assert!(!days.contains("2035-") && !days.contains("1999-"), "{days}");
     sidecar.stop();
     sound(&site);
 }
@@ -238,7 +238,7 @@ async fn b05_a_process_that_slept_goes_on_and_nothing_looks_tampered_with() {
     let witness =
         format!("[witness.worm]\nkind = 'file'\nto = '{}'\n", site.path("worm.notes").display());
     let options = Options::to(&fake.url)
-        .config("[upstream]\nidle_timeout = '1s'\n[audit]\nheartbeat = '300ms'\n")
+        .config("[upstream]\nidle_timeout = '2s'\n[audit]\nheartbeat = '300ms'\n")
         .config(&witness);
     let sidecar = Sidecar::start(&site, &options);
     call(&sidecar).await;
@@ -248,6 +248,9 @@ async fn b05_a_process_that_slept_goes_on_and_nothing_looks_tampered_with() {
     running.send(&Request::messages("gate", true)).await;
     running.head().await.expect("it runs");
     sidecar.signal(Signal::STOP);
+    let stat = format!("/proc/{}/stat", sidecar.pid());
+    let stopped = || fs::read_to_string(&stat).unwrap().contains(") T ").then_some(());
+    eventually("it is stopped", stopped).await;
     let silent = lines(&site);
     tokio::time::sleep(SLEEP).await;
     assert_eq!(lines(&site), silent, "it sleeps");
