@@ -8,6 +8,7 @@ use rusqlite::Connection;
 use crate::chain::{entries, verify};
 use crate::support::api::Fake;
 use crate::support::client::Request;
+use crate::support::eventually;
 use crate::support::sidecar::{Options, Sidecar, Site};
 
 async fn calls(sidecar: &Sidecar, count: usize) {
@@ -48,8 +49,8 @@ async fn a04_a_flipped_bit_is_named_and_never_repaired() {
     named(&site, 3);
     // It starts, says which line it is, and takes new calls.
     let sidecar = Sidecar::start(&site, &options);
-    let said = sidecar.said();
-    assert!(said.contains("this ledger entry is damaged"), "{said}");
+    let told = || sidecar.said().contains("this ledger entry is damaged").then_some(());
+    eventually("the damaged line is named", told).await;
     assert_eq!(entries(&site, "recovered")[0]["body"]["damaged"], serde_json::json!([3]));
     calls(&sidecar, 2).await;
     // Another one while it runs, and before the first: that one is named now.
