@@ -102,7 +102,8 @@ async fn an_export_leaves_an_entry_that_names_the_bundle() {
     assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
     sidecar.stop();
     let bundle = site.path("bundle");
-    site.ok(&["audit", "export", "--out", bundle.to_str().unwrap()]);
+    let controls = ["--control", "CC8.1,164.312(b)"];
+    site.ok(&[&["audit", "export", "--out", bundle.to_str().unwrap()], &controls[..]].concat());
     // Nobody ran: the next start writes it down.
     assert_eq!(bodies(&site, "exported"), Vec::<Value>::new());
     let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
@@ -113,6 +114,7 @@ async fn an_export_leaves_an_entry_that_names_the_bundle() {
     assert_eq!(exported["manifest"], hash);
     let facts: Value = serde_json::from_slice(&fs::read(bundle.join("ipe.json")).unwrap()).unwrap();
     assert_eq!(exported["root"], facts["tree"]["root"]);
+    assert_eq!(exported["controls"], json!(["CC8.1", "164.312(b)"]));
     assert_eq!(exported["by_uid"], uid(&site));
     sidecar.stop();
 }
@@ -128,9 +130,15 @@ async fn a_forged_act_is_put_aside() {
     fs::write(inbox.join("e1.json"), act.to_string()).unwrap();
     let entry = json!({"kind": "gap", "body": {"count": 1, "from": 0, "reason": "x", "to": 0}});
     fs::write(inbox.join("e2.json"), entry.to_string()).unwrap();
+    let digest = "a".repeat(64);
+    let body = json!({"controls": ["Jane Doe, 1942"], "end": 0, "first": 0, "id": "e3",
+        "manifest": digest, "root": digest, "size": 0});
+    let export = json!({"kind": "exported", "body": body});
+    fs::write(inbox.join("e3.json"), export.to_string()).unwrap();
     let aside = |name: &str| inbox.join(name).exists().then_some(());
     eventually("free text is no name", || aside("e1.rejected")).await;
     eventually("a gap is no act", || aside("e2.rejected")).await;
+    eventually("free text is no criterion", || aside("e3.rejected")).await;
     sidecar.stop();
     assert!(!String::from_utf8_lossy(&site.ledger_lines().concat()).contains("Jane"));
 }

@@ -1,7 +1,9 @@
 //! `weighbridge audit`: what was signed of the ledger, what it proves, and evidence of it.
 
 mod bundle;
+mod changes;
 mod checkpoint;
+mod controls;
 mod directory;
 mod export;
 mod facts;
@@ -63,6 +65,9 @@ struct ExportArgs {
     /// Only this session's rows in tables and OCSF events
     #[arg(long, value_name = "S")]
     session: Option<String>,
+    /// Only tables and OCSF events that support these criteria: CC6.1, CC8.1, …
+    #[arg(long, value_name = "C", value_delimiter = ',')]
+    control: Vec<String>,
     /// Version of the OCSF schema: 1.9.0 or 1.6.0
     #[arg(long, value_name = "VERSION", default_value = "1.9.0")]
     ocsf: String,

@@ -9,6 +9,10 @@ use super::correction::{Reattributed, is_name};
 use super::entry::Entry;
 use crate::privacy::Identifier;
 
+/// The most criteria that an export names, and the longest name of one.
+const CONTROLS_MAX: usize = 32;
+const CRITERION_BYTES_MAX: usize = 16;
+
 /// What a command leaves to be written down.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", content = "body", rename_all = "snake_case")]
@@ -56,6 +60,9 @@ pub struct Exported {
     /// Who ran the command, as the system knows it; the sidecar fills it in.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub by_uid: Option<u32>,
+    /// Tables were narrowed to what supports these criteria.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub controls: Vec<String>,
     /// The index after the last line.
     pub end: u64,
     /// The index of the first line.
@@ -129,6 +136,12 @@ pub struct Pruned {
     pub root: String,
 }
 
+/// `CC6.1`, `164.312(b)`, …
+fn is_criterion(text: &str) -> bool {
+    let plain = |byte: u8| byte.is_ascii_alphanumeric() || b".()".contains(&byte);
+    (1..=CRITERION_BYTES_MAX).contains(&text.len()) && text.bytes().all(plain)
+}
+
 impl Act {
     /// As it is written down; `uid` is that of the process that left it.
     #[must_use]
@@ -172,7 +185,10 @@ impl Act {
                 names.all(|name| is_name(name))
             }
             Act::Exported(exported) => {
+                let controls = &exported.controls;
                 [&exported.manifest, &exported.root].map(is_digest) == [true; 2]
+                    && controls.len() <= CONTROLS_MAX
+                    && controls.iter().all(|name| is_criterion(name))
             }
             Act::BackedUp(_) => true,
         };

@@ -3,7 +3,10 @@
 #![cfg(test)]
 
 mod changes;
+mod controls;
+mod events;
 mod parts;
+mod schema;
 #[path = "../support/mod.rs"]
 mod support;
 

@@ -8,7 +8,8 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
-use super::export::{FORMAT, STANDING};
+use super::controls;
+use super::export::STANDING;
 use super::facts::{self, Facts};
 use super::heads::{Brought, Keys, Notes, witnessed};
 use super::sink::{MANIFEST, Sink, finished};
@@ -90,14 +91,18 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
             .push("the root at every checkpoint, so that each follows from the one before".into());
         checked.push("every signature, by keys that are valid for its lines".into());
     }
-    if facts.program.version == env!("CARGO_PKG_VERSION") {
+    if facts.is_of_this_program() {
         checked.push("tables, OCSF events, sample, sums and page: made anew from the lines".into());
     } else {
-        let version = &facts.program.version;
+        let (version, format) = (&facts.program.version, facts.format);
         answer.not_provable.push(format!(
-            "tables, OCSF events, sample, sums and page: version {version} made them; that version \
-             can make them anew"
+            "tables, OCSF events, sample, sums and page: version {version} made them in form \
+             {format}; that version can make them anew"
         ));
+    }
+    if !facts.parameters.controls.is_empty() {
+        let asked = facts.parameters.controls.join(" ");
+        answer.not_provable.push(format!("what other criteria need: the tables are for {asked}"));
     }
     answer.not_provable.push(
         "what ipe.json says of operator, time and program: it is the operator's word".to_owned(),
@@ -194,7 +199,11 @@ impl Bundle<'_> {
         let mut text = String::new();
         let read = file.by_ref().take(FACTS_BYTES_MAX).read_to_string(&mut text);
         let facts = read.ok().and_then(|_| serde_json::from_str::<Facts>(&text).ok());
-        Ok(facts.filter(|facts| facts.format == FORMAT))
+        Ok(facts.filter(|facts| {
+            let asked = &facts.parameters.controls;
+            let is_known = controls::named(asked).is_ok_and(|named| named == *asked);
+            (1..=facts::FORMAT).contains(&facts.format) && is_known
+        }))
     }
 
     /// A file, where it is one and there.
@@ -340,7 +349,7 @@ impl Bundle<'_> {
         }
         self.damages.append(chain.damages);
         let derived = tables.finish(&mut sink).map_err(failed)?;
-        if facts.program.version == env!("CARGO_PKG_VERSION") {
+        if facts.is_of_this_program() {
             self.compare_tables(facts, &derived, sink)?;
         }
         Ok(())
@@ -387,6 +396,12 @@ impl Bundle<'_> {
         for (name, hash) in &sink.hashes {
             if self.manifest.get(name) != Some(hash) {
                 self.damages.add(None, format!("{name} is not what the lines give"));
+            }
+        }
+        for name in self.manifest.keys() {
+            let is_evidence = name.starts_with("ledger/") || name.starts_with("audit/");
+            if !is_evidence && name != facts::FILE && !sink.hashes.contains_key(name) {
+                self.damages.add(None, format!("{name} is no file of this bundle"));
             }
         }
         Ok(())

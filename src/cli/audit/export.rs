@@ -16,7 +16,7 @@ use super::heads::{Keys, Notes, files};
 use super::sink::{Output, Sink, finished};
 use super::tables::{SAMPLE_ROWS, Tables, moment};
 use super::verify::nothing;
-use super::{ExportArgs, ocsf, page, unreadable};
+use super::{ExportArgs, controls, ocsf, page, unreadable};
 use crate::audit::merkle::{Hash, leaf_hash};
 use crate::audit::tile::{self, Tile, Tiler, WIDTH};
 use crate::audit::verify::{Chain, Damages, Roots};
@@ -29,8 +29,6 @@ use crate::privacy::Identifier;
 use crate::record::act::{Act, Exported};
 use crate::report::Period;
 
-/// Version of the bundle's form.
-pub(super) const FORMAT: u32 = 1;
 /// A file of lines ends after this many bytes.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
 /// Files that are the same in every bundle.
@@ -98,6 +96,7 @@ fn leave_word(dir: &Path, facts: &Facts, manifest: Hash) {
     let named = |text: &Option<String>| Identifier::plain(text.as_ref()?.as_bytes());
     let exported = Exported {
         by_uid: None,
+        controls: facts.parameters.controls.clone(),
         end: facts.lines.end,
         first: facts.lines.first,
         id: Uuid::now_v7().to_string(),
@@ -120,6 +119,7 @@ fn leave_word(dir: &Path, facts: &Facts, manifest: Hash) {
 /// What is known before the ledger is read.
 fn asked(args: &ExportArgs, dir: &Path, surroundings: &Surroundings) -> Result<Facts, CliError> {
     let owner = fs::metadata(dir).map_err(|error| unreadable(dir, &error))?.uid();
+    let controls = controls::named(&args.control).map_err(CliError::Usage)?;
     let operator = rustix::process::getuid().as_raw();
     let home = surroundings.get("HOME").map(|home| Path::new(home).join(".claude"));
     let agent = home.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid());
@@ -132,21 +132,23 @@ fn asked(args: &ExportArgs, dir: &Path, surroundings: &Surroundings) -> Result<F
     };
     let or_all = |text: &Option<String>| text.clone().unwrap_or_else(|| "all".to_owned());
     let query = format!(
-        "calls that closed from {} until before {}; team: {}; session: {}; the ledger's lines are \
-         not filtered by team or session, tables and OCSF events are",
+        "calls that closed from {} until before {}; team: {}; session: {}; criteria: {}; the \
+         ledger's lines are not filtered by team, session or criterion, tables and OCSF events are",
         args.from.as_deref().unwrap_or("the first line"),
         args.to.as_deref().unwrap_or("the end"),
         or_all(&args.team),
-        or_all(&args.session)
+        or_all(&args.session),
+        or_all(&(!controls.is_empty()).then(|| controls.join(" ")))
     );
     Ok(Facts {
-        format: FORMAT,
+        format: facts::FORMAT,
         query,
         parameters: Parameters {
             from: args.from.clone(),
             to: args.to.clone(),
             team: args.team.clone(),
             session: args.session.clone(),
+            controls,
             ocsf: args.ocsf.clone(),
         },
         extracted_at: moment(Clock::start().stamp().wall_ns),

@@ -4,6 +4,9 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+/// Version of the bundle's form: what its tables, events and page look like. Lines, tiles and
+/// signatures of older forms are verified the same.
+pub(super) const FORMAT: u32 = 2;
 /// The file's name.
 pub(super) const FILE: &str = "ipe.json";
 
@@ -44,6 +47,9 @@ pub(super) struct Parameters {
     pub(super) to: Option<String>,
     pub(super) team: Option<String>,
     pub(super) session: Option<String>,
+    /// Criteria: only what supports them was written; everything without any.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub(super) controls: Vec<String>,
     pub(super) ocsf: String,
 }
 
@@ -95,9 +101,19 @@ pub(super) struct Derived {
     pub(super) tools: u64,
     pub(super) denials: u64,
     pub(super) changes: u64,
+    /// Changes by kind.
+    #[serde(default)]
+    pub(super) kinds: BTreeMap<String, u64>,
     pub(super) gaps: u64,
     /// Entries that gaps say are missing.
     pub(super) missing: u64,
     /// Calls and denials by day.
     pub(super) days: BTreeMap<String, (u64, u64)>,
+}
+
+impl Facts {
+    /// Whether this program makes tables, events and page as they were made.
+    pub(super) fn is_of_this_program(&self) -> bool {
+        self.format == FORMAT && self.program.version == env!("CARGO_PKG_VERSION")
+    }
 }

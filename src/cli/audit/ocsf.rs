@@ -8,6 +8,7 @@ use std::io::{self, Write as _};
 
 use serde_json::{Map, Value, json};
 
+use super::changes;
 use super::sink::{Output, Sink};
 use super::tables::{Entry, text};
 use crate::audit::checkpoint::origin;
@@ -17,11 +18,19 @@ pub(super) const VERSIONS: [&str; 2] = ["1.9.0", "1.6.0"];
 /// What an attestation's fingerprint is.
 const ALGORITHM: &str = "RFC 6962 leaf: SHA-256 of 0x00 and the ledger's line";
 
+/// The file's name.
+pub(super) const FILE: &str = "ocsf.jsonl";
+/// HTTP Activity.
+const HTTP_ACTIVITY: u64 = 4002;
+
 /// The events while they are written.
 pub(super) struct Events {
-    output: Output,
+    /// Absent where no events are asked for.
+    output: Option<Output>,
     version: String,
     origin: String,
+    /// The last line that became an event, and how many it became.
+    last: Option<(u64, u64)>,
 }
 
 /// Class, category and activity.
@@ -29,16 +38,36 @@ pub(super) struct Events {
 struct Class(u64, u64, u64);
 
 impl Events {
-    pub(super) fn begin(sink: &Sink, version: &str, instance: &str) -> io::Result<Events> {
-        let output = sink.begin("ocsf.jsonl")?;
-        Ok(Events { output, version: version.to_owned(), origin: origin(instance) })
+    pub(super) fn begin(
+        sink: &Sink,
+        version: &str,
+        instance: &str,
+        is_asked: bool,
+    ) -> io::Result<Events> {
+        let output = is_asked.then(|| sink.begin(FILE)).transpose()?;
+        let (version, origin) = (version.to_owned(), origin(instance));
+        Ok(Events { output, version, origin, last: None })
     }
 
-    /// How many there were.
-    pub(super) fn finish(self, sink: &mut Sink) -> io::Result<u64> {
-        let rows = self.output.rows;
-        sink.end(self.output)?;
-        Ok(rows)
+    /// How many there were; nothing where none were asked for.
+    pub(super) fn finish(self, sink: &mut Sink) -> io::Result<Option<u64>> {
+        let Some(output) = self.output else { return Ok(None) };
+        let rows = output.rows;
+        sink.end(output)?;
+        Ok(Some(rows))
+    }
+
+    /// An event's id: that of its line, so that it is the same in every export. A line that becomes
+    /// several numbers those after the first.
+    fn id(&mut self, index: u64) -> String {
+        let nth = self.last.filter(|(last, _)| *last == index).map_or(0, |(_, count)| count);
+        self.last = Some((index, nth + 1));
+        let id = self.line_id(index);
+        if nth == 0 { id } else { format!("{id}/{nth}") }
+    }
+
+    fn line_id(&self, index: u64) -> String {
+        format!("{}/{index}", self.origin)
     }
 
     fn has_integrity(&self) -> bool {
@@ -57,16 +86,27 @@ impl Events {
             Value::Object(fields) => fields,
             _ => Map::new(),
         };
-        let place = self.output.rows;
+        let uid = self.id(entry.index);
         let product = json!({"name": "Weighbridge", "vendor_name": "Weighbridge",
             "version": env!("CARGO_PKG_VERSION")});
         let mut metadata = json!({"version": self.version, "product": product,
             "log_name": self.origin, "sequence": entry.index, "event_code": entry.kind,
-            "uid": format!("{}/{}/{place}", self.origin, entry.index)});
+            "uid": uid});
+        let mut profiles = Vec::new();
+        if event.contains_key("ai_model") {
+            profiles.push("ai_operation");
+        }
+        // HTTP Activity has actors by this profile only.
+        if class_uid == HTTP_ACTIVITY {
+            profiles.push("host");
+        }
         if self.has_integrity() {
-            metadata["profiles"] = json!(["ai_operation", "record_integrity"]);
+            profiles.push("record_integrity");
             metadata["original_event_uid"] = json!(entry.index.to_string());
             event.insert("attestation_list".to_owned(), json!([self.attestation(entry)]));
+        }
+        if !profiles.is_empty() {
+            metadata["profiles"] = json!(profiles);
         }
         let status = if is_good { 1 } else { 2 };
         for (name, value) in [
@@ -82,20 +122,24 @@ impl Events {
         ] {
             event.insert(name.to_owned(), value);
         }
-        writeln!(self.output, "{}", Value::Object(event))?;
-        self.output.rows += 1;
+        if let Some(output) = &mut self.output {
+            writeln!(output, "{}", Value::Object(event))?;
+            output.rows += 1;
+        }
         Ok(())
     }
 
     /// The line that the event is made of, and the one before it, by their hashes.
     fn attestation(&self, entry: &Entry<'_>) -> Value {
-        let print =
-            |value: &str| json!({"algorithm": ALGORITHM, "algorithm_id": 99, "value": value});
+        let print = |value: &str| {
+            json!({"algorithm": ALGORITHM, "algorithm_id": 99, "encoding": "Hex",
+                "encoding_id": 1, "value": value})
+        };
         let mut made = json!({"uid": entry.index.to_string(), "authority_uid": self.origin,
             "chain_uid": self.origin, "fingerprint": print(&entry.leaf)});
         if let Some(before) = entry.index.checked_sub(1) {
             made["prev_event"] =
-                json!({"uid": before.to_string(), "fingerprint": print(&entry.previous)});
+                json!({"uid": self.line_id(before), "fingerprint": print(&entry.previous)});
         }
         made
     }
@@ -115,15 +159,18 @@ impl Events {
         let mut fields = json!({
             "actor": actor(opening),
             "src_endpoint": source(opening),
-            "status_code": text(&body["status"]),
             "status_detail": text(&body["outcome"]),
             "api": {"operation": named(&opening["endpoint"]),
                 "request": {"uid": text(&body["exchange"])},
-                "response": {"code": status},
                 "service": {"name": "Claude API"}},
             "unmapped": {"duration_us": body["duration_us"], "usd": body["charge"]["usd"],
                 "usage": body["usage"], "project": opening["project"]},
         });
+        // A call without an answer has no status.
+        if body["status"].is_u64() {
+            fields["status_code"] = json!(status.to_string());
+            fields["api"]["response"] = json!({"code": status});
+        }
         if let Some(model) = body["model"].as_str().or_else(|| opening["model"].as_str())
             && self.has_integrity()
         {
@@ -155,7 +202,7 @@ impl Events {
             "WebFetch" | "WebSearch" => {
                 fields["http_request"] = json!({"uid": text(&tool["id"])});
                 fields["src_endpoint"] = source(body);
-                Class(4002, 4, 3)
+                Class(HTTP_ACTIVITY, 4, 3)
             }
             _ => {
                 fields["src_endpoint"] = source(body);
@@ -184,13 +231,24 @@ impl Events {
         self.write(entry, Class(6003, 6, 99), false, fields)
     }
 
-    /// A change of what holds: configuration, prices, payers, budgets, keys.
+    /// A change of what holds, or something an operator did.
     pub(super) fn change(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let fields = json!({
+        let activity = match entry.kind {
+            "exported" | "backed_up" => 2,
+            "erased" | "pruned" => 4,
+            "started" => 10,
+            "stopped" => 11,
+            _ => 3,
+        };
+        let mut fields = json!({
             "entity": {"name": entry.kind, "type": entry.kind, "type_id": 99, "data": entry.body},
-            "comment": entry.kind,
+            "message": changes::told(entry.kind, &entry.body),
         });
-        self.write(entry, Class(3004, 3, 3), true, fields)
+        let uid = changes::by_uid(&entry.body);
+        if !uid.is_empty() {
+            fields["actor"] = json!({"user": {"uid": uid}});
+        }
+        self.write(entry, Class(3004, 3, activity), true, fields)
     }
 }
 

@@ -2,45 +2,29 @@
 
 use std::fmt::Write as _;
 
+use super::controls::{CONTROLS, Table, holds};
 use super::facts::Facts;
 use crate::report::text::{html, thousands};
 
 const STYLE: &str = "
-@page { size: A4; margin: 10mm 12mm }
+@page { size: A4; margin: 8mm 12mm }
 body { font: 9pt/1.35 system-ui, sans-serif; color: #1c2430; max-width: 186mm; margin: 0 auto;
   padding: 2mm; print-color-adjust: exact; -webkit-print-color-adjust: exact }
-h1 { font-size: 15pt; margin: 0 0 1mm } h2 { font-size: 10.5pt; margin: 3.5mm 0 1mm }
-p { margin: 0 0 2mm } .quiet { color: #5a6675 } code { font-size: 7.5pt; overflow-wrap: anywhere }
+h1 { font-size: 15pt; margin: 0 0 1mm } h2 { font-size: 10.5pt; margin: 3mm 0 1mm }
+p { margin: 0 0 2mm } p:last-child { margin: 1mm 0 0 } .quiet { color: #5a6675 }
+code { font-size: 7.5pt; overflow-wrap: anywhere }
 .figures { display: grid; grid-template-columns: repeat(4, 1fr); gap: 2mm; margin: 2mm 0 }
 .figures div { border: 1px solid #d5dbe3; border-radius: 2mm; padding: 1mm 2.5mm }
 .figures b { display: block; font-size: 12.5pt; font-variant-numeric: tabular-nums }
 table { border-collapse: collapse; width: 100%; font-size: 8.5pt }
 td, th { text-align: left; vertical-align: top; border-bottom: 1px solid #e3e8ee;
-  padding: 0.6mm 2mm 0.6mm 0 }
+  padding: 0.4mm 2mm 0.4mm 0 }
+td:first-child, td:last-child { white-space: nowrap } td:last-child { padding-right: 0 }
 th { color: #5a6675; font-weight: 600 } ul { margin: 0; padding-left: 5mm }
 .bad { border-left: 1mm solid #b3261e; padding-left: 3mm }
 svg { width: 100%; height: auto } tr, .figures, svg { break-inside: avoid }
+@media print { body { padding: 0 } }
 ";
-
-/// Which files support which criteria.
-const CONTROLS: [(&str, &str, &str); 12] = [
-    (
-        "CC6.1, CC6.2, CC6.3",
-        "who may use the API: keys, teams, refusals",
-        "exchanges.csv, access.csv",
-    ),
-    ("CC6.6", "calls that were turned away at the gate (CC6.4, CC6.5: no file)", "access.csv"),
-    ("CC6.7, CC6.8", "what tools and models agents may use", "tools.csv, access.csv"),
-    ("CC7.1", "changes of configuration and of rules", "changes.csv"),
-    ("CC7.2, CC7.3", "activity, failures and anomalies by time", "exchanges.csv, ocsf.jsonl"),
-    ("CC7.4", "crashes, recoveries, periods without a record", "gaps.csv"),
-    ("CC8.1", "each change with its digest before and after", "changes.csv"),
-    ("C1.1, C1.2", "no content is in the ledger: sizes and commitments", "ledger/, tools.csv"),
-    ("PI1.2, PI1.3", "calls priced completely and exactly", "exchanges.csv, reconciliation.json"),
-    ("PI1.4, PI1.5", "records that cannot be changed unseen", "audit/, MANIFEST.sha256"),
-    ("P4.1, P6.1", "use of the API by team, user and project", "exchanges.csv"),
-    ("HIPAA 164.312(b)", "record and examination of activity", "all files"),
-];
 
 pub(super) fn page(facts: &Facts) -> String {
     let mut page = String::with_capacity(16 * 1024);
@@ -75,7 +59,7 @@ pub(super) fn page(facts: &Facts) -> String {
     proved(&mut page, facts);
     chart(&mut page, facts);
     gaps(&mut page, facts);
-    controls(&mut page);
+    controls(&mut page, facts);
     page.push_str("</body></html>\n");
     page
 }
@@ -98,7 +82,8 @@ fn figures(page: &mut String, facts: &Facts) {
     }
     page.push_str("</div>\n");
     let parameters = &facts.parameters;
-    if parameters.team.is_some() || parameters.session.is_some() {
+    let is_narrowed = parameters.team.is_some() || parameters.session.is_some();
+    if is_narrowed || !parameters.controls.is_empty() {
         let _ = writeln!(page, "<p>Filtered: {}.</p>", html(&facts.query));
     }
 }
@@ -197,35 +182,59 @@ fn chart(page: &mut String, facts: &Facts) {
 
 fn gaps(page: &mut String, facts: &Facts) {
     let derived = &facts.derived;
-    page.push_str("<h2>Gaps and totals</h2>\n<ul>");
+    let asked = &facts.parameters.controls;
+    page.push_str("<h2>Changes, gaps and totals</h2>\n<ul>");
+    if derived.changes > 0 {
+        let kinds = derived.kinds.iter();
+        let kinds: Vec<String> =
+            kinds.map(|(kind, count)| format!("{count} × {}", kind.replace('_', " "))).collect();
+        let place = if holds(asked, Table::Changes) { " (changes.csv)" } else { "" };
+        let _ = write!(page, "<li>Changes{place}: {}.</li>", html(&kinds.join(" · ")));
+    }
+    let place = if holds(asked, Table::Gaps) { " (gaps.csv)" } else { "" };
     let gaps = match derived.gaps {
         0 => "The ledger names no gap in these lines.".to_owned(),
         gaps => format!(
-            "The ledger names {} gaps; {} entries could not be written (gaps.csv).",
+            "The ledger names {} gaps; {} entries could not be written{place}.",
             thousands(gaps),
             thousands(derived.missing)
         ),
     };
+    let sums = if holds(asked, Table::Exchanges) {
+        " The sums by team and model are in reconciliation.json, with whether they add up to it."
+    } else {
+        ""
+    };
     let _ = writeln!(
         page,
         "<li>{gaps}</li><li>{} calls of these lines were not closed at their end.</li>\
-         <li>The exact cost is {} USD. The sums by team and model are in reconciliation.json, with \
-         whether they add up to it.</li></ul>",
+         <li>The exact cost is {} USD.{sums}</li></ul>",
         thousands(derived.still_open),
         html(&derived.usd)
     );
 }
 
-fn controls(page: &mut String) {
+fn controls(page: &mut String, facts: &Facts) {
+    let asked = &facts.parameters.controls;
     page.push_str(
         "<h2>Which files support which criteria</h2>\n<table><tr><th>Criterion</th>\
          <th>What the files support</th><th>Files</th></tr>",
     );
-    for (criterion, what, files) in CONTROLS {
-        let _ = write!(page, "<tr><td>{criterion}</td><td>{what}</td><td>{files}</td></tr>");
+    for control in CONTROLS.iter().filter(|control| control.is_chosen(asked)) {
+        let (criteria, files) = (control.criteria(), control.files());
+        let _ =
+            write!(page, "<tr><td>{criteria}</td><td>{}</td><td>{files}</td></tr>", control.what);
+    }
+    page.push_str("</table>\n<p class=\"quiet\">");
+    if !asked.is_empty() {
+        let _ = write!(
+            page,
+            "Asked for: {}. Files for other criteria are not in this bundle. ",
+            html(&asked.join(", "))
+        );
     }
     page.push_str(
-        "</table>\n<p class=\"quiet\">TSC 2017 by number, in our words; an auditor decides what a \
-         file supports.</p>\n",
+        "ocsf.jsonl holds the same as events. TSC 2017 and HIPAA by number, in our words; an auditor \
+         decides what a file supports.</p>\n",
     );
 }

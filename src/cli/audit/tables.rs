@@ -7,8 +7,10 @@ use std::io::{self, Write as _};
 use aws_lc_rs::digest::{SHA256, digest};
 use serde_json::{Value, json};
 
+use super::changes;
+use super::controls::{self, Table};
 use super::facts::{Derived, Facts};
-use super::ocsf::Events;
+use super::ocsf::{self, Events};
 use super::sink::{Output, Sink, row};
 use crate::accounting::Money;
 use crate::audit::verify::OPEN_MAX;
@@ -21,6 +23,8 @@ pub(super) const SAMPLE_ROWS: usize = 25;
 const GROUPS_MAX: usize = 10_000;
 /// Sessions whose team is remembered, for events of hooks, which name none.
 const SESSIONS_MAX: usize = 100_000;
+/// Kinds of changes that are counted apart.
+const KINDS_MAX: usize = 64;
 /// Days of the chart.
 const DAYS_MAX: usize = 4_000;
 
@@ -55,7 +59,7 @@ const ACCESS: [&str; 11] = [
     "index", "at", "decision", "team", "session", "agent", "exchange", "tool", "rule", "layer",
     "policy",
 ];
-const CHANGES: [&str; 6] = ["index", "at", "kind", "before", "after", "detail"];
+const CHANGES: [&str; 8] = ["index", "at", "kind", "what", "by_uid", "before", "after", "detail"];
 const GAPS: [&str; 7] = ["index", "at", "kind", "reason", "count", "from", "to"];
 
 /// One line, read.
@@ -79,7 +83,8 @@ pub(super) struct Opened {
 /// The tables while they are made.
 pub(super) struct Tables {
     facts: Facts,
-    files: [Output; 5],
+    /// As in [`Table::ALL`]; absent where what was asked for needs none.
+    files: [Option<Output>; 5],
     events: Events,
     open: HashMap<String, Opened>,
     sessions: HashMap<String, String>,
@@ -103,25 +108,36 @@ pub(super) fn moment(ns: u64) -> String {
     period::instant(i64::try_from(ns).unwrap_or(i64::MAX))
 }
 
+/// A table's first row.
+const fn head(table: Table) -> &'static [&'static str] {
+    match table {
+        Table::Exchanges => &EXCHANGES,
+        Table::Tools => &TOOLS,
+        Table::Access => &ACCESS,
+        Table::Changes => &CHANGES,
+        Table::Gaps => &GAPS,
+    }
+}
+
 impl Tables {
     /// Begins the tables. `facts` says which lines count and what is asked for.
     pub(super) fn begin(sink: &Sink, facts: &Facts) -> io::Result<Tables> {
-        let table = |name: &str, head: &[&str]| -> io::Result<Output> {
-            let mut output = sink.begin(name)?;
-            row(&mut output, head)?;
+        let asked = &facts.parameters.controls;
+        let table = |table: Table| -> io::Result<Option<Output>> {
+            if !controls::holds(asked, table) {
+                return Ok(None);
+            }
+            let mut output = sink.begin(table.file())?;
+            row(&mut output, head(table))?;
             output.rows = 0;
-            Ok(output)
+            Ok(Some(output))
         };
+        let [exchanges, tools, access, changes, gaps] = Table::ALL.map(table);
+        let (version, is_asked) = (&facts.parameters.ocsf, controls::holds_events(asked));
         Ok(Tables {
             facts: facts.clone(),
-            files: [
-                table("exchanges.csv", &EXCHANGES)?,
-                table("tools.csv", &TOOLS)?,
-                table("access.csv", &ACCESS)?,
-                table("changes.csv", &CHANGES)?,
-                table("gaps.csv", &GAPS)?,
-            ],
-            events: Events::begin(sink, &facts.parameters.ocsf, &facts.instance)?,
+            files: [exchanges?, tools?, access?, changes?, gaps?],
+            events: Events::begin(sink, version, &facts.instance, is_asked)?,
             open: HashMap::new(),
             sessions: HashMap::new(),
             sample: BTreeMap::new(),
@@ -129,6 +145,19 @@ impl Tables {
             usd: Money::ZERO,
             derived: Derived::default(),
         })
+    }
+
+    /// Whether what was asked for needs a table and its events.
+    const fn has(&self, table: Table) -> bool {
+        self.files[table as usize].is_some()
+    }
+
+    fn put<C: AsRef<str>>(
+        &mut self,
+        table: Table,
+        cells: impl IntoIterator<Item = C>,
+    ) -> io::Result<()> {
+        self.files[table as usize].as_mut().map_or(Ok(()), |output| row(output, cells))
     }
 
     /// Takes a line in.
@@ -215,7 +244,7 @@ impl Tables {
             text(&body["request_id"]),
             text(&opening["key"]),
         ];
-        row(&mut self.files[0], &cells)?;
+        self.put(Table::Exchanges, &cells)?;
         self.count(entry, &team, &text(model));
         self.draw(&id, cells);
         if body["outcome"] == "refused" {
@@ -235,9 +264,13 @@ impl Tables {
                 "gate".to_owned(),
                 String::new(),
             ];
-            row(&mut self.files[2], cells)?;
+            self.put(Table::Access, cells)?;
         }
-        self.events.call(entry, opening)
+        let is_refused = body["outcome"] == "refused";
+        if self.has(Table::Exchanges) || is_refused && self.has(Table::Access) {
+            self.events.call(entry, opening)?;
+        }
+        Ok(())
     }
 
     /// Adds a call to the sums.
@@ -312,9 +345,9 @@ impl Tables {
                 result.to_owned(),
                 text(bytes),
             ];
-            row(&mut self.files[1], cells)?;
+            self.put(Table::Tools, cells)?;
             self.derived.tools += u64::from(!asked);
-            if !asked {
+            if !asked && self.has(Table::Tools) {
                 self.events.tool(entry, tool)?;
             }
         }
@@ -340,7 +373,7 @@ impl Tables {
             text(&body["event"]),
             text(&body["input"]["bytes"]),
         ];
-        row(&mut self.files[1], cells)
+        self.put(Table::Tools, cells)
     }
 
     fn rule(&mut self, entry: &Entry<'_>) -> io::Result<()> {
@@ -358,12 +391,16 @@ impl Tables {
         let mut cells = vec![entry.index.to_string(), moment(entry.at_ns), action, team, session];
         let names = ["agent", "exchange", "tool", "rule", "layer", "policy"];
         cells.extend(names.map(|name| text(&body[name])));
-        row(&mut self.files[2], cells)?;
-        if denied { self.events.denial(entry) } else { Ok(()) }
+        self.put(Table::Access, cells)?;
+        if denied && self.has(Table::Access) { self.events.denial(entry) } else { Ok(()) }
     }
 
     fn change(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         self.derived.changes += 1;
+        let kinds = &mut self.derived.kinds;
+        if kinds.len() < KINDS_MAX || kinds.contains_key(entry.kind) {
+            *kinds.entry(entry.kind.to_owned()).or_default() += 1;
+        }
         let body = &entry.body;
         let after = match entry.kind {
             "started" => &body["config"],
@@ -373,15 +410,17 @@ impl Tables {
             entry.index.to_string(),
             moment(entry.at_ns),
             entry.kind.to_owned(),
+            changes::told(entry.kind, body),
+            changes::by_uid(body),
             text(&body["before"]),
             text(after),
             body.to_string(),
         ];
-        row(&mut self.files[3], cells)?;
+        self.put(Table::Changes, cells)?;
         if entry.kind == "started" && body["previous"] == "crash" {
             self.add_gap(entry, "the process before did not end cleanly")?;
         }
-        self.events.change(entry)
+        if self.has(Table::Changes) { self.events.change(entry) } else { Ok(()) }
     }
 
     fn gap(&mut self, entry: &Entry<'_>) -> io::Result<()> {
@@ -415,31 +454,36 @@ impl Tables {
             time(&body["from"]),
             time(&body["to"]),
         ];
-        row(&mut self.files[4], cells)
+        self.put(Table::Gaps, cells)
     }
 
     /// Ends the tables, and says what follows from them.
     pub(super) fn finish(mut self, sink: &mut Sink) -> io::Result<Derived> {
         let mut derived = self.derived;
-        let names = ["exchanges.csv", "tools.csv", "access.csv", "changes.csv", "gaps.csv"];
-        for (file, name) in self.files.into_iter().zip(names) {
-            derived.rows.insert(name.to_owned(), file.rows);
+        let has_calls = self.files[Table::Exchanges as usize].is_some();
+        for (file, table) in self.files.into_iter().zip(Table::ALL) {
+            let Some(file) = file else { continue };
+            derived.rows.insert(table.file().to_owned(), file.rows);
             sink.end(file)?;
         }
-        derived.rows.insert("ocsf.jsonl".to_owned(), self.events.finish(sink)?);
-        let mut sample = sink.begin("sample.csv")?;
-        row(&mut sample, std::iter::once("rank").chain(EXCHANGES))?;
-        for cells in self.sample.values() {
-            row(&mut sample, cells)?;
+        if let Some(rows) = self.events.finish(sink)? {
+            derived.rows.insert(ocsf::FILE.to_owned(), rows);
         }
-        derived.rows.insert("sample.csv".to_owned(), sample.rows - 1);
-        sink.end(sample)?;
+        if has_calls {
+            let mut sample = sink.begin("sample.csv")?;
+            row(&mut sample, std::iter::once("rank").chain(EXCHANGES))?;
+            for cells in self.sample.values() {
+                row(&mut sample, cells)?;
+            }
+            derived.rows.insert("sample.csv".to_owned(), sample.rows - 1);
+            sink.end(sample)?;
+            reconcile(&self.groups, derived.calls, self.usd, sink)?;
+        }
         let first = self.facts.period.first;
         self.open.retain(|_, opened| opened.index < self.facts.period.end);
         derived.still_open =
             self.open.values().filter(|opened| opened.index >= first).count() as u64;
         derived.usd = self.usd.to_string();
-        reconcile(&self.groups, derived.calls, self.usd, sink)?;
         Ok(derived)
     }
 }
