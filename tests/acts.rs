@@ -93,6 +93,19 @@ async fn an_erasure_leaves_an_entry() {
     assert!(fs::read_dir(site.data.join("inbox")).unwrap().next().is_none(), "it is taken once");
     sidecar.stop();
     site.ok(&["audit", "verify"]);
+    // Evidence of both: what was kept, in counts, and that it was erased.
+    let bundle = site.path("bundle");
+    site.ok(&["audit", "export", "--team", "onc", "--out", bundle.to_str().unwrap()]);
+    let kept = fs::read_to_string(bundle.join("contents.csv")).unwrap();
+    let rows: Vec<&str> = kept.lines().skip(1).collect();
+    assert!(rows.len() == 1 && rows[0].contains(",onc,"), "{kept}");
+    let changes = fs::read_to_string(bundle.join("changes.csv")).unwrap();
+    assert!(changes.contains("erased") && !changes.contains("content_kept"), "{changes}");
+    let other = site.path("other");
+    site.ok(&["audit", "export", "--team", "lab", "--out", other.to_str().unwrap()]);
+    assert_eq!(fs::read_to_string(other.join("contents.csv")).unwrap().lines().count(), 1);
+    let verified = site.run(&["audit", "verify", bundle.to_str().unwrap()]);
+    assert!(verified.status.success(), "{verified:?}");
 }
 
 #[tokio::test]

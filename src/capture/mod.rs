@@ -276,7 +276,11 @@ impl Worker {
             Ok(Appended::TooLong) => Some("too_long"),
             Err(_) => Some("unwritten"),
         };
-        let told = in_counts(&kept, lost);
+        let told = ContentKept {
+            session: taking.session,
+            team: taking.team.clone(),
+            ..in_counts(&kept, lost)
+        };
         match lost {
             None => {
                 let pieces = usize::try_from(told.pieces).unwrap_or(usize::MAX);

@@ -123,6 +123,11 @@ pub struct ContentKept {
     /// Redactions in them, by label.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub redactions: BTreeMap<String, u64>,
+    /// The session, as it is recorded; absent where the client names none.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub session: Option<String>,
+    /// Who paid for the call.
+    pub team: String,
 }
 
 /// The oldest lines were removed as the configuration asks; their hashes stay.

@@ -34,7 +34,7 @@ fn only_what_supports_the_criteria_is_written() {
         ("CC6.6", "CC6.6", &["access.csv", "ocsf.jsonl"], &[6003]),
         ("CC7.4", "CC7.4", &["gaps.csv"], &[]),
         ("PI1.5", "PI1.5", &[], &[]),
-        ("c1.1", "C1.1", &["ocsf.jsonl", "tools.csv"], &[1001, 1007, 4002, 6003]),
+        ("c1.1", "C1.1", &["contents.csv", "ocsf.jsonl", "tools.csv"], &[1001, 1007, 4002, 6003]),
         (
             "cc8.1,PI1.2,CC8.1",
             "CC8.1 PI1.2",

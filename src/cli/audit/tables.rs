@@ -60,6 +60,8 @@ const ACCESS: [&str; 11] = [
     "policy",
 ];
 const CHANGES: [&str; 8] = ["index", "at", "kind", "what", "by_uid", "before", "after", "detail"];
+const CONTENTS: [&str; 9] =
+    ["index", "at", "exchange", "team", "session", "mode", "pieces", "redactions", "dropped"];
 const GAPS: [&str; 7] = ["index", "at", "kind", "reason", "count", "from", "to"];
 
 /// One line, read.
@@ -84,7 +86,7 @@ pub(super) struct Opened {
 pub(super) struct Tables {
     facts: Facts,
     /// As in [`Table::ALL`]; absent where what was asked for needs none.
-    files: [Option<Output>; 5],
+    files: [Option<Output>; 6],
     events: Events,
     open: HashMap<String, Opened>,
     sessions: HashMap<String, String>,
@@ -116,6 +118,7 @@ const fn head(table: Table) -> &'static [&'static str] {
         Table::Access => &ACCESS,
         Table::Changes => &CHANGES,
         Table::Gaps => &GAPS,
+        Table::Contents => &CONTENTS,
     }
 }
 
@@ -132,11 +135,11 @@ impl Tables {
             output.rows = 0;
             Ok(Some(output))
         };
-        let [exchanges, tools, access, changes, gaps] = Table::ALL.map(table);
+        let [exchanges, tools, access, changes, gaps, contents] = Table::ALL.map(table);
         let (version, is_asked) = (&facts.parameters.ocsf, controls::holds_events(asked));
         Ok(Tables {
             facts: facts.clone(),
-            files: [exchanges?, tools?, access?, changes?, gaps?],
+            files: [exchanges?, tools?, access?, changes?, gaps?, contents?],
             events: Events::begin(sink, version, &facts.instance, is_asked)?,
             open: HashMap::new(),
             sessions: HashMap::new(),
@@ -184,6 +187,7 @@ impl Tables {
             "tools_asked" | "tools_returned" => self.tools(&entry),
             "hook" => self.hook(&entry),
             "rule_applied" => self.rule(&entry),
+            "content_kept" => self.content(&entry),
             "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => self.gap(&entry),
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
             _ => self.change(&entry),
@@ -393,6 +397,31 @@ impl Tables {
         cells.extend(names.map(|name| text(&body[name])));
         self.put(Table::Access, cells)?;
         if denied && self.has(Table::Access) { self.events.denial(entry) } else { Ok(()) }
+    }
+
+    fn content(&mut self, entry: &Entry<'_>) -> io::Result<()> {
+        let body = &entry.body;
+        let (team, session) = (text(&body["team"]), text(&body["session"]));
+        if !self.wanted(&team, &session) {
+            return Ok(());
+        }
+        // `NAME 3, DATE 1`
+        let counts = |counts: &Value| {
+            let each = counts.as_object().into_iter().flatten();
+            each.map(|(name, count)| format!("{name} {count}")).collect::<Vec<_>>().join(", ")
+        };
+        let cells = [
+            entry.index.to_string(),
+            moment(entry.at_ns),
+            text(&body["exchange"]),
+            team,
+            session,
+            text(&body["mode"]),
+            text(&body["pieces"]),
+            counts(&body["redactions"]),
+            counts(&body["dropped"]),
+        ];
+        self.put(Table::Contents, cells)
     }
 
     fn change(&mut self, entry: &Entry<'_>) -> io::Result<()> {
