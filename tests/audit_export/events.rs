@@ -289,3 +289,31 @@ fn a_broken_event_is_seen() {
     assert!(problems.iter().any(|problem| problem.starts_with("ai_model: ")), "{problems:?}");
     assert!(problems.iter().any(|problem| problem.starts_with("metadata.version")), "{problems:?}");
 }
+
+#[test]
+fn changes_are_told_in_words_with_the_uid() {
+    let site = everything();
+    let bundle = export(&site, "bundle", &["--control", "CC8.1"]);
+    let rows = fs::read_to_string(bundle.join("changes.csv")).unwrap();
+    for expected in [
+        "started,the sidecar 0.1.0 started after a crash,1000,",
+        "config_changed,another configuration holds,1000,",
+        "payers_changed,other keys and payers hold,1000,",
+        "reattributed,\"spend moved to team lab, for TICKET-1\",,",
+        "\"the key of kept contents was destroyed: team lab, user bo\",1000,",
+        "\"evidence was exported: lines 0 until before 9, a tree of 9; tables for team search\",1000,",
+        "backed_up,the data directory was copied: 12 lines,1000,",
+        "lines before index 0 were removed, their hashes stay; kept are 3 months",
+    ] {
+        assert!(rows.contains(expected), "{expected}: {rows}");
+    }
+    let events = events(&bundle);
+    assert_eq!(events.len(), rows.lines().count() - 1);
+    for (event, row) in events.iter().zip(rows.lines().skip(1)) {
+        assert!(row.contains(event["message"].as_str().unwrap()), "{event}");
+        let uid = event["actor"]["user"]["uid"].as_str().unwrap_or_default();
+        assert!(row.contains(&format!(",{uid},")), "{event}");
+    }
+    let page = fs::read_to_string(bundle.join("summary.html")).unwrap();
+    assert!(page.contains("Changes (changes.csv): 1 × backed up · 1 × budget crossed"), "{page}");
+}
