@@ -38,6 +38,9 @@ pub fn read(text: &Text<'_>, places: &mut Vec<u32>) {
     places.truncate(count);
 }
 
+/// What words in small letters announce that a rule begins at.
+const BEGINNING: Cues = Cues::MONTH.or(Cues::OLD).or(Cues::HOME).or(Cues::LOGIN).or(Cues::USER);
+
 fn may_begin(bytes: &[u8], token: &Token, titled: bool) -> bool {
     let Kind::Word = token.kind else {
         let Kind::Sign(sign) = token.kind else { return true };
@@ -48,7 +51,7 @@ fn may_begin(bytes: &[u8], token: &Token, titled: bool) -> bool {
     (token.case != Case::Lower)
         | titled
         | (token.flags.is_name() & !token.flags.is_known())
-        | token.cues.has(Cues::MONTH.or(Cues::OLD))
+        | token.cues.has(BEGINNING)
         | JOINS[usize::from(behind)]
         | (before == b'/')
 }

@@ -309,6 +309,16 @@ cues! {
     LAW = 54,
         "inequality theorem lemma conjecture theory equation equations method chain chains protein \
          contractions stage syndrome syndromes algorithm distribution transform";
+    /// Names to log in by.
+    LOGIN = 55, "login username logname loginname loginid usr usrname userlogin logon";
+    /// Who does something in a system: a login or a name.
+    OWNER = 56, "user users owner author creator committer assignee maintainer uid";
+    /// Somebody who uses a system.
+    USER = 57, "user";
+    /// Who did it follows (`created_by`).
+    BY = 58, "by";
+    /// The folder that holds those of users.
+    HOME = 59, "home users";
     /// A call, and so perhaps a number.
     CALL = 42,
         "call calls contact text sms dial hotline ext reach reached ring page message \

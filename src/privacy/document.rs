@@ -9,6 +9,7 @@ use super::key::Field;
 use super::known::{self, Known};
 use super::label::Label;
 use super::lexicon;
+use super::logins;
 use super::names;
 use super::rules::{Mode, Rules};
 use super::scan::{self, Lists, Scanned};
@@ -158,6 +159,8 @@ impl Document<'_> {
         for finding in &scanned.found {
             if finding.label == Label::Name {
                 self.known.learn(scanned.text.within(finding.start, finding.end));
+            } else if matches!(finding.rule, "login" | "home-folder") {
+                self.known.learn_login(scanned.text.within(finding.start, finding.end));
             }
             self.tell(view, *finding);
         }
@@ -226,6 +229,8 @@ impl Document<'_> {
             Some(Some(label)) => {
                 if label == Label::Name {
                     self.known.learn(&Text::new(text).tokens);
+                } else if matches!(field, Some(Field::Login | Field::MaybeLogin)) {
+                    self.known.learn_login(&Text::new(text).tokens);
                 }
                 self.tell_all(view, label, "field");
             }
@@ -246,6 +251,12 @@ impl Document<'_> {
             Field::Sure(Label::Email) => None,
             Field::Sure(label) if letters || digits > 0 => Some(Some(label)),
             Field::MaybeName => {
+                names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
+            }
+            Field::Login if logins::is_login(text, true) => Some(Some(Label::Id)),
+            Field::MaybeLogin if logins::is_login(text, false) => Some(Some(Label::Id)),
+            Field::Login if short && digits > 0 && !text.contains(' ') => Some(Some(Label::Id)),
+            Field::Login | Field::MaybeLogin => {
                 names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
             }
             Field::MaybeSecret => secrets::is_like_password(text).then_some(Some(Label::Secret)),

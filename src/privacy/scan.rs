@@ -10,6 +10,7 @@ use super::encoded;
 use super::finding::Finding;
 use super::key::{self, Field};
 use super::label::Label;
+use super::logins;
 use super::names;
 use super::numbers;
 use super::places;
@@ -116,6 +117,9 @@ impl Scanned<'_> {
         let text = &self.text;
         let found = &mut self.found;
         let before = found.len();
+        if token.cues.has(Cues::HOME.or(Cues::LOGIN).or(Cues::USER)) {
+            found.extend(logins::home(text, at).or_else(|| logins::behind_word(text, at)));
+        }
         if token.has_digits() || token.is_capital() || token.case == Case::Initial {
             places::find(text, at, found);
         }
@@ -190,9 +194,13 @@ impl Scanned<'_> {
         if token.gap == Gap::Line && !self.text.before(at).is_some_and(|sign| sign.is_sign(b':')) {
             return;
         }
+        if self.is_annotation(at, field) {
+            return;
+        }
         match field {
             Field::Sure(Label::Name) => self.name(at, true),
             Field::MaybeName => self.name(at, false),
+            Field::Login | Field::MaybeLogin => self.login(at, field == Field::Login),
             Field::Sure(Label::Address) => self.address(at),
             Field::Sure(Label::Location) => self.location(at),
             Field::Sure(Label::Secret) => self.password(at),
@@ -218,6 +226,45 @@ impl Scanned<'_> {
                 }
             }
             Field::Sure(_) | Field::LogTime | Field::Code => {}
+        }
+    }
+
+    /// `name: String`, `owner: Owner`, `token: AuthToken`: the type of a program's field, which is
+    /// known, or says again what the field is.
+    fn is_annotation(&self, at: usize, field: Field) -> bool {
+        let Some(token) = self.text.get(at).filter(|token| token.kind == Kind::Word) else {
+            return false;
+        };
+        let quoted = matches!(self.text.byte_before(token.start), Some(b'"' | b'\''));
+        let behind = self.text.byte(token.end).unwrap_or(b'\n');
+        let ends = b";,)}<[>|=?&\r\n".contains(&behind)
+            || behind == b' ' && matches!(self.text.byte(token.end + 1), Some(b'=' | b'|' | b'}'));
+        if quoted || !ends {
+            return false;
+        }
+        let again = match field {
+            Field::Sure(Label::Secret) | Field::Number(Label::Secret) => Cues::SECRET,
+            _ => Cues::NAME
+                .or(Cues::FULL_NAME)
+                .or(Cues::PERSON)
+                .or(Cues::ROLE)
+                .or(Cues::OWNER)
+                .or(Cues::CITY)
+                .or(Cues::ADDRESS),
+        };
+        let capital = matches!(token.case, Case::Title | Case::Inner);
+        let named = token.flags.is_first() || token.flags.is_last();
+        logins::is_type(self.text.str(token)) || capital && token.cues.has(again) && !named
+    }
+
+    /// What somebody logs in by, or who it is.
+    fn login(&mut self, at: usize, sure: bool) {
+        if let Some(login) = logins::behind_sign(&self.text, at, sure) {
+            return self.found.push(login);
+        }
+        match self.text.get(at) {
+            Some(token) if token.has_digits() && sure => self.number(at, Label::Id),
+            _ => self.name(at, false),
         }
     }
 

@@ -2,6 +2,8 @@
 //! other gateways let through.
 #![cfg(test)]
 
+mod planted;
+#[path = "../support/mod.rs"]
 mod support;
 
 use std::io::Write as _;
