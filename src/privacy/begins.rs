@@ -39,7 +39,14 @@ pub fn read(text: &Text<'_>, places: &mut Vec<u32>) {
 }
 
 /// What words in small letters announce that a rule begins at.
-const BEGINNING: Cues = Cues::MONTH.or(Cues::OLD).or(Cues::HOME).or(Cues::LOGIN).or(Cues::USER);
+const BEGINNING: Cues = Cues::MONTH
+    .or(Cues::OLD)
+    .or(Cues::HOME)
+    .or(Cues::LOGIN)
+    .or(Cues::USER)
+    .or(Cues::COMMAND)
+    .or(Cues::PASSWORD)
+    .or(Cues::IDENTIFIED);
 
 fn may_begin(bytes: &[u8], token: &Token, titled: bool) -> bool {
     let Kind::Word = token.kind else {

@@ -293,11 +293,12 @@ cues! {
     SECRET = 39,
         "secret apikey token credential credentials bearer \
          authorization accesskey secretkey privatekey clientsecret authtoken accesstoken \
-         refreshtoken";
+         refreshtoken accountkey sharedaccesskey jsessionid phpsessid csrf xsrf csrftoken \
+         xsrftoken csrfmiddlewaretoken";
     /// Passwords for sure.
     PASSWORD = 50, "password passwd pwd passphrase passcode";
     /// Passwords, or something that was passed: the value must look like one.
-    PASS = 51, "pass pw pswd";
+    PASS = 51, "pass pw pswd sid sessid";
     /// An age over 89 in words begins or ends with it.
     OLD = 52, "ninety hundred";
     /// The number of a house in words.
@@ -319,6 +320,18 @@ cues! {
     BY = 58, "by";
     /// The folder that holds those of users.
     HOME = 59, "home users";
+    /// Commands that take a password as an argument.
+    COMMAND = 60,
+        "mysql mysqldump mysqladmin mariadb sshpass mongosh ldapsearch curl smbclient";
+    /// A password follows in a statement.
+    IDENTIFIED = 61, "identified";
+    /// What secrets of issuers begin with.
+    ISSUER = 62,
+        "sg shpat shpss shpca shppa glsa glc hvs hvb lin figd sntrys sntryu rubygems dckr whsec \
+         pmak dop doo dor glrt gldt glptt gloas glcbt nrak nvapi gsk xai tskey cfpat pscale sbp \
+         tvly pplx key pat xapp xoxc xoxd xoxo sgp age";
+    /// Cookies: each of their values is a secret.
+    COOKIE = 63, "cookie cookies setcookie";
     /// A call, and so perhaps a number.
     CALL = 42,
         "call calls contact text sms dial hotline ext reach reached ring page message \
@@ -400,7 +413,8 @@ cues! {
          unit room bed today tomorrow yesterday accession order result results normal \
          abnormal positive negative denies reports states continue follow call called seen \
          given discussed discuss known status post information number id npi dea icd cpt \
-         signature electronically signed dictated insurance member policy";
+         signature electronically signed dictated insurance member policy string boolean \
+         integer varchar usize promise";
 }
 
 static TABLE: LazyLock<HashMap<u64, Cues, ByHash>> = LazyLock::new(|| {

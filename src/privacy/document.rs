@@ -259,6 +259,7 @@ impl Document<'_> {
             Field::Login | Field::MaybeLogin => {
                 names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
             }
+            Field::Cookie => text.contains('=').then_some(Some(Label::Secret)),
             Field::MaybeSecret => secrets::is_like_password(text).then_some(Some(Label::Secret)),
             Field::Number(Label::Secret) => {
                 let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));

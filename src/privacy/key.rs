@@ -20,6 +20,8 @@ pub enum Field {
     Number(Label),
     /// A person's name, where it looks like one.
     MaybeName,
+    /// Cookies: names and values.
+    Cookie,
     /// The name that somebody logs in by.
     Login,
     /// The same, or a name, where it looks like either.
@@ -113,6 +115,9 @@ pub fn of_words(words: &[Cues]) -> Option<Field> {
     let key = has(Cues::ACCESS) && has(Cues::NUMBER) && !has(Cues::PERSON);
     if has(Cues::PASSWORD) && single {
         return Some(Field::Sure(Label::Secret));
+    }
+    if has(Cues::COOKIE) && words.iter().all(|word| word.has(Cues::COOKIE) || word.is_none()) {
+        return Some(Field::Cookie);
     }
     if has(Cues::PASS) && single {
         return Some(Field::MaybeSecret);

@@ -7,7 +7,7 @@
 //! The engine, from the bottom: a text is cut into [`token`]s that are looked up once, in the
 //! [`lexicon`] (is it a name, is it a word) and among the [`cue`]s (what does it announce).
 //! [`forms`] know how numbers are written; [`numbers`], [`dates`], [`places`], [`names`],
-//! [`contact`], [`logins`], [`encoded`] and [`secrets`] decide; [`scan`] puts a plain text to all of them.
+//! [`contact`], [`logins`], [`encoded`], [`passwords`] and [`secrets`] decide; [`scan`] puts a plain text to all of them.
 //! [`document`] reads a document by its [`structure`] first, where a key, a header or a segment
 //! says what a value is.
 
@@ -29,6 +29,7 @@ pub mod lexicon;
 pub mod logins;
 pub mod names;
 pub mod numbers;
+pub mod passwords;
 pub mod places;
 pub mod redacted;
 pub mod redactor;

@@ -13,6 +13,7 @@ use super::label::Label;
 use super::logins;
 use super::names;
 use super::numbers;
+use super::passwords;
 use super::places;
 use super::rules::Rules;
 use super::secrets;
@@ -120,6 +121,10 @@ impl Scanned<'_> {
         if token.cues.has(Cues::HOME.or(Cues::LOGIN).or(Cues::USER)) {
             found.extend(logins::home(text, at).or_else(|| logins::behind_word(text, at)));
         }
+        if token.cues.has(Cues::COMMAND.or(Cues::PASSWORD).or(Cues::IDENTIFIED)) {
+            passwords::find(text, at, found);
+        }
+        found.extend(secrets::of_issuer(text, at));
         if token.has_digits() || token.is_capital() || token.case == Case::Initial {
             places::find(text, at, found);
         }
@@ -205,6 +210,7 @@ impl Scanned<'_> {
             Field::Sure(Label::Location) => self.location(at),
             Field::Sure(Label::Secret) => self.password(at),
             Field::Number(Label::Secret) => self.secret(at, |_| true),
+            Field::Cookie => self.cookies(at),
             Field::MaybeSecret => self.secret(at, secrets::is_like_password),
             Field::Number(label) => self.number(at, label),
             Field::Date => {
@@ -372,6 +378,29 @@ impl Scanned<'_> {
                 self.found.push(Finding::new(start, end, Label::Secret, "password-in-quotes"));
             }
             _ => self.secret(at, |_| true),
+        }
+    }
+
+    /// The values of cookies, each to its `;`: `sid=…; theme=…; Path=/`.
+    fn cookies(&mut self, at: usize) {
+        const COOKIES_MAX: usize = 64;
+        const ATTRIBUTES: [&str; 7] =
+            ["path", "domain", "expires", "max-age", "samesite", "version", "priority"];
+        let Some(token) = self.text.get(at) else { return };
+        let line = self.text.text.get(token.start..).unwrap_or("");
+        let line = line.split(['\n', '\r', '"', '\'']).next().unwrap_or("");
+        let mut start = token.start;
+        for pair in line.split(';').take(COOKIES_MAX) {
+            if let Some((name, value)) = pair.split_once('=') {
+                let attribute = ATTRIBUTES.iter().any(|it| it.eq_ignore_ascii_case(name.trim()));
+                let from = start + name.len() + 1;
+                let value = value.split(char::is_whitespace).next().unwrap_or("");
+                if !attribute && !value.is_empty() && Label::placeholder_at(value).is_none() {
+                    let end = from + value.len();
+                    self.found.push(Finding::new(from, end, Label::Secret, "cookie"));
+                }
+            }
+            start += pair.len() + 1;
         }
     }
 
