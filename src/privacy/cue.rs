@@ -50,7 +50,7 @@ cues! {
     /// Social security and tax numbers.
     SSN = 1,
         "ssn ssns ss ssnum socsec socialsecurity security itin nino ssnid taxpayer usssn \
-         aadhaar aadhar nir insee dni cpf curp nif bsn ahv";
+         aadhaar aadhar nir insee dni cpf curp nif bsn ahv tin tins";
     /// Health plans.
     PLAN = 2,
         "member memberid subscriber subscriberid policy policyholder insurance insured \
@@ -65,13 +65,13 @@ cues! {
     /// Licences and certificates.
     LICENSE = 4,
         "license licence licensed dea driver drivers passport lic licenceno licenseno \
-         licensure certification ein cdl usdea";
+         licensure certification ein cdl usdea npi";
     /// Vehicles.
     VEHICLE = 5,
         "vin vehicle plate plates licenseplate vrn automobile truck ambulance";
     /// Devices.
     DEVICE = 6,
-        "serial udi imei serialno sn imsi meid iccid";
+        "serial udi imei serialno sn imsi meid iccid idfa idfv gaid aaid lotnumber";
     /// Something with a number of its own.
     CODE = 7,
         "case accession encounter visit rx prescription claim specimen chart requisition \

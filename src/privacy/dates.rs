@@ -82,7 +82,8 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
             let goes_on = matches!(text.byte(end), Some(b'/' | b'-'))
                 && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
             let version = text.byte_before(token.start) == Some(b'-') && token.gap == Gap::None
-                || is_release(text, token);
+                || is_release(text, token)
+                || is_version(text, at);
             let announced = text
                 .announced(at)
                 .is_some_and(|(label, _)| !matches!(label, Label::Id | Label::Phone | Label::Zip));
@@ -221,6 +222,14 @@ fn is_access_log(text: &Text<'_>, at: usize, end: usize) -> bool {
 fn is_release(text: &Text<'_>, token: &Token) -> bool {
     let line = text.text.get(..token.start).unwrap_or("").rsplit('\n').next().unwrap_or("");
     line.starts_with("## [")
+}
+
+/// `anthropic-version: 2023-06-01`: interfaces are numbered by dates.
+fn is_version(text: &Text<'_>, at: usize) -> bool {
+    let mut words = text.cues_before(at);
+    words.next().is_some_and(|(distance, word)| {
+        distance == 0 && text.str(word).eq_ignore_ascii_case("version")
+    })
 }
 
 /// `2/27 0436` and `2/27 at 04:36`.

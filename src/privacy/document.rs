@@ -5,6 +5,7 @@ use std::collections::HashMap;
 
 use super::cue::{ByHash, Cues};
 use super::finding::{Finding, merged};
+use super::identifier;
 use super::key::Field;
 use super::known::{self, Known};
 use super::label::Label;
@@ -16,7 +17,7 @@ use super::scan::{self, Lists, Scanned};
 use super::secrets;
 use super::structure;
 use super::text::Text;
-use super::token::{Case, Kind};
+use super::token::{Case, Kind, Token};
 use super::view::View;
 
 /// How deep documents may stand in documents (JSON in a string of JSON, a table in that).
@@ -202,7 +203,12 @@ impl Document<'_> {
                 && matches!(token.case, Case::Title | Case::Upper | Case::Inner)
                 && !token.flags.is_known()
                 && !token.cues.has(Cues::STOP.or(Cues::MONTH).or(Cues::WEEKDAY));
-            let finding = if digits >= DIGITS_MIN && !year {
+            let text = &scanned.text;
+            let machine = digits >= DIGITS_MIN && is_made_by_machine(text, token)
+                || capital && is_error_class(written);
+            let finding = if machine {
+                continue;
+            } else if digits >= DIGITS_MIN && !year {
                 Finding::new(token.start, token.end, Label::Id, "strict-digits")
             } else if capital {
                 Finding::new(token.start, token.end, Label::Name, "strict-capital")
@@ -296,6 +302,26 @@ impl Document<'_> {
             Field::Sure(_) => None,
         }
     }
+}
+
+/// `req_…`, `toolu_…`: an id that the API made; `claude-sonnet-4-5-20250929`: the date of a model.
+fn is_made_by_machine(text: &Text<'_>, token: &Token) -> bool {
+    const RUN_BYTES_MAX: usize = 64;
+    let inside = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let bytes = text.text.as_bytes();
+    let before = bytes.get(token.start.saturating_sub(RUN_BYTES_MAX)..token.start).unwrap_or(&[]);
+    let start = token.start - before.iter().rev().take_while(inside).count();
+    let run = text.text.get(start..token.end).unwrap_or("");
+    let models = ["claude-", "anthropic.claude-"];
+    let model = token.kind == Kind::Number
+        && token.len() == 8
+        && models.iter().any(|model| run.starts_with(model));
+    model || identifier::is_of_api(run)
+}
+
+/// `NullPointerException`, `Traceback`: what programs call their failures.
+fn is_error_class(word: &str) -> bool {
+    ["Error", "Exception", "Warning", "Traceback"].iter().any(|end| word.ends_with(end))
 }
 
 /// Digits and the signs of dates and times, with at most a `T`, a `Z` or a zone.

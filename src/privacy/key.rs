@@ -214,11 +214,11 @@ fn of_numbers(all: Cues, single: bool) -> Option<Field> {
     if has(Cues::DATE) && !number {
         return None;
     }
-    if has(Cues::LICENSE) {
-        return with_digits(Label::License);
-    }
     if has(Cues::VEHICLE) {
         return with_digits(Label::Vehicle);
+    }
+    if has(Cues::LICENSE) {
+        return with_digits(Label::License);
     }
     if has(Cues::DEVICE) {
         return with_digits(Label::Device);

@@ -2,6 +2,7 @@
 
 use smallvec::SmallVec;
 
+use super::ages;
 use super::begins;
 use super::contact;
 use super::cue::Cues;
@@ -17,6 +18,7 @@ use super::passwords;
 use super::places;
 use super::rules::Rules;
 use super::secrets;
+use super::series;
 use super::text::Text;
 use super::token::{Case, Gap, Kind, Token};
 
@@ -136,12 +138,17 @@ impl Scanned<'_> {
             return;
         }
         let number = match token.kind {
-            Kind::Word if token.cues.has(Cues::OLD) => numbers::age_in_words(text, at),
+            Kind::Word if token.cues.has(Cues::OLD) => ages::age_in_words(text, at),
             Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
             _ if places::zip_after_state(text, at, found).is_some() => None,
-            _ => numbers::age(text, at).or_else(|| numbers::find(text, at)),
+            _ => ages::age(text, at).or_else(|| numbers::find(text, at)),
         };
         found.extend(number);
+        if let Some(first) = number {
+            series::rest(text, &first, at, found);
+        } else if token.kind == Kind::Word && found.len() == before {
+            found.extend(series::handle(text, at));
+        }
     }
 
     /// What the words before a `:` or `=` say of what follows.
@@ -179,7 +186,14 @@ impl Scanned<'_> {
         }
         // The last words name the field; those before may be a sentence.
         let last: SmallVec<[Cues; 3]> = words.iter().take(3).rev().copied().collect();
-        (0..last.len()).find_map(|from| key::of_words(&last[from..]))
+        let alone = Cues::NAME_PART.or(Cues::ADDRESSEE);
+        (0..last.len()).find_map(|from| {
+            // `(most recent call last):` is no label of a name.
+            let part = from > 0 && from + 1 == last.len() && last[from].has(alone);
+            let field = key::of_words(&last[from..])?;
+            let clear = last[from].has(Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE));
+            (!(part && field == Field::MaybeName) || clear).then_some(field)
+        })
     }
 
     /// Tells the value of a field that begins at a token.
@@ -200,6 +214,11 @@ impl Scanned<'_> {
             return;
         }
         if self.is_annotation(at, field) {
+            return;
+        }
+        let sign = at.checked_sub(2).and_then(|word| self.text.get(word));
+        if field == Field::Number(Label::Mrn) && sign.is_some_and(|it| self.text.is_process(it, at))
+        {
             return;
         }
         match field {
@@ -223,7 +242,7 @@ impl Scanned<'_> {
                 self.found.extend(date);
             }
             Field::Age => {
-                if let Some(age) = numbers::age_in_words(&self.text, at) {
+                if let Some(age) = ages::age_in_words(&self.text, at) {
                     return self.found.push(age);
                 }
                 let age: Option<u32> = self.text.str(&token).parse().ok();
@@ -439,8 +458,9 @@ impl Scanned<'_> {
         let Some(token) = self.text.get(at).copied() else { return };
         if let Some(finding) = numbers::find(&self.text, at) {
             let label = if finding.label == Label::Id { label } else { finding.label };
-            self.found.push(Finding { label, ..finding });
-            return;
+            let first = Finding { label, ..finding };
+            self.found.push(first);
+            return series::rest(&self.text, &first, at, &mut self.found);
         }
         let (mut end, mut digits) = numbers::code_end(&self.text, at);
         let mut next = self.text.place_from(at, end);
@@ -460,7 +480,9 @@ impl Scanned<'_> {
         let shortest = if label == Label::Zip { 5 } else { 3 };
         let plain = token.is_alphanumeric() && (token.has_digits() || token.case != Case::Lower);
         if digits >= shortest && plain {
-            self.found.push(Finding::new(token.start, end, label, "number-field"));
+            let first = Finding::new(token.start, end, label, "number-field");
+            self.found.push(first);
+            series::rest(&self.text, &first, at, &mut self.found);
         }
     }
 }
