@@ -33,7 +33,9 @@ pub fn read(text: &Text<'_>, places: &mut Vec<u32>) {
     for (token, at) in text.tokens.iter().zip(0..) {
         places[count] = at;
         count += usize::from(may_begin(text.text.as_bytes(), token, titled));
-        titled = token.cues.has(Cues::TITLE);
+        // A point may stand between, as in `dr. singh`.
+        titled = token.cues.has(Cues::TITLE.or(Cues::PERSON).or(Cues::ROLE))
+            || titled && token.is_sign(b'.');
     }
     places.truncate(count);
 }

@@ -24,8 +24,8 @@ pub fn find(text: &Text<'_>, at: usize) -> Option<Finding> {
     if !may_begin(text, at, token) {
         return None;
     }
-    if let Some(birth) = dates::birth_in_digits(text, at) {
-        return Some(birth);
+    if let Some(day) = dates::birth_in_digits(text, at).or_else(|| dates::ordinal(text, at)) {
+        return Some(day);
     }
     if let Some(address) = series::defanged(text, at) {
         return Some(address);
