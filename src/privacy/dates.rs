@@ -72,7 +72,8 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
     let dated = || text.has_before(at, Cues::DATE.or(Cues::WHEN), 3);
     match form {
         _ if is_beginning_of_time(written) => Verdict::IsNothing,
-        Form::DateTime if is_system_time(text, at, end) => Verdict::IsNothing,
+        // Programs write seconds, people do not.
+        Form::DateTime if is_system_time(text, at, end) && written.len() > 16 => Verdict::IsNothing,
         Form::WrittenDate if is_access_log(text, at, end) => Verdict::IsNothing,
         Form::DateTime => is(true, "date-time"),
         Form::Date => {
@@ -81,8 +82,7 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
                 [one, other, ..] => (*one, *other),
                 _ => (0, 0),
             };
-            let goes_on = matches!(text.byte(end), Some(b'/' | b'-'))
-                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+            let goes_on = goes_on(text, end, b"/-");
             let version = text.byte_before(token.start) == Some(b'-') && token.gap == Gap::None
                 || is_release(text, token)
                 || is_version(text, at);
@@ -123,12 +123,17 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
                 || text.begins_line(at)
                 || followed_by_time(text, end)
                 || sentence;
-            let goes_on = matches!(text.byte(end), Some(b'/' | b'-' | b'.' | b'%'))
-                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+            let goes_on = goes_on(text, end, b"/-.%");
             is(fits && led && !quantity && !goes_on && !inside, "day-month")
         }
         _ => Verdict::Unknown,
     }
+}
+
+/// One of these signs and more of the same word stand behind.
+fn goes_on(text: &Text<'_>, end: usize, signs: &[u8]) -> bool {
+    text.byte(end).is_some_and(|byte| signs.contains(&byte))
+        && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric())
 }
 
 /// What a chart writes before a day and a month: things that happen on a day.

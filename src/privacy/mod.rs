@@ -6,8 +6,9 @@
 //!
 //! The engine, from the bottom: a text is cut into [`token`]s that are looked up once, in the
 //! [`lexicon`] (is it a name, is it a word) and among the [`cue`]s (what does it announce).
-//! [`forms`] know how numbers are written; [`numbers`], [`series`], [`ages`], [`dates`], [`places`], [`names`],
-//! [`contact`], [`logins`], [`encoded`], [`passwords`] and [`secrets`] decide; [`scan`] puts a plain text to all of them.
+//! [`forms`] know how numbers are written; [`numbers`], [`series`], [`ages`], [`dates`],
+//! [`places`], [`names`], [`contact`], [`logins`], [`encoded`], [`passwords`] and [`secrets`]
+//! decide; [`scan`] puts a plain text to all of them.
 //! [`document`] reads a document by its [`structure`] first, where a key, a header or a segment
 //! says what a value is.
 

@@ -67,6 +67,23 @@ fn may_begin(text: &Text<'_>, at: usize, token: &Token) -> bool {
     }
 }
 
+/// `MRN 00418827`, `Aadhaar 2345 6789 0123`: a word says what a number is that looks like another.
+fn said_otherwise(
+    announced: Option<(Label, &'static str)>,
+    form: Form,
+    written: &str,
+) -> Option<Verdict> {
+    let (label, rule) = announced?;
+    let other = match form {
+        Form::PhoneAbroad => {
+            !matches!(label, Label::Phone | Label::Id) && !written.starts_with('+')
+        }
+        Form::Card => !matches!(label, Label::Phone | Label::Zip),
+        _ => false,
+    };
+    other.then_some(Verdict::Is(label, rule))
+}
+
 fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let Some(token) = text.get(at) else { return Verdict::IsNothing };
     let written = text.text.get(token.start..end).unwrap_or("");
@@ -76,24 +93,16 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let when = |condition: bool, label, rule| {
         if condition { Verdict::Is(label, rule) } else { Verdict::Unknown }
     };
+    if let Some(verdict) = said_otherwise(announced, form, written) {
+        return verdict;
+    }
     match form {
-        Form::Opaque => match announced {
-            Some((label, rule))
-                if text.has_before(at, Cues::PERSON.or(Cues::MRN).or(Cues::DEVICE), 3) =>
-            {
-                Verdict::Is(label, rule)
-            }
-            _ => Verdict::IsNothing,
-        },
+        Form::Opaque if text.has_before(at, Cues::PERSON.or(Cues::MRN).or(Cues::DEVICE), 3) => {
+            announced.map_or(Verdict::IsNothing, |(label, rule)| Verdict::Is(label, rule))
+        }
+        Form::Opaque => Verdict::IsNothing,
         Form::Ssn => when(true, Label::Ssn, "ssn"),
         Form::Phone => when(!is(Label::Account), Label::Phone, "phone"),
-        // `MRN 00418827`: a word says what else it is.
-        Form::PhoneAbroad
-            if announced.is_some_and(|(label, _)| !matches!(label, Label::Phone | Label::Id))
-                && !written.starts_with('+') =>
-        {
-            announced.map_or(Verdict::Unknown, |(label, rule)| Verdict::Is(label, rule))
-        }
         Form::PhoneAbroad => when(
             (8..=15).contains(&digits.len()) && !text.has_before(at, Cues::QUANTITY, 1),
             Label::Phone,
@@ -101,12 +110,7 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
         ),
         Form::PhoneGroups => groups(text, at, written, &digits, announced),
         Form::PhoneLocal => when(is(Label::Phone), Label::Phone, "phone-local"),
-        Form::Card => match announced {
-            Some((label, rule)) if !matches!(label, Label::Phone | Label::Zip) => {
-                Verdict::Is(label, rule)
-            }
-            _ => when(checks::luhn(&digits), Label::Account, "card"),
-        },
+        Form::Card => when(checks::luhn(&digits), Label::Account, "card"),
         Form::Ipv4 => ipv4(text, at, written, end),
         Form::Ipv6 => when(written.len() > 6 && digits.len() > 1, Label::Ip, "ipv6"),
         Form::Mac => when(true, Label::Device, "mac"),
@@ -125,16 +129,7 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
             "dea",
         ),
         // The prefixes that are given out stand for themselves; others need a word.
-        Form::Nino => when(
-            !written.starts_with(|sign| "DFIQUV".contains(sign))
-                && !written.get(1..2).is_some_and(|sign| "DFIOQUV".contains(sign))
-                || is(Label::Ssn)
-                || text.cues_before(at).take(3).any(|(_, word)| {
-                    matches!(text.str(word), "NI" | "ni" | "National" | "national")
-                }),
-            Label::Ssn,
-            "nino",
-        ),
+        Form::Nino => when(is_nino(text, at, written) || is(Label::Ssn), Label::Ssn, "nino"),
         Form::Udi => when(true, Label::Device, "udi"),
         Form::Geocode => when(true, Label::Location, "geocode"),
         Form::Postcode => when(
@@ -153,6 +148,15 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
         // Dates are another file's.
         _ => date(text, at, form, end, written),
     }
+}
+
+fn is_nino(text: &Text<'_>, at: usize, written: &str) -> bool {
+    !written.starts_with(|sign| "DFIQUV".contains(sign))
+        && !written.get(1..2).is_some_and(|sign| "DFIOQUV".contains(sign))
+        || text
+            .cues_before(at)
+            .take(3)
+            .any(|(_, word)| matches!(text.str(word), "NI" | "ni" | "National" | "national"))
 }
 
 /// Groups of digits: a telephone with a cue, or with the zero of a trunk call.

@@ -33,7 +33,11 @@ pub(super) fn singles(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
 /// Words that are names if the document is about a person: rare names alone, and names that are
 /// words within a sentence.
 pub(super) fn doubtful(text: &Text<'_>, run: &Run, perhaps: &mut Vec<Finding>) {
-    if run.places.len() > 2 {
+    // What stands beside a name that was masked before was no doubt of then.
+    if run.places.len() > 2
+        || is_masked(text.before(run.places[0]), text)
+        || is_masked(text.get(run.end), text)
+    {
         return;
     }
     for at in &run.places {
@@ -147,8 +151,8 @@ pub(super) fn surname_first(text: &Text<'_>, run: &Run, taken: &[bool]) -> Optio
     Some(end)
 }
 
-/// `nurse ogden`, `pt smith denies`: a surname behind somebody's part; one that is a word, too, needs
-/// a verb behind it.
+/// `nurse ogden`, `pt smith denies`: a surname behind somebody's part; one that is a word, too,
+/// needs a verb behind it.
 fn behind_part(text: &Text<'_>, part: &Token, at: usize) -> bool {
     let Some(name) = text.get(at).filter(|name| name.gap == Gap::Space) else { return false };
     let people = matches!(text.str(part), "nurse" | "doctor" | "pt" | "patient");
