@@ -265,7 +265,12 @@ fn is_release(text: &Text<'_>, token: &Token) -> bool {
 
 /// `-rw-r--r-- 1 a staff 64 Jan 3 10:00 x`: the time of a file.
 fn is_listing(text: &Text<'_>, start: usize) -> bool {
-    let line = text.text.get(..start).unwrap_or("");
+    const LINE_BYTES_MAX: usize = 256;
+    let mut from = start.saturating_sub(LINE_BYTES_MAX);
+    while !text.text.is_char_boundary(from) {
+        from += 1;
+    }
+    let line = text.text.get(from..start).unwrap_or("");
     let line = line.get(memrchr(b'\n', line.as_bytes()).map_or(0, |end| end + 1)..).unwrap_or("");
     let modes = line.bytes().take(10).all(|byte| b"-dlbcpsrwxtST".contains(&byte));
     line.len() > 10 && modes

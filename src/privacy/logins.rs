@@ -316,8 +316,10 @@ pub fn before_host(text: &str, at: usize) -> Option<Finding> {
     let host = bytes.get(at + 1..)?.iter().take(64).take_while(inside).count();
     let end = at + 1 + host;
     let prompt = bytes.get(end) == Some(&b':') && matches!(bytes.get(end + 1), Some(b'~' | b'/'));
-    let lead = text.get(..start)?.trim_end_matches(' ').rsplit([' ', '\n', '(']).next()?;
-    let shell = matches!(lead, "ssh" | "scp" | "sftp" | "rsync" | "mosh" | "-l");
+    let lead = bytes.get(start.saturating_sub(8)..start)?;
+    let lead = lead.strip_suffix(b" ").unwrap_or(lead);
+    let shell = [&b"ssh"[..], b"scp", b"sftp", b"rsync", b"mosh"];
+    let shell = shell.iter().any(|command| lead.ends_with(command));
     let login = text.get(start..at)?;
     let is = host > 0 && (prompt || shell) && is_login(login, true);
     is.then(|| Finding::new(start, at, Label::Id, "login"))

@@ -403,10 +403,15 @@ impl Scanned<'_> {
     /// The values of cookies, each to its `;`: `sid=…; theme=…; Path=/`.
     fn cookies(&mut self, at: usize) {
         const COOKIES_MAX: usize = 64;
+        const COOKIES_BYTES_MAX: usize = 4 * 1_024;
         const ATTRIBUTES: [&str; 7] =
             ["path", "domain", "expires", "max-age", "samesite", "version", "priority"];
         let Some(token) = self.text.get(at) else { return };
-        let line = self.text.text.get(token.start..).unwrap_or("");
+        let mut end = self.text.text.len().min(token.start + COOKIES_BYTES_MAX);
+        while !self.text.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line = self.text.text.get(token.start..end).unwrap_or("");
         let line = line.split(['\n', '\r', '"', '\'']).next().unwrap_or("");
         let mut start = token.start;
         for pair in line.split(';').take(COOKIES_MAX) {

@@ -75,16 +75,13 @@ pub fn short(text: &Text<'_>, at: usize) -> Option<Finding> {
 /// `lot 4471A`, `Lot # A12345`, `order #123456`: numbers of a thing that somebody was given.
 #[must_use]
 pub fn of_thing(text: &Text<'_>, at: usize) -> Option<(Label, &'static str)> {
-    let mut words = text.cues_before(at).filter(|(_, word)| !word.cues.has(Cues::NUMBER));
-    let (distance, word) = words.next()?;
+    let sign = usize::from(text.before(at)?.is_sign(b'#'));
+    let word = at.checked_sub(1 + sign).and_then(|place| text.get(place))?;
     let is = |known: &str| known.eq_ignore_ascii_case(text.str(word));
-    match distance {
-        0 | 1 if is("lot") => Some((Label::Device, "lot-cue")),
-        0 if is("order") && text.before(at).is_some_and(|sign| sign.is_sign(b'#')) => {
-            Some((Label::Id, "order-cue"))
-        }
-        _ => None,
+    if is("lot") {
+        return Some((Label::Device, "lot-cue"));
     }
+    (sign == 1 && is("order")).then_some((Label::Id, "order-cue"))
 }
 
 /// The limits of whole numbers of 32 bits.
@@ -136,6 +133,10 @@ pub fn handle(text: &Text<'_>, at: usize) -> Option<Finding> {
     ];
     const HANDLE_BYTES_MAX: usize = 40;
     let word = text.get(at).filter(|word| (5..=9).contains(&word.len()))?;
+    let next = (text.byte(word.end), text.byte(word.end + 1));
+    if !matches!(next, (Some(b':'), _) | (Some(b' '), Some(b'@'))) {
+        return None;
+    }
     if !PLACES.iter().any(|place| place.eq_ignore_ascii_case(text.str(word))) {
         return None;
     }
