@@ -1,5 +1,6 @@
 //! A plain text put to all rules, in the order in which they may rely on each other.
 
+use memchr::memchr3;
 use smallvec::SmallVec;
 
 use super::ages;
@@ -328,8 +329,9 @@ impl Scanned<'_> {
             if credential {
                 break;
             }
-            named |= token.flags.is_name() && !token.cues.has(Cues::ORGANISATION)
-                || token.flags.is_strange() && token.len() > 2;
+            // A title alone is nobody's name.
+            named |= token.flags.is_name() && !token.cues.has(Cues::ORGANISATION.or(Cues::TITLE))
+                || token.flags.is_strange() && token.len() > 2 && !token.cues.has(Cues::TITLE);
             end += 1;
         }
         while end > at && self.text.get(end - 1).is_some_and(|token| !token.is_alphanumeric()) {
@@ -412,7 +414,8 @@ impl Scanned<'_> {
             end -= 1;
         }
         let line = self.text.text.get(token.start..end).unwrap_or("");
-        let line = line.split(['\n', '\r', '"', '\'']).next().unwrap_or("");
+        let close = memchr3(b'\n', b'"', b'\'', line.as_bytes()).unwrap_or(line.len());
+        let line = line.get(..close).unwrap_or("");
         let mut start = token.start;
         for pair in line.split(';').take(COOKIES_MAX) {
             if let Some((name, value)) = pair.split_once('=') {
