@@ -33,10 +33,22 @@ pub fn read(text: &Text<'_>, places: &mut Vec<u32>) {
     for (token, at) in text.tokens.iter().zip(0..) {
         places[count] = at;
         count += usize::from(may_begin(text.text.as_bytes(), token, titled));
-        titled = token.cues.has(Cues::TITLE);
+        // A point may stand between, as in `dr. singh`.
+        titled = token.cues.has(Cues::TITLE.or(Cues::PERSON).or(Cues::ROLE))
+            || titled && token.is_sign(b'.');
     }
     places.truncate(count);
 }
+
+/// What words in small letters announce that a rule begins at.
+const BEGINNING: Cues = Cues::MONTH
+    .or(Cues::OLD)
+    .or(Cues::HOME)
+    .or(Cues::LOGIN)
+    .or(Cues::USER)
+    .or(Cues::COMMAND)
+    .or(Cues::PASSWORD)
+    .or(Cues::IDENTIFIED);
 
 fn may_begin(bytes: &[u8], token: &Token, titled: bool) -> bool {
     let Kind::Word = token.kind else {
@@ -48,7 +60,7 @@ fn may_begin(bytes: &[u8], token: &Token, titled: bool) -> bool {
     (token.case != Case::Lower)
         | titled
         | (token.flags.is_name() & !token.flags.is_known())
-        | token.cues.has(Cues::MONTH.or(Cues::OLD))
+        | token.cues.has(BEGINNING)
         | JOINS[usize::from(behind)]
         | (before == b'/')
 }

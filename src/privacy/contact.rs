@@ -8,6 +8,7 @@ use regex::bytes::Regex;
 
 use super::finding::Finding;
 use super::label::Label;
+use super::logins;
 
 /// Hosts whose addresses name things of the trade, never a person.
 const TRADE_HOSTS: [&str; 22] = [
@@ -87,6 +88,8 @@ pub fn find(text: &str, own_hosts: &[String], found: &mut Vec<Finding>) {
     for at in memchr_iter(b'@', bytes) {
         if let Some((start, end)) = mail(bytes, at) {
             found.push(Finding::new(start, end, Label::Email, "mail"));
+        } else {
+            found.extend(logins::before_host(text, at));
         }
     }
     // A web address may hold another; it is read once.

@@ -50,7 +50,7 @@ cues! {
     /// Social security and tax numbers.
     SSN = 1,
         "ssn ssns ss ssnum socsec socialsecurity security itin nino ssnid taxpayer usssn \
-         aadhaar aadhar nir insee dni cpf curp nif bsn ahv";
+         aadhaar aadhar nir insee dni cpf curp nif bsn ahv tin tins";
     /// Health plans.
     PLAN = 2,
         "member memberid subscriber subscriberid policy policyholder insurance insured \
@@ -65,13 +65,13 @@ cues! {
     /// Licences and certificates.
     LICENSE = 4,
         "license licence licensed dea driver drivers passport lic licenceno licenseno \
-         licensure certification ein cdl usdea";
+         licensure certification ein cdl usdea npi";
     /// Vehicles.
     VEHICLE = 5,
         "vin vehicle plate plates licenseplate vrn automobile truck ambulance";
     /// Devices.
     DEVICE = 6,
-        "serial udi imei serialno sn imsi meid iccid";
+        "serial udi imei serialno sn imsi meid iccid idfa idfv gaid aaid lotnumber";
     /// Something with a number of its own.
     CODE = 7,
         "case accession encounter visit rx prescription claim specimen chart requisition \
@@ -293,11 +293,12 @@ cues! {
     SECRET = 39,
         "secret apikey token credential credentials bearer \
          authorization accesskey secretkey privatekey clientsecret authtoken accesstoken \
-         refreshtoken";
+         refreshtoken accountkey sharedaccesskey jsessionid phpsessid csrf xsrf csrftoken \
+         xsrftoken csrfmiddlewaretoken";
     /// Passwords for sure.
     PASSWORD = 50, "password passwd pwd passphrase passcode";
     /// Passwords, or something that was passed: the value must look like one.
-    PASS = 51, "pass pw pswd";
+    PASS = 51, "pass pw pswd sid sessid";
     /// An age over 89 in words begins or ends with it.
     OLD = 52, "ninety hundred";
     /// The number of a house in words.
@@ -309,6 +310,28 @@ cues! {
     LAW = 54,
         "inequality theorem lemma conjecture theory equation equations method chain chains protein \
          contractions stage syndrome syndromes algorithm distribution transform";
+    /// Names to log in by.
+    LOGIN = 55, "login username logname loginname loginid usr usrname userlogin logon";
+    /// Who does something in a system: a login or a name.
+    OWNER = 56, "user users owner author creator committer assignee maintainer uid";
+    /// Somebody who uses a system.
+    USER = 57, "user";
+    /// Who did it follows (`created_by`).
+    BY = 58, "by";
+    /// The folder that holds those of users.
+    HOME = 59, "home users";
+    /// Commands that take a password as an argument.
+    COMMAND = 60,
+        "mysql mysqldump mysqladmin mariadb sshpass mongosh ldapsearch curl smbclient";
+    /// A password follows in a statement.
+    IDENTIFIED = 61, "identified";
+    /// What secrets of issuers begin with.
+    ISSUER = 62,
+        "sg shpat shpss shpca shppa glsa glc hvs hvb lin figd sntrys sntryu rubygems dckr whsec \
+         pmak dop doo dor glrt gldt glptt gloas glcbt nrak nvapi gsk xai tskey cfpat pscale sbp \
+         tvly pplx key pat xapp xoxc xoxd xoxo sgp age";
+    /// Cookies: each of their values is a secret.
+    COOKIE = 63, "cookie cookies setcookie";
     /// A call, and so perhaps a number.
     CALL = 42,
         "call calls contact text sms dial hotline ext reach reached ring page message \
@@ -390,7 +413,8 @@ cues! {
          unit room bed today tomorrow yesterday accession order result results normal \
          abnormal positive negative denies reports states continue follow call called seen \
          given discussed discuss known status post information number id npi dea icd cpt \
-         signature electronically signed dictated insurance member policy";
+         signature electronically signed dictated insurance member policy string boolean \
+         integer varchar usize promise";
 }
 
 static TABLE: LazyLock<HashMap<u64, Cues, ByHash>> = LazyLock::new(|| {

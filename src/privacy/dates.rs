@@ -1,6 +1,8 @@
 //! Dates: in numbers, in letters, compact; and the times of logs and releases, which are no
 //! person's.
 
+use memchr::memrchr;
+
 use super::checks;
 use super::cue::Cues;
 use super::finding::{Finding, Verdict};
@@ -70,7 +72,8 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
     let dated = || text.has_before(at, Cues::DATE.or(Cues::WHEN), 3);
     match form {
         _ if is_beginning_of_time(written) => Verdict::IsNothing,
-        Form::DateTime if is_system_time(text, at, end) => Verdict::IsNothing,
+        // Programs write seconds, people do not.
+        Form::DateTime if is_system_time(text, at, end) && written.len() > 16 => Verdict::IsNothing,
         Form::WrittenDate if is_access_log(text, at, end) => Verdict::IsNothing,
         Form::DateTime => is(true, "date-time"),
         Form::Date => {
@@ -79,10 +82,10 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
                 [one, other, ..] => (*one, *other),
                 _ => (0, 0),
             };
-            let goes_on = matches!(text.byte(end), Some(b'/' | b'-'))
-                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
+            let goes_on = goes_on(text, end, b"/-");
             let version = text.byte_before(token.start) == Some(b'-') && token.gap == Gap::None
-                || is_release(text, token);
+                || is_release(text, token)
+                || is_version(text, at);
             let announced = text
                 .announced(at)
                 .is_some_and(|(label, _)| !matches!(label, Label::Id | Label::Phone | Label::Zip));
@@ -102,29 +105,64 @@ pub(super) fn date(text: &Text<'_>, at: usize, form: Form, end: usize, written: 
             let fits =
                 matches!(parts.as_slice(), [one, other] if checks::day_and_month(*one, *other));
             let quantity = text.has_before(at, Cues::QUANTITY, 3) && !dated();
+            // `2024/03/04`: the end of a longer one.
+            let inside = token.gap == Gap::None
+                && matches!(text.byte_before(token.start), Some(b'/' | b'-'));
             let sentence = text.before(at).is_none_or(|sign| sign.is_sign(b'.'))
                 && text.byte(end) == Some(b':');
             let next = text.get(text.place_from(at, end));
             let visit =
                 next.is_some_and(|next| next.cues.has(Cues::DATE) && next.gap == Gap::Space);
-            let follow_up = text.text.get(..token.start).is_some_and(|before| {
-                ["f/u ", "F/U ", "~", "sign-out ", "handoff ", "note ", "rounds "]
-                    .iter()
-                    .any(|lead| before.ends_with(lead))
-            });
+            let follow_up = text
+                .text
+                .get(..token.start)
+                .is_some_and(|before| LEADS.iter().any(|lead| before.ends_with(lead)));
             let led = visit
                 || follow_up
                 || dated()
                 || text.begins_line(at)
                 || followed_by_time(text, end)
                 || sentence;
-            let goes_on = matches!(text.byte(end), Some(b'/' | b'-' | b'.' | b'%'))
-                && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric());
-            is(fits && led && !quantity && !goes_on, "day-month")
+            let goes_on = goes_on(text, end, b"/-.%");
+            is(fits && led && !quantity && !goes_on && !inside, "day-month")
         }
         _ => Verdict::Unknown,
     }
 }
+
+/// One of these signs and more of the same word stand behind.
+fn goes_on(text: &Text<'_>, end: usize, signs: &[u8]) -> bool {
+    text.byte(end).is_some_and(|byte| signs.contains(&byte))
+        && text.byte(end + 1).is_some_and(|byte| byte.is_ascii_alphanumeric())
+}
+
+/// What a chart writes before a day and a month: things that happen on a day.
+const LEADS: [&str; 24] = [
+    "f/u ",
+    "F/U ",
+    "~",
+    "sign-out ",
+    "handoff ",
+    "note ",
+    "rounds ",
+    "d/c ",
+    "D/C ",
+    "d/c'd ",
+    "labs ",
+    "Labs ",
+    "consult ",
+    "cxr ",
+    "CXR ",
+    "CT ",
+    "MRI ",
+    "echo ",
+    "Echo ",
+    "EKG ",
+    "ECG ",
+    "biopsy ",
+    "cx ",
+    "imaging ",
+];
 
 /// `4 mars 1962`; a day and a month alone are a date behind their article (`le 4 mars`).
 fn is_date_abroad(text: &Text<'_>, at: usize, parts: &[u32]) -> bool {
@@ -163,7 +201,9 @@ fn written_date(text: &Text<'_>, at: usize, written: &str, parts: &[u32]) -> Ver
             .checked_sub(2)
             .and_then(|day| text.get(day))
             .is_some_and(|day| day.cues.has(Cues::WEEKDAY));
-    if fits && !joined && (capital || has_year || spoken || dated) {
+    let day = !ordinal_first || parts.first().is_none_or(|day| *day <= 31);
+    let listing = is_listing(text, text.get(at).map_or(0, |token| token.start));
+    if fits && day && !joined && !listing && (capital || has_year || spoken || dated) {
         return Verdict::Is(Label::Date, "date-written");
     }
     Verdict::IsNothing
@@ -221,6 +261,50 @@ fn is_access_log(text: &Text<'_>, at: usize, end: usize) -> bool {
 fn is_release(text: &Text<'_>, token: &Token) -> bool {
     let line = text.text.get(..token.start).unwrap_or("").rsplit('\n').next().unwrap_or("");
     line.starts_with("## [")
+}
+
+/// `-rw-r--r-- 1 a staff 64 Jan 3 10:00 x`: the time of a file.
+fn is_listing(text: &Text<'_>, start: usize) -> bool {
+    const LINE_BYTES_MAX: usize = 256;
+    let mut from = start.saturating_sub(LINE_BYTES_MAX);
+    while !text.text.is_char_boundary(from) {
+        from += 1;
+    }
+    let line = text.text.get(from..start).unwrap_or("");
+    let line = line.get(memrchr(b'\n', line.as_bytes()).map_or(0, |end| end + 1)..).unwrap_or("");
+    let modes = line.bytes().take(10).all(|byte| b"-dlbcpsrwxtST".contains(&byte));
+    line.len() > 10 && modes
+}
+
+/// `the 4th`: a day of this month or the last, behind a preposition and with nothing behind it that
+/// it counts.
+#[must_use]
+pub fn ordinal(text: &Text<'_>, at: usize) -> Option<Finding> {
+    let token = text.get(at).filter(|token| token.kind == Kind::Mixed && token.len() <= 4)?;
+    let written = text.str(token);
+    let digits = written.trim_end_matches(|sign: char| sign.is_ascii_lowercase());
+    let ends = matches!(written.get(digits.len()..), Some("st" | "nd" | "rd" | "th"));
+    let the = text.before(at).is_some_and(|the| text.str(the).eq_ignore_ascii_case("the"));
+    let led = at
+        .checked_sub(2)
+        .and_then(|it| text.get(it))
+        .is_some_and(|it| it.cues.has(Cues::WHEN.or(Cues::DATE).or(Cues::VERB)));
+    let behind = text.get(at + 1).is_none_or(|next| {
+        next.gap == Gap::Line
+            || matches!(next.kind, Kind::Sign(b'.' | b',' | b';' | b')'))
+            || matches!(text.str(next), "and" | "at" | "with" | "for" | "she" | "he" | "pt")
+    });
+    let day = digits.parse().is_ok_and(|day: u32| (1..=31).contains(&day));
+    (ends && the && led && behind && day)
+        .then(|| Finding::new(token.start, token.end, Label::Date, "date-ordinal"))
+}
+
+/// `anthropic-version: 2023-06-01`: interfaces are numbered by dates.
+fn is_version(text: &Text<'_>, at: usize) -> bool {
+    let mut words = text.cues_before(at);
+    words.next().is_some_and(|(distance, word)| {
+        distance == 0 && text.str(word).eq_ignore_ascii_case("version")
+    })
 }
 
 /// `2/27 0436` and `2/27 at 04:36`.

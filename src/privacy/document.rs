@@ -5,17 +5,19 @@ use std::collections::HashMap;
 
 use super::cue::{ByHash, Cues};
 use super::finding::{Finding, merged};
+use super::identifier;
 use super::key::Field;
 use super::known::{self, Known};
 use super::label::Label;
 use super::lexicon;
+use super::logins;
 use super::names;
 use super::rules::{Mode, Rules};
 use super::scan::{self, Lists, Scanned};
 use super::secrets;
 use super::structure;
 use super::text::Text;
-use super::token::{Case, Kind};
+use super::token::{Case, Kind, Token};
 use super::view::View;
 
 /// How deep documents may stand in documents (JSON in a string of JSON, a table in that).
@@ -158,6 +160,8 @@ impl Document<'_> {
         for finding in &scanned.found {
             if finding.label == Label::Name {
                 self.known.learn(scanned.text.within(finding.start, finding.end));
+            } else if matches!(finding.rule, "login" | "home-folder") {
+                self.known.learn_login(scanned.text.within(finding.start, finding.end));
             }
             self.tell(view, *finding);
         }
@@ -199,7 +203,12 @@ impl Document<'_> {
                 && matches!(token.case, Case::Title | Case::Upper | Case::Inner)
                 && !token.flags.is_known()
                 && !token.cues.has(Cues::STOP.or(Cues::MONTH).or(Cues::WEEKDAY));
-            let finding = if digits >= DIGITS_MIN && !year {
+            let text = &scanned.text;
+            let machine = digits >= DIGITS_MIN && is_made_by_machine(text, token)
+                || capital && is_error_class(written);
+            let finding = if machine {
+                continue;
+            } else if digits >= DIGITS_MIN && !year {
                 Finding::new(token.start, token.end, Label::Id, "strict-digits")
             } else if capital {
                 Finding::new(token.start, token.end, Label::Name, "strict-capital")
@@ -226,6 +235,8 @@ impl Document<'_> {
             Some(Some(label)) => {
                 if label == Label::Name {
                     self.known.learn(&Text::new(text).tokens);
+                } else if matches!(field, Some(Field::Login | Field::MaybeLogin)) {
+                    self.known.learn_login(&Text::new(text).tokens);
                 }
                 self.tell_all(view, label, "field");
             }
@@ -248,6 +259,13 @@ impl Document<'_> {
             Field::MaybeName => {
                 names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
             }
+            Field::Login if logins::is_login(text, true) => Some(Some(Label::Id)),
+            Field::MaybeLogin if logins::is_login(text, false) => Some(Some(Label::Id)),
+            Field::Login if short && digits > 0 && !text.contains(' ') => Some(Some(Label::Id)),
+            Field::Login | Field::MaybeLogin => {
+                names::reads_like_name(&Text::new(text)).then_some(Some(Label::Name))
+            }
+            Field::Cookie => text.contains('=').then_some(Some(Label::Secret)),
             Field::MaybeSecret => secrets::is_like_password(text).then_some(Some(Label::Secret)),
             Field::Number(Label::Secret) => {
                 let (scheme, rest) = text.split_once(' ').unwrap_or(("", text));
@@ -284,6 +302,26 @@ impl Document<'_> {
             Field::Sure(_) => None,
         }
     }
+}
+
+/// `req_…`, `toolu_…`: an id that the API made; `claude-sonnet-4-5-20250929`: the date of a model.
+fn is_made_by_machine(text: &Text<'_>, token: &Token) -> bool {
+    const RUN_BYTES_MAX: usize = 64;
+    let inside = |byte: &&u8| byte.is_ascii_alphanumeric() || matches!(byte, b'-' | b'_' | b'.');
+    let bytes = text.text.as_bytes();
+    let before = bytes.get(token.start.saturating_sub(RUN_BYTES_MAX)..token.start).unwrap_or(&[]);
+    let start = token.start - before.iter().rev().take_while(inside).count();
+    let run = text.text.get(start..token.end).unwrap_or("");
+    let models = ["claude-", "anthropic.claude-"];
+    let model = token.kind == Kind::Number
+        && token.len() == 8
+        && models.iter().any(|model| run.starts_with(model));
+    model || identifier::is_of_api(run)
+}
+
+/// `NullPointerException`, `Traceback`: what programs call their failures.
+fn is_error_class(word: &str) -> bool {
+    ["Error", "Exception", "Warning", "Traceback"].iter().any(|end| word.ends_with(end))
 }
 
 /// Digits and the signs of dates and times, with at most a `T`, a `Z` or a zone.

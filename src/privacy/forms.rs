@@ -153,6 +153,7 @@ const FORMS: &[(Form, &str)] = &[
         ),
     ),
     (Form::WrittenDate, r"MONTH(?: |-|, )?(?:of )?(?:18|19|20)\d\d\b"),
+    (Form::WrittenDate, r"MONTH ?'\d\d\b"),
     (Form::WrittenDate, r"MONTH(?: |-|)(?:the )?\d{1,2}(?:st|nd|rd|th)?\b"),
     (
         Form::WrittenDate,
@@ -265,6 +266,7 @@ mod tests {
             ("Sept. 4th, 1951", Form::WrittenDate),
             ("march third nineteen forty two", Form::WrittenDate),
             ("March of 1950", Form::WrittenDate),
+            ("Jan '19", Form::WrittenDate),
             ("078-05-1120", Form::Ssn),
             ("(919) 555-0121 x322", Form::Phone),
             ("+44 20 7946 0958", Form::PhoneAbroad),

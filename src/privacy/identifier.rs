@@ -136,18 +136,23 @@ fn tells_of_a_person(text: &str) -> bool {
 
 /// One word, a UUID, or an id that the API made: most of what comes.
 fn is_machine_made(text: &str) -> bool {
-    const MADE: [&str; 5] = ["toolu_", "srvtoolu_", "msg_", "msgbatch_", "req_"];
     let bytes = text.as_bytes();
     let uuid = bytes.len() == 36
         && bytes.iter().enumerate().all(|(at, byte)| match at {
             8 | 13 | 18 | 23 => *byte == b'-',
             _ => byte.is_ascii_hexdigit(),
         });
-    let made = |made: &str| {
+    uuid || bytes.iter().all(u8::is_ascii_alphabetic) || is_of_api(text)
+}
+
+/// An id of a request, a message, a batch or the use of a tool, as the API makes them.
+#[must_use]
+pub fn is_of_api(text: &str) -> bool {
+    const MADE: [&str; 5] = ["toolu_", "srvtoolu_", "msg_", "msgbatch_", "req_"];
+    MADE.iter().any(|made| {
         let rest = text.strip_prefix(made).unwrap_or("");
         (20..=40).contains(&rest.len()) && rest.bytes().all(|byte| byte.is_ascii_alphanumeric())
-    };
-    uuid || bytes.iter().all(u8::is_ascii_alphabetic) || MADE.iter().any(|prefix| made(prefix))
+    })
 }
 
 const fn is_plain(byte: u8) -> bool {

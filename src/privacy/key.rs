@@ -20,6 +20,12 @@ pub enum Field {
     Number(Label),
     /// A person's name, where it looks like one.
     MaybeName,
+    /// Cookies: names and values.
+    Cookie,
+    /// The name that somebody logs in by.
+    Login,
+    /// The same, or a name, where it looks like either.
+    MaybeLogin,
     /// A password, where it looks like one.
     MaybeSecret,
     /// A date, in any form that dates have.
@@ -110,11 +116,17 @@ pub fn of_words(words: &[Cues]) -> Option<Field> {
     if has(Cues::PASSWORD) && single {
         return Some(Field::Sure(Label::Secret));
     }
+    if has(Cues::COOKIE) && words.iter().all(|word| word.has(Cues::COOKIE) || word.is_none()) {
+        return Some(Field::Cookie);
+    }
     if has(Cues::PASS) && single {
         return Some(Field::MaybeSecret);
     }
     if has(Cues::SECRET.or(Cues::PASSWORD)) || key {
         return Some(Field::Number(Label::Secret));
+    }
+    if let Some(field) = of_logins(words, all) {
+        return Some(field);
     }
     if has(Cues::CREATED) {
         return Some(Field::LogTime);
@@ -146,6 +158,21 @@ pub fn of_words(words: &[Cues]) -> Option<Field> {
     let person = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE);
     let alone = has(Cues::ADDRESSEE.or(Cues::NAME_PART)) && single;
     (has(person) || alone).then_some(Field::MaybeName)
+}
+
+/// Fields of logins: `username`, `user_id`, `owner`, `created_by`.
+fn of_logins(words: &[Cues], all: Cues) -> Option<Field> {
+    let has = |cues| all.has(cues);
+    let last = *words.last()?;
+    if has(Cues::NAME.or(Cues::FULL_NAME).or(Cues::EMAIL).or(Cues::PHONE)) {
+        return None;
+    }
+    if last.has(Cues::LOGIN) || has(Cues::OWNER) && last.has(Cues::NUMBER) && words.len() == 2 {
+        return Some(Field::Login);
+    }
+    let done_by = words.len() > 1 && last.has(Cues::BY) && has(Cues::CREATED.or(Cues::ROLE));
+    (last.has(Cues::OWNER) && (words.len() == 1 || !has(Cues::ROLE)) || done_by)
+        .then_some(Field::MaybeLogin)
 }
 
 /// Fields of numbers, contacts and places.
@@ -187,11 +214,11 @@ fn of_numbers(all: Cues, single: bool) -> Option<Field> {
     if has(Cues::DATE) && !number {
         return None;
     }
-    if has(Cues::LICENSE) {
-        return with_digits(Label::License);
-    }
     if has(Cues::VEHICLE) {
         return with_digits(Label::Vehicle);
+    }
+    if has(Cues::LICENSE) {
+        return with_digits(Label::License);
     }
     if has(Cues::DEVICE) {
         return with_digits(Label::Device);

@@ -5,6 +5,7 @@
 use std::collections::HashSet;
 
 use super::cue::{ByHash, Cues};
+use super::logins;
 use super::token::{Case, Token};
 
 /// How many names of one session are remembered.
@@ -37,6 +38,15 @@ impl Known {
                 || token.cues.has(Cues::STOP.or(Cues::TITLE).or(Cues::PROPER));
             if name && !word && self.names.len() < NAMES_MAX {
                 self.names.insert(token.hash);
+            }
+        }
+    }
+
+    /// Remembers the words of a login: who owns a file is named in its listing, too.
+    pub fn learn_login(&mut self, login: &[Token]) {
+        for hash in logins::told(login) {
+            if self.names.len() < NAMES_MAX {
+                self.names.insert(hash);
             }
         }
     }

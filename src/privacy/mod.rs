@@ -6,11 +6,13 @@
 //!
 //! The engine, from the bottom: a text is cut into [`token`]s that are looked up once, in the
 //! [`lexicon`] (is it a name, is it a word) and among the [`cue`]s (what does it announce).
-//! [`forms`] know how numbers are written; [`numbers`], [`dates`], [`places`], [`names`],
-//! [`contact`], [`encoded`] and [`secrets`] decide; [`scan`] puts a plain text to all of them.
+//! [`forms`] know how numbers are written; [`numbers`], [`series`], [`ages`], [`dates`],
+//! [`places`], [`names`], [`contact`], [`logins`], [`encoded`], [`passwords`] and [`secrets`]
+//! decide; [`scan`] puts a plain text to all of them.
 //! [`document`] reads a document by its [`structure`] first, where a key, a header or a segment
 //! says what a value is.
 
+pub mod ages;
 pub mod begins;
 pub mod checks;
 pub mod commitment;
@@ -26,14 +28,17 @@ pub mod key;
 pub mod known;
 pub mod label;
 pub mod lexicon;
+pub mod logins;
 pub mod names;
 pub mod numbers;
+pub mod passwords;
 pub mod places;
 pub mod redacted;
 pub mod redactor;
 pub mod rules;
 pub mod scan;
 pub mod secrets;
+pub mod series;
 pub mod structure;
 pub mod text;
 pub mod token;

@@ -5,6 +5,7 @@
 
 use memchr::memrchr;
 
+use super::ages;
 use super::checks;
 use super::cue::Cues;
 use super::dates::{self, date};
@@ -12,6 +13,7 @@ use super::finding::{Finding, Verdict};
 use super::forms::{self, Form};
 use super::key::{self, Field};
 use super::label::Label;
+use super::series;
 use super::text::Text;
 use super::token::{Case, Gap, Kind, Token};
 
@@ -22,8 +24,11 @@ pub fn find(text: &Text<'_>, at: usize) -> Option<Finding> {
     if !may_begin(text, at, token) {
         return None;
     }
-    if let Some(birth) = dates::birth_in_digits(text, at) {
-        return Some(birth);
+    if let Some(day) = dates::birth_in_digits(text, at).or_else(|| dates::ordinal(text, at)) {
+        return Some(day);
+    }
+    if let Some(address) = series::defanged(text, at) {
+        return Some(address);
     }
     if let Some((form, end)) = forms::at(text.text, token.start) {
         let (label, rule) = match judge(text, at, form, end) {
@@ -31,7 +36,9 @@ pub fn find(text: &Text<'_>, at: usize) -> Option<Finding> {
             Verdict::IsNothing => return None,
             Verdict::Unknown => return code(text, at),
         };
-        return Some(Finding::new(token.start, end, label, rule));
+        // Groups of a number that a word announces may be more than the form has.
+        let all = if form == Form::PhoneGroups { code_end(text, at).0.max(end) } else { end };
+        return Some(Finding::new(token.start, all, label, rule));
     }
     code(text, at)
 }
@@ -60,6 +67,23 @@ fn may_begin(text: &Text<'_>, at: usize, token: &Token) -> bool {
     }
 }
 
+/// `MRN 00418827`, `Aadhaar 2345 6789 0123`: a word says what a number is that looks like another.
+fn said_otherwise(
+    announced: Option<(Label, &'static str)>,
+    form: Form,
+    written: &str,
+) -> Option<Verdict> {
+    let (label, rule) = announced?;
+    let other = match form {
+        Form::PhoneAbroad => {
+            !matches!(label, Label::Phone | Label::Id) && !written.starts_with('+')
+        }
+        Form::Card => !matches!(label, Label::Phone | Label::Zip),
+        _ => false,
+    };
+    other.then_some(Verdict::Is(label, rule))
+}
+
 fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let Some(token) = text.get(at) else { return Verdict::IsNothing };
     let written = text.text.get(token.start..end).unwrap_or("");
@@ -69,13 +93,14 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
     let when = |condition: bool, label, rule| {
         if condition { Verdict::Is(label, rule) } else { Verdict::Unknown }
     };
+    if let Some(verdict) = said_otherwise(announced, form, written) {
+        return verdict;
+    }
     match form {
-        Form::Opaque => match announced {
-            Some((label, rule)) if text.has_before(at, Cues::PERSON.or(Cues::MRN), 3) => {
-                Verdict::Is(label, rule)
-            }
-            _ => Verdict::IsNothing,
-        },
+        Form::Opaque if text.has_before(at, Cues::PERSON.or(Cues::MRN).or(Cues::DEVICE), 3) => {
+            announced.map_or(Verdict::IsNothing, |(label, rule)| Verdict::Is(label, rule))
+        }
+        Form::Opaque => Verdict::IsNothing,
         Form::Ssn => when(true, Label::Ssn, "ssn"),
         Form::Phone => when(!is(Label::Account), Label::Phone, "phone"),
         Form::PhoneAbroad => when(
@@ -85,7 +110,7 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
         ),
         Form::PhoneGroups => groups(text, at, written, &digits, announced),
         Form::PhoneLocal => when(is(Label::Phone), Label::Phone, "phone-local"),
-        Form::Card => when(checks::luhn(&digits) || is(Label::Account), Label::Account, "card"),
+        Form::Card => when(checks::luhn(&digits), Label::Account, "card"),
         Form::Ipv4 => ipv4(text, at, written, end),
         Form::Ipv6 => when(written.len() > 6 && digits.len() > 1, Label::Ip, "ipv6"),
         Form::Mac => when(true, Label::Device, "mac"),
@@ -104,16 +129,7 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
             "dea",
         ),
         // The prefixes that are given out stand for themselves; others need a word.
-        Form::Nino => when(
-            !written.starts_with(|sign| "DFIQUV".contains(sign))
-                && !written.get(1..2).is_some_and(|sign| "DFIOQUV".contains(sign))
-                || is(Label::Ssn)
-                || text.cues_before(at).take(3).any(|(_, word)| {
-                    matches!(text.str(word), "NI" | "ni" | "National" | "national")
-                }),
-            Label::Ssn,
-            "nino",
-        ),
+        Form::Nino => when(is_nino(text, at, written) || is(Label::Ssn), Label::Ssn, "nino"),
         Form::Udi => when(true, Label::Device, "udi"),
         Form::Geocode => when(true, Label::Location, "geocode"),
         Form::Postcode => when(
@@ -132,6 +148,15 @@ fn judge(text: &Text<'_>, at: usize, form: Form, end: usize) -> Verdict {
         // Dates are another file's.
         _ => date(text, at, form, end, written),
     }
+}
+
+fn is_nino(text: &Text<'_>, at: usize, written: &str) -> bool {
+    !written.starts_with(|sign| "DFIQUV".contains(sign))
+        && !written.get(1..2).is_some_and(|sign| "DFIOQUV".contains(sign))
+        || text
+            .cues_before(at)
+            .take(3)
+            .any(|(_, word)| matches!(text.str(word), "NI" | "ni" | "National" | "national"))
 }
 
 /// Groups of digits: a telephone with a cue, or with the zero of a trunk call.
@@ -154,6 +179,11 @@ fn groups(
         .filter(|(label, _)| grouped && length >= 6 && !matches!(label, Label::Phone | Label::Zip))
     {
         return Verdict::Is(label, rule);
+    }
+    // `312-5550191`: the area, and the rest in one piece.
+    let area = written.len() == 11 && written.as_bytes().get(3) == Some(&b'-');
+    if area && checks::nanp(digits) && announced.is_none() {
+        return Verdict::Is(Label::Phone, "phone");
     }
     let trunk = digits.first() == Some(&0) && grouped && (9..=12).contains(&length);
     if trunk && announced.is_none() && !text.has_before(at, Cues::QUANTITY, 3) {
@@ -244,16 +274,23 @@ fn code(text: &Text<'_>, at: usize) -> Option<Finding> {
     if decimal || text.byte(end) == Some(b'%') {
         return None;
     }
-    if let Some(finding) = age_with_sex(text, at, end) {
+    let special = || ages::age_with_sex(text, at, end);
+    if let Some(finding) = series::short(text, at).or_else(special) {
         return Some(finding);
     }
     let (label, rule) = match text.announced(at) {
         Some(found) => found,
-        None => match label_above(text, at) {
+        None => match label_above(text, at).or_else(|| series::of_thing(text, at)) {
             Some(found) => found,
             None => return bare(text, at, end, written),
         },
     };
+    // A visa is a card or a permission to enter a country; no card begins with a letter.
+    let letter = written.starts_with(|sign: char| sign.is_ascii_alphabetic());
+    let visa = label == Label::Account
+        && letter
+        && text.cues_before(at).any(|(_, word)| text.str(word).eq_ignore_ascii_case("visa"));
+    let label = if visa { Label::License } else { label };
     let badge = label == Label::Id && digits >= BADGE_DIGITS_MIN && is_badge(text, at);
     let enough = match label {
         Label::Zip => digits >= 5,
@@ -281,7 +318,9 @@ const BADGE_DIGITS_MIN: usize = 3;
 fn is_badge(text: &Text<'_>, at: usize) -> bool {
     let word = text.cues_before(at).find(|(_, word)| !word.cues.has(Cues::NUMBER));
     word.is_some_and(|(_, word)| {
-        ["badge", "employee"].iter().any(|badge| text.str(word).eq_ignore_ascii_case(badge))
+        ["badge", "employee", "subject"]
+            .iter()
+            .any(|badge| text.str(word).eq_ignore_ascii_case(badge))
     })
 }
 
@@ -341,7 +380,11 @@ fn bare(text: &Text<'_>, at: usize, end: usize, written: &str) -> Option<Finding
     match digits.len() {
         9 if is_social(text, at) => found(Label::Ssn, "ssn-cue"),
         13..=19 if checks::luhn(&digits) && !hangs => found(Label::Account, "card"),
-        10 if checks::nanp(&digits) && !hangs && !text.has_before(at, Cues::QUANTITY, 2) => {
+        10 if checks::nanp(&digits)
+            && !hangs
+            && !series::is_limit(written)
+            && !text.has_before(at, Cues::QUANTITY, 2) =>
+        {
             found(Label::Phone, "phone-bare")
         }
         _ => None,
@@ -487,84 +530,4 @@ fn file_of_person(text: &Text<'_>, at: usize) -> Option<Finding> {
 fn is_digest(written: &str) -> bool {
     written.len() >= 12
         && written.bytes().all(|byte| byte.is_ascii_hexdigit() && !byte.is_ascii_uppercase())
-}
-
-/// `103M`, `94F`, `92yo`.
-fn age_with_sex(text: &Text<'_>, at: usize, end: usize) -> Option<Finding> {
-    let token = text.get(at)?;
-    let written = text.text.get(token.start..end)?;
-    let digits = written.bytes().take_while(u8::is_ascii_digit).count();
-    let age: u32 = written.get(..digits)?.parse().ok()?;
-    let tail = written.get(digits..)?.to_ascii_lowercase();
-    let is_age = matches!(tail.as_str(), "m" | "f" | "yo" | "y" | "yof" | "yom" | "yrs" | "yr");
-    (is_age && (90..=120).contains(&age))
-        .then(|| Finding::new(token.start, token.start + digits, Label::Age, "age"))
-}
-
-/// An age over 89: the number with `year`, `yo` or `aged` beside it.
-#[must_use]
-pub fn age(text: &Text<'_>, at: usize) -> Option<Finding> {
-    let token = text.get(at).filter(|token| token.kind == Kind::Number && token.len() <= 3)?;
-    let age: u32 = text.str(token).parse().ok()?;
-    if !(90..=120).contains(&age) {
-        return None;
-    }
-    let rest = text.text.get(token.end..)?.trim_start_matches([' ', '-']);
-    let unit =
-        ["year", "yo", "y/o", "y.o", "yr", "y o", "years", "Year", "YEAR", "YO", "Y/O", "jahre"];
-    let aged = unit.iter().any(|unit| rest.starts_with(unit));
-    let sexed = rest
-        .strip_prefix(['M', 'F'])
-        .is_some_and(|rest| !rest.starts_with(|sign: char| sign.is_ascii_alphanumeric()));
-    let led = text.cues_before(at).take(2).any(|(_, word)| {
-        word.cues.has(Cues::AGE) || matches!(text.str(word), "turned" | "turning")
-    });
-    // `Ayşe Aksoy, 92, found`: an age in apposition to a name.
-    let comma = |token: Option<&Token>| token.is_some_and(|sign| sign.is_sign(b','));
-    let apposed = comma(text.before(at))
-        && (comma(text.get(at + 1))
-            || text.get(at + 1).is_some_and(|sign| sign.is_sign(b'.') || sign.is_sign(b')')))
-        && at
-            .checked_sub(2)
-            .and_then(|name| text.get(name))
-            .is_some_and(|name| name.is_capital() && !name.cues.has(Cues::MONTH));
-    let slashed = text.before(at).is_some_and(|sign| sign.is_sign(b'/'))
-        && at
-            .checked_sub(2)
-            .and_then(|sex| text.get(sex))
-            .is_some_and(|sex| matches!(text.str(sex), "M" | "F"));
-    (aged || sexed || led || apposed || slashed)
-        .then(|| Finding::new(token.start, token.end, Label::Age, "age"))
-}
-
-/// `ninety-three years old`, `Age: one hundred and two`: an age over 89 in words.
-#[must_use]
-pub fn age_in_words(text: &Text<'_>, at: usize) -> Option<Finding> {
-    let token = text.get(at)?;
-    let is = |place: usize, words: &[&str]| {
-        text.get(place).is_some_and(|word| {
-            words.iter().any(|known| known.eq_ignore_ascii_case(text.str(word)))
-        })
-    };
-    let number = |place: usize| text.get(place).is_some_and(|word| word.cues.has(Cues::COUNT));
-    let mut start = at;
-    if is(at, &["one", "a"]) && is(at + 1, &["hundred"]) {
-        return age_in_words(text, at + 1);
-    }
-    if !token.cues.has(Cues::OLD) {
-        return None;
-    }
-    if is(at, &["hundred"]) {
-        start = at.checked_sub(1).filter(|place| is(*place, &["one", "a"]))?;
-    }
-    let mut end = at + 1;
-    let joined = is(end, &["and", "-"]);
-    if number(end + usize::from(joined)) {
-        end += 1 + usize::from(joined);
-    }
-    let unit = end + usize::from(is(end, &["-"]));
-    let aged = is(unit, &["year", "years", "yo", "yr", "yrs"])
-        || text.has_before(start, Cues::AGE, 2)
-        || is(start.wrapping_sub(1), &["turned", "turning"]);
-    aged.then(|| text.finding(start, end, Label::Age, "age-in-words")).flatten()
 }

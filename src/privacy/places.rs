@@ -17,9 +17,9 @@ const TOWN_WORDS_MAX: usize = 4;
 pub fn find(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<usize> {
     let token = text.get(at)?;
     let end = match token.kind {
-        Kind::Number | Kind::Mixed => {
-            numbered_street(text, at).or_else(|| street_in_small_letters(text, at))?
-        }
+        Kind::Number | Kind::Mixed => numbered_street(text, at)
+            .or_else(|| street_in_small_letters(text, at))
+            .or_else(|| street_without_end(text, at))?,
         Kind::Word if token.cues.has(Cues::COUNT) => street_in_words(text, at)?,
         Kind::Word => post_box(text, at).or_else(|| street_abroad(text, at))?,
         Kind::Sign(_) => return None,
@@ -150,6 +150,27 @@ fn street_in_small_letters(text: &Text<'_>, at: usize) -> Option<usize> {
             || matches!(text.str(next), "in" | "and" | "near" | "with" | "since" | "n" | "s")
     });
     (number.case == Case::Other && name && (led || whole) && follows).then_some(end + 1)
+}
+
+/// `lives at 9 Elm`, `address 9 Elm`: without its last word, behind a word of living and up to a
+/// sign.
+fn street_without_end(text: &Text<'_>, at: usize) -> Option<usize> {
+    const WORDS_MAX: usize = 3;
+    let number = text.get(at).filter(|it| it.kind == Kind::Number && it.len() <= 5)?;
+    let lives = text.before(at).is_some_and(|word| text.str(word) == "at")
+        && at.checked_sub(2).and_then(|it| text.get(it)).is_some_and(|it| it.cues.has(Cues::LIVES));
+    if number.gap == Gap::Line || !lives && !text.has_before(at, Cues::ADDRESS, 2) {
+        return None;
+    }
+    let name = |word: &Token| {
+        word.case == Case::Title
+            && word.gap == Gap::Space
+            && !word.cues.has(Cues::QUANTITY.or(Cues::MONTH))
+    };
+    let words = (at + 1..at + 1 + WORDS_MAX).take_while(|it| text.get(*it).is_some_and(name));
+    let end = at + 1 + words.count();
+    let ends = text.get(end).is_none_or(|it| it.gap == Gap::Line || !it.is_alphanumeric());
+    (end > at + 1 && ends).then_some(end)
 }
 
 /// `One Main Street`, `Twenty-Two Elm Ave`: the number in words.
@@ -545,7 +566,11 @@ pub fn lived_in(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<
 pub fn zip_after_state(text: &Text<'_>, at: usize, found: &mut Vec<Finding>) -> Option<usize> {
     let state = text.before(at)?;
     let is = is_state(state) || state.cues.has(Cues::PROPER) && state.is_capital();
-    if !is || text.get(at).is_none_or(|token| token.gap != Gap::Space) {
+    // `lives in 55101`, `ZIP of residence 55101`.
+    let lives = matches!(text.str(state), "in" | "at" | "near")
+        && at.checked_sub(2).and_then(|it| text.get(it)).is_some_and(|it| it.cues.has(Cues::LIVES));
+    let home = state.cues.has(Cues::LIVES.or(Cues::ADDRESS)) && text.has_before(at, Cues::ZIP, 4);
+    if !(is || lives || home) || text.get(at).is_none_or(|token| token.gap != Gap::Space) {
         return None;
     }
     zip(text, at, found)

@@ -1,7 +1,9 @@
 //! A plain text put to all rules, in the order in which they may rely on each other.
 
+use memchr::memchr3;
 use smallvec::SmallVec;
 
+use super::ages;
 use super::begins;
 use super::contact;
 use super::cue::Cues;
@@ -10,11 +12,14 @@ use super::encoded;
 use super::finding::Finding;
 use super::key::{self, Field};
 use super::label::Label;
+use super::logins;
 use super::names;
 use super::numbers;
+use super::passwords;
 use super::places;
 use super::rules::Rules;
 use super::secrets;
+use super::series;
 use super::text::Text;
 use super::token::{Case, Gap, Kind, Token};
 
@@ -116,6 +121,13 @@ impl Scanned<'_> {
         let text = &self.text;
         let found = &mut self.found;
         let before = found.len();
+        if token.cues.has(Cues::HOME.or(Cues::LOGIN).or(Cues::USER)) {
+            found.extend(logins::home(text, at).or_else(|| logins::behind_word(text, at)));
+        }
+        if token.cues.has(Cues::COMMAND.or(Cues::PASSWORD).or(Cues::IDENTIFIED)) {
+            passwords::find(text, at, found);
+        }
+        found.extend(secrets::of_issuer(text, at));
         if token.has_digits() || token.is_capital() || token.case == Case::Initial {
             places::find(text, at, found);
         }
@@ -127,12 +139,17 @@ impl Scanned<'_> {
             return;
         }
         let number = match token.kind {
-            Kind::Word if token.cues.has(Cues::OLD) => numbers::age_in_words(text, at),
+            Kind::Word if token.cues.has(Cues::OLD) => ages::age_in_words(text, at),
             Kind::Word => numbers::find(text, at).or_else(|| numbers::prefixed_word(text, at)),
             _ if places::zip_after_state(text, at, found).is_some() => None,
-            _ => numbers::age(text, at).or_else(|| numbers::find(text, at)),
+            _ => ages::age(text, at).or_else(|| numbers::find(text, at)),
         };
         found.extend(number);
+        if let Some(first) = number {
+            series::rest(text, &first, at, found);
+        } else if token.kind == Kind::Word && found.len() == before {
+            found.extend(series::handle(text, at));
+        }
     }
 
     /// What the words before a `:` or `=` say of what follows.
@@ -170,7 +187,14 @@ impl Scanned<'_> {
         }
         // The last words name the field; those before may be a sentence.
         let last: SmallVec<[Cues; 3]> = words.iter().take(3).rev().copied().collect();
-        (0..last.len()).find_map(|from| key::of_words(&last[from..]))
+        let alone = Cues::NAME_PART.or(Cues::ADDRESSEE);
+        (0..last.len()).find_map(|from| {
+            // `(most recent call last):` is no label of a name.
+            let part = from > 0 && from + 1 == last.len() && last[from].has(alone);
+            let field = key::of_words(&last[from..])?;
+            let clear = last[from].has(Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE));
+            (!(part && field == Field::MaybeName) || clear).then_some(field)
+        })
     }
 
     /// Tells the value of a field that begins at a token.
@@ -190,13 +214,23 @@ impl Scanned<'_> {
         if token.gap == Gap::Line && !self.text.before(at).is_some_and(|sign| sign.is_sign(b':')) {
             return;
         }
+        if self.is_annotation(at, field) {
+            return;
+        }
+        let sign = at.checked_sub(2).and_then(|word| self.text.get(word));
+        if field == Field::Number(Label::Mrn) && sign.is_some_and(|it| self.text.is_process(it, at))
+        {
+            return;
+        }
         match field {
             Field::Sure(Label::Name) => self.name(at, true),
             Field::MaybeName => self.name(at, false),
+            Field::Login | Field::MaybeLogin => self.login(at, field == Field::Login),
             Field::Sure(Label::Address) => self.address(at),
             Field::Sure(Label::Location) => self.location(at),
             Field::Sure(Label::Secret) => self.password(at),
             Field::Number(Label::Secret) => self.secret(at, |_| true),
+            Field::Cookie => self.cookies(at),
             Field::MaybeSecret => self.secret(at, secrets::is_like_password),
             Field::Number(label) => self.number(at, label),
             Field::Date => {
@@ -209,7 +243,7 @@ impl Scanned<'_> {
                 self.found.extend(date);
             }
             Field::Age => {
-                if let Some(age) = numbers::age_in_words(&self.text, at) {
+                if let Some(age) = ages::age_in_words(&self.text, at) {
                     return self.found.push(age);
                 }
                 let age: Option<u32> = self.text.str(&token).parse().ok();
@@ -218,6 +252,45 @@ impl Scanned<'_> {
                 }
             }
             Field::Sure(_) | Field::LogTime | Field::Code => {}
+        }
+    }
+
+    /// `name: String`, `owner: Owner`, `token: AuthToken`: the type of a program's field, which is
+    /// known, or says again what the field is.
+    fn is_annotation(&self, at: usize, field: Field) -> bool {
+        let Some(token) = self.text.get(at).filter(|token| token.kind == Kind::Word) else {
+            return false;
+        };
+        let quoted = matches!(self.text.byte_before(token.start), Some(b'"' | b'\''));
+        let behind = self.text.byte(token.end).unwrap_or(b'\n');
+        let ends = b";,)}<[>|=?&\r\n".contains(&behind)
+            || behind == b' ' && matches!(self.text.byte(token.end + 1), Some(b'=' | b'|' | b'}'));
+        if quoted || !ends {
+            return false;
+        }
+        let again = match field {
+            Field::Sure(Label::Secret) | Field::Number(Label::Secret) => Cues::SECRET,
+            _ => Cues::NAME
+                .or(Cues::FULL_NAME)
+                .or(Cues::PERSON)
+                .or(Cues::ROLE)
+                .or(Cues::OWNER)
+                .or(Cues::CITY)
+                .or(Cues::ADDRESS),
+        };
+        let capital = matches!(token.case, Case::Title | Case::Inner);
+        let named = token.flags.is_first() || token.flags.is_last();
+        logins::is_type(self.text.str(token)) || capital && token.cues.has(again) && !named
+    }
+
+    /// What somebody logs in by, or who it is.
+    fn login(&mut self, at: usize, sure: bool) {
+        if let Some(login) = logins::behind_sign(&self.text, at, sure) {
+            return self.found.push(login);
+        }
+        match self.text.get(at) {
+            Some(token) if token.has_digits() && sure => self.number(at, Label::Id),
+            _ => self.name(at, false),
         }
     }
 
@@ -256,8 +329,9 @@ impl Scanned<'_> {
             if credential {
                 break;
             }
-            named |= token.flags.is_name() && !token.cues.has(Cues::ORGANISATION)
-                || token.flags.is_strange() && token.len() > 2;
+            // A title alone is nobody's name.
+            named |= token.flags.is_name() && !token.cues.has(Cues::ORGANISATION.or(Cues::TITLE))
+                || token.flags.is_strange() && token.len() > 2 && !token.cues.has(Cues::TITLE);
             end += 1;
         }
         while end > at && self.text.get(end - 1).is_some_and(|token| !token.is_alphanumeric()) {
@@ -328,6 +402,35 @@ impl Scanned<'_> {
         }
     }
 
+    /// The values of cookies, each to its `;`: `sid=…; theme=…; Path=/`.
+    fn cookies(&mut self, at: usize) {
+        const COOKIES_MAX: usize = 64;
+        const COOKIES_BYTES_MAX: usize = 4 * 1_024;
+        const ATTRIBUTES: [&str; 7] =
+            ["path", "domain", "expires", "max-age", "samesite", "version", "priority"];
+        let Some(token) = self.text.get(at) else { return };
+        let mut end = self.text.text.len().min(token.start + COOKIES_BYTES_MAX);
+        while !self.text.text.is_char_boundary(end) {
+            end -= 1;
+        }
+        let line = self.text.text.get(token.start..end).unwrap_or("");
+        let close = memchr3(b'\n', b'"', b'\'', line.as_bytes()).unwrap_or(line.len());
+        let line = line.get(..close).unwrap_or("");
+        let mut start = token.start;
+        for pair in line.split(';').take(COOKIES_MAX) {
+            if let Some((name, value)) = pair.split_once('=') {
+                let attribute = ATTRIBUTES.iter().any(|it| it.eq_ignore_ascii_case(name.trim()));
+                let from = start + name.len() + 1;
+                let value = value.split(char::is_whitespace).next().unwrap_or("");
+                if !attribute && !value.is_empty() && Label::placeholder_at(value).is_none() {
+                    let end = from + value.len();
+                    self.found.push(Finding::new(from, end, Label::Secret, "cookie"));
+                }
+            }
+            start += pair.len() + 1;
+        }
+    }
+
     /// What a password or key is, to the next space or sign that ends it.
     fn secret(&mut self, at: usize, is: fn(&str) -> bool) {
         const SECRET_BYTES_MIN: usize = 6;
@@ -363,8 +466,9 @@ impl Scanned<'_> {
         let Some(token) = self.text.get(at).copied() else { return };
         if let Some(finding) = numbers::find(&self.text, at) {
             let label = if finding.label == Label::Id { label } else { finding.label };
-            self.found.push(Finding { label, ..finding });
-            return;
+            let first = Finding { label, ..finding };
+            self.found.push(first);
+            return series::rest(&self.text, &first, at, &mut self.found);
         }
         let (mut end, mut digits) = numbers::code_end(&self.text, at);
         let mut next = self.text.place_from(at, end);
@@ -384,7 +488,9 @@ impl Scanned<'_> {
         let shortest = if label == Label::Zip { 5 } else { 3 };
         let plain = token.is_alphanumeric() && (token.has_digits() || token.case != Case::Lower);
         if digits >= shortest && plain {
-            self.found.push(Finding::new(token.start, end, label, "number-field"));
+            let first = Finding::new(token.start, end, label, "number-field");
+            self.found.push(first);
+            series::rest(&self.text, &first, at, &mut self.found);
         }
     }
 }

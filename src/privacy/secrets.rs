@@ -7,8 +7,11 @@ use std::sync::LazyLock;
 
 use regex::bytes::Regex;
 
+use super::cue::Cues;
 use super::finding::Finding;
 use super::label::Label;
+use super::text::Text;
+use super::token::{Kind, Token};
 
 /// What a secret may begin with: the rule's name and its pattern.
 const FORMS: &[(&str, &str)] = &[
@@ -31,6 +34,78 @@ const FORMS: &[(&str, &str)] = &[
     ("password-in-url", r"[a-z][a-z0-9+]{1,12}://[^\s/:@]{1,64}:[^\s/@]{1,128}@[^\s/]+"),
 ];
 
+/// The same that a word or a piece with digits begins: looked at there alone.
+const FORMS_OF_ISSUERS: &[(&str, &str)] = &[
+    ("sendgrid-key", r"SG\.[A-Za-z0-9_-]{16,}\.[A-Za-z0-9_-]{16,}"),
+    ("digitalocean-token", r"do[por]_v1_[a-f0-9]{32,}"),
+    ("shopify-token", r"shp(?:at|ss|ca|pa)_[A-Fa-f0-9]{24,}"),
+    ("grafana-token", r"(?:glsa|glc)_[A-Za-z0-9+/=_]{24,}"),
+    ("vault-token", r"hv[sb]\.[A-Za-z0-9_-]{20,}"),
+    ("linear-key", r"lin_api_[A-Za-z0-9]{24,}"),
+    ("figma-token", r"figd_[A-Za-z0-9_-]{20,}"),
+    ("sentry-token", r"sntry[su]_[A-Za-z0-9+/=_-]{20,}"),
+    ("rubygems-key", r"rubygems_[a-f0-9]{32,}"),
+    ("docker-token", r"dckr_pat_[A-Za-z0-9_-]{20,}"),
+    ("webhook-secret", r"whsec_[A-Za-z0-9+/=]{20,}"),
+    ("postman-key", r"PMAK-[a-f0-9-]{24,}"),
+    ("gitlab-token", r"gl(?:rt|dt|ptt|oas|cbt)-[A-Za-z0-9_-]{20,}"),
+    ("newrelic-key", r"NRAK-[A-Z0-9]{20,}"),
+    ("model-key", r"(?:nvapi-|gsk_|xai-|tvly-|pplx-)[A-Za-z0-9_-]{20,}"),
+    ("tailscale-key", r"tskey-[a-z]+-[A-Za-z0-9-]{16,}"),
+    ("contentful-token", r"CFPAT-[A-Za-z0-9_-]{32,}"),
+    ("database-token", r"(?:pscale_(?:tkn|pw)_[A-Za-z0-9_-]{20,}|sbp_[a-f0-9]{32,})"),
+    ("mailgun-key", r"key-[0-9a-f]{32}\b"),
+    ("hubspot-token", r"pat-[a-z]{2}\d-[0-9a-f-]{32,}"),
+    ("slack-token", r"xapp-[A-Za-z0-9-]{16,}|xox[cdo]-[A-Za-z0-9-]{10,}"),
+    ("sourcegraph-token", r"sgp_[A-Fa-f0-9_]{32,}"),
+    ("age-key", r"AGE-SECRET-KEY-1[A-Z0-9]{32,}"),
+    ("google-token", r"ya29\.[A-Za-z0-9_-]{16,}"),
+    ("square-token", r"sq0[a-z]{3}-[A-Za-z0-9_-]{16,}"),
+    ("databricks-token", r"dapi[0-9a-f]{32}"),
+    ("atlassian-token", r"AT[AC]TT3[A-Za-z0-9_=-]{20,}"),
+    ("aws-key", r"(?:ABIA|ACCA)[A-Z0-9]{16}\b"),
+    ("nuget-key", r"oy2[a-z0-9]{43}\b"),
+    ("replicate-token", r"r8_[A-Za-z0-9]{30,}"),
+    ("dynatrace-token", r"dt0[a-z]\d\d\.[A-Z0-9]{20,}\.[A-Z0-9]{40,}"),
+];
+
+/// All of them as one, which most places fail at once, and each.
+static OF_ISSUERS: LazyLock<Option<(Regex, Vec<Regex>)>> = LazyLock::new(|| {
+    let form = |(_, form): &(&str, &str)| format!("(?-u)^(?:{form})");
+    let forms: Vec<String> = FORMS_OF_ISSUERS.iter().map(form).collect();
+    let each: Option<Vec<Regex>> = forms.iter().map(|form| Regex::new(form).ok()).collect();
+    Some((Regex::new(&forms.join("|")).ok()?, each?))
+});
+
+/// The secret of an issuer that begins at a token.
+#[must_use]
+pub fn of_issuer(text: &Text<'_>, at: usize) -> Option<Finding> {
+    const PIECE_BYTES_MIN: usize = 20;
+    let token = text.get(at)?;
+    let joined = matches!(text.byte(token.end), Some(b'-' | b'_' | b'.'));
+    let long = |token: &Token| token.len() >= PIECE_BYTES_MIN;
+    let begins = match token.kind {
+        Kind::Word => joined && token.cues.has(Cues::ISSUER),
+        Kind::Mixed => long(token) || joined && text.get(at + 2).is_some_and(|it| it.len() > 7),
+        _ => false,
+    };
+    let inside = matches!(text.byte_before(token.start), Some(b'_' | b'-'));
+    if !begins || inside {
+        return None;
+    }
+    let bytes = text.text.as_bytes();
+    let rest = bytes.get(token.start..bytes.len().min(token.start + SECRET_BYTES_MAX))?;
+    let (any, each) = OF_ISSUERS.as_ref()?;
+    if !any.is_match(rest) {
+        return None;
+    }
+    let (length, rule) = each
+        .iter()
+        .zip(FORMS_OF_ISSUERS)
+        .find_map(|(form, (rule, _))| Some((form.find(rest)?.end(), *rule)))?;
+    Some(Finding::new(token.start, token.start + length, Label::Secret, rule))
+}
+
 static SECRETS: LazyLock<Option<(Regex, Vec<Regex>)>> = LazyLock::new(|| {
     let each = FORMS.iter().map(|(_, form)| Regex::new(&format!("(?-u)^(?:{form})")));
     let each: Result<Vec<Regex>, _> = each.collect();
@@ -52,6 +127,7 @@ pub fn is_scheme(word: &str) -> bool {
 /// Compiles the forms, so that no call has to wait for it.
 pub fn load() {
     LazyLock::force(&SECRETS);
+    LazyLock::force(&OF_ISSUERS);
 }
 
 /// None of the forms fits into fewer bytes: `a+://b:c@d` is the shortest.

@@ -191,7 +191,7 @@ impl<'a> Text<'a> {
         for (distance, word) in self.cues_before(at) {
             let has = |cues| word.cues.has(cues);
             let near = distance <= 1 || number.is_some_and(|at: usize| distance <= at + 2);
-            let found = if has(Cues::MRN) {
+            let found = if has(Cues::MRN) && !self.is_process(word, at) {
                 Some((Label::Mrn, "mrn-cue"))
             } else if has(Cues::SSN) {
                 Some((Label::Ssn, "ssn-cue"))
@@ -228,6 +228,17 @@ impl<'a> Text<'a> {
             }
         }
         (number == Some(0)).then_some((Label::Id, "number-cue"))
+    }
+
+    /// `pid=1234`, `[pid 4411]`: a process, whose numbers have seven digits at most; that of a
+    /// patient is written in capitals or has more.
+    #[must_use]
+    pub fn is_process(&self, word: &Token, at: usize) -> bool {
+        const DIGITS_MAX: usize = 7;
+        let short = self
+            .get(at)
+            .is_some_and(|number| number.kind == Kind::Number && number.len() < DIGITS_MAX);
+        short && self.str(word).eq_ignore_ascii_case("pid")
     }
 
     /// `ending 4011`: the last digits of a longer number.

@@ -33,7 +33,11 @@ pub(super) fn singles(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
 /// Words that are names if the document is about a person: rare names alone, and names that are
 /// words within a sentence.
 pub(super) fn doubtful(text: &Text<'_>, run: &Run, perhaps: &mut Vec<Finding>) {
-    if run.places.len() > 2 {
+    // What stands beside a name that was masked before was no doubt of then.
+    if run.places.len() > 2
+        || is_masked(text.before(run.places[0]), text)
+        || is_masked(text.get(run.end), text)
+    {
         return;
     }
     for at in &run.places {
@@ -147,16 +151,38 @@ pub(super) fn surname_first(text: &Text<'_>, run: &Run, taken: &[bool]) -> Optio
     Some(end)
 }
 
+/// `nurse ogden`, `pt smith denies`: a surname behind somebody's part; one that is a word, too,
+/// needs a verb behind it.
+fn behind_part(text: &Text<'_>, part: &Token, at: usize) -> bool {
+    let Some(name) = text.get(at).filter(|name| name.gap == Gap::Space) else { return false };
+    let people = matches!(text.str(part), "nurse" | "doctor" | "pt" | "patient");
+    let next = text.get(at + 1).filter(|next| next.gap == Gap::Space);
+    let acts = next.is_some_and(|next| {
+        next.case == Case::Lower
+            && (next.cues.has(Cues::VERB) || matches!(text.str(next), "is" | "was"))
+    });
+    let surname = name.flags.is_last() && name.len() > 3 && !is_stop(name);
+    let word = name.flags.is_known();
+    let thing = Cues::THING.or(Cues::UNIT).or(Cues::QUANTITY).or(Cues::DATE).or(Cues::VERB);
+    people && surname && (!word || acts && name.flags.is_any_first() && !name.cues.has(thing))
+}
+
 /// `tammy martinez`: two names of the lists that are no words, or one with a cue before it.
 pub(super) fn small_letters(text: &Text<'_>, at: usize) -> Option<usize> {
     let first = text.get(at)?;
-    let titled = text.before(at).is_some_and(|title| {
+    let point = usize::from(first.gap == Gap::Space && text.before(at)?.is_sign(b'.'));
+    let title = at.checked_sub(1 + point).and_then(|place| text.get(place));
+    if point == 0 && title.is_some_and(|title| behind_part(text, title, at)) {
+        return Some(at + 1);
+    }
+    let titled = title.is_some_and(|title| {
         title.cues.has(Cues::TITLE)
             && title.case == Case::Lower
             && title.len() <= 4
             && first.gap == Gap::Space
     });
-    if titled && may_be_name(first) {
+    let frequent = first.flags.is_first() || first.flags.is_last();
+    if titled && may_be_name(first) && (point == 0 || frequent || !first.flags.is_known()) {
         let more = text.get(at + 1).is_some_and(|next| {
             next.case == Case::Lower
                 && next.gap == Gap::Space

@@ -86,17 +86,23 @@ pub(super) fn titled(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
     if !text.has(Cues::TITLE.or(Cues::CREDENTIAL)) {
         return;
     }
-    let within = (0..tokens.len()).find(|place| is_title(text, run.places[*place]));
     let before = run.places[0].checked_sub(1).map(|at| {
         let point = text.get(at).is_some_and(|token| token.is_sign(b'.'));
         at.saturating_sub(usize::from(point))
     });
     let beside = text.get(run.places[0]).is_some_and(|token| token.gap <= Gap::Space);
-    let start = match within {
-        Some(place) => place + 1,
-        None if beside && before.is_some_and(|at| is_title(text, at)) => 0,
-        None => return,
-    };
+    if beside && before.is_some_and(|at| is_title(text, at)) {
+        behind_title(tokens, run, 0);
+    }
+    for place in 0..tokens.len() {
+        if is_title(text, run.places[place]) {
+            behind_title(tokens, run, place + 1);
+        }
+    }
+}
+
+/// What follows a title, to the first word that is no part of a name.
+fn behind_title(tokens: &[&Token], run: &mut Run, start: usize) {
     for (place, token) in tokens.iter().enumerate().skip(start).take(NAME_WORDS_MAX) {
         let stop = token.cues.has(Cues::STOP.or(Cues::ORGANISATION).or(Cues::TITLE))
             && !token.flags.is_any_last()
@@ -131,13 +137,14 @@ pub(super) fn is_title(text: &Text<'_>, at: usize) -> bool {
 
 /// `patient Gina Foley`, `Attending: Lynn Yang`, `her son, Hunter`.
 pub(super) fn announced(text: &Text<'_>, tokens: &[&Token], run: &mut Run) {
+    let after_name = is_masked(text.before(run.places[0]), text);
     let inside = (0..tokens.len()).find(|place| {
         let led = Cues::PERSON.or(Cues::ROLE).or(Cues::RELATIVE).or(Cues::NAME);
         // `Child-Pugh` is no child.
         let joined = text.byte(tokens[*place].end) == Some(b'-');
         tokens[*place].cues.has(led)
             && !joined
-            && (*place == 0 || !tokens[*place].flags.is_any_last())
+            && (*place == 0 && !after_name || !tokens[*place].flags.is_any_last())
     });
     let start = match inside {
         Some(place) => place + 1,

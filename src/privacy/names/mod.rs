@@ -120,6 +120,11 @@ fn run_at(text: &Text<'_>, at: usize, taken: &[bool]) -> Run {
     run
 }
 
+/// A name stood here and was masked by an earlier redaction.
+fn is_masked(token: Option<&Token>, text: &Text<'_>) -> bool {
+    token.is_some_and(|token| text.str(token) == Label::Name.placeholder())
+}
+
 /// A word that no rule takes for a name on its own.
 fn is_stop(token: &Token) -> bool {
     token.cues.has(
@@ -181,8 +186,9 @@ fn judge(text: &Text<'_>, run: &mut Run, surname_first: Option<usize>) {
     acting(text, &tokens, run);
     credentials(text, &tokens, run);
     extend(&tokens, run);
+    // A name that was masked before belonged to the run, and the rest of it was left.
     let alone = run.marks.iter().all(Option::is_none);
-    if alone {
+    if alone && !is_masked(text.get(run.end), text) {
         singles(text, &tokens, run);
     }
 }

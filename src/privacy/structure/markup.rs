@@ -144,9 +144,17 @@ fn tag(
     let name = inner.get(..length).unwrap_or("");
     let name = name.rsplit(':').next().unwrap_or(name).to_owned();
     let mut at = start + 1 + length;
+    // `<add key="DbPassword" value="…"/>`: one attribute names the other.
+    let mut named = None;
     while let Some((key, from, to)) = attribute(&view.text, at, end) {
         let piece = view.part(from, to);
-        let field = attribute_field(document, &name, key, &piece.text);
+        let field = match key {
+            "value" if named.is_some() => named,
+            _ => attribute_field(document, &name, key, &piece.text),
+        };
+        if matches!(key, "key" | "name" | "id") {
+            named = document.field(&piece.text);
+        }
         document.value(&piece, field, depth);
         at = to + 1;
     }
