@@ -34,6 +34,7 @@ pub use files::{
 use listeners::{Listeners, tls_acceptor};
 use prices::LivePrices;
 pub use prices::price_book;
+use retention::Keep;
 use secrets::secret_value;
 use tick::{Watch, tick};
 
@@ -168,7 +169,7 @@ pub async fn start(config: &Config) -> Result<App> {
     };
     operator_tasks.spawn(tick(watch, stop_operators.clone()));
     let (keeper, stop) = (Arc::clone(&operator), stop_operators.clone());
-    operator_tasks.spawn(retention::keep(keeper, config.ledger.clone(), stop));
+    operator_tasks.spawn(retention::keep(keeper, Keep::new(config, first)?, stop));
     let Listeners { api, admin, telemetry } = listeners;
     let operators = [(Listener::Admin, Some(admin)), (Listener::Telemetry, telemetry)];
     for (kind, listener) in operators.into_iter().filter_map(|(k, l)| Some((k, l?))) {

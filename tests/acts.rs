@@ -156,6 +156,30 @@ async fn a_forged_act_is_put_aside() {
     assert!(!String::from_utf8_lossy(&site.ledger_lines().concat()).contains("Jane"));
 }
 
+#[tokio::test]
+async fn nothing_in_the_inbox_stops_the_sidecar() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let sidecar = Sidecar::start(&site, &Options::to(&fake.url));
+    let inbox = site.data.join("inbox");
+    fs::create_dir_all(inbox.join("d.json")).unwrap();
+    let made = std::process::Command::new("mkfifo").arg(inbox.join("a.json")).status().unwrap();
+    assert!(made.success());
+    std::os::unix::fs::symlink("/dev/zero", inbox.join("b.json")).unwrap();
+    let long = json!({"found": true, "id": "c", "session": "s".repeat(20_000)});
+    let act = json!({"kind": "erased", "body": long});
+    fs::write(inbox.join("c.json"), act.to_string()).unwrap();
+    let good = json!({"kind": "backed_up", "body": {"entries": 1, "id": "z"}});
+    fs::write(inbox.join("z.json"), good.to_string()).unwrap();
+    assert_eq!(body(&site, "backed_up").await["entries"], 1);
+    let aside = |name: &str| inbox.join(name).exists().then_some(());
+    for name in ["a.rejected", "b.rejected", "c.rejected", "d.rejected"] {
+        eventually(name, || aside(name)).await;
+    }
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    sidecar.stop();
+    assert_eq!(bodies(&site, "backed_up").len(), 1, "once");
+}
+
 fn tree(folder: &Path) -> Vec<PathBuf> {
     let mut found = Vec::new();
     files(folder, &mut found);
@@ -222,4 +246,8 @@ async fn a17_a_backup_under_load_verifies_and_runs() {
     let again = restored.data.to_str().unwrap();
     let output = restored.run(&["backup", "--out", again, "--data-dir", again]);
     assert_eq!(output.status.code(), Some(2), "an existing folder is never written into");
+    let inside = restored.data.join("audit/copy");
+    let inside = inside.to_str().unwrap();
+    let output = restored.run(&["backup", "--out", inside, "--data-dir", again]);
+    assert_eq!(output.status.code(), Some(2), "nor is the data directory itself");
 }

@@ -12,6 +12,7 @@ use support::client::Request;
 use support::eventually;
 use support::sidecar::{Options, Sidecar, Site};
 use weighbridge::ledger::{Durability, Ledger, Mode, Purpose, SEGMENT_BYTES_DEFAULT};
+use weighbridge::record::act::Pruned;
 use weighbridge::record::encoding::{Origin, Stamp};
 use weighbridge::record::{Entry, Line};
 
@@ -158,6 +159,27 @@ async fn lines_that_somebody_else_removed_are_damage() {
     let (good, answer) = verified(&site, None);
     let damages = answer["damages"]["named"].to_string();
     assert!(!good && damages.contains("no entry says that they were pruned"), "{damages}");
+
+    // An entry of somebody who has no key does not change that.
+    let options = weighbridge::ledger::Options {
+        dir: site.data.clone(),
+        durability: Durability::Process,
+        mode: Mode::Closed,
+        segment_bytes_max: SEGMENT_BYTES_DEFAULT,
+    };
+    let instance = fs::read_to_string(site.data.join("instance")).unwrap().trim().to_owned();
+    let origin = Origin { instance, boot: "b00d".to_owned() };
+    let before = site.segments().pop().unwrap();
+    let untouched = fs::read(&before).unwrap();
+    let now = || Stamp { wall_ns: 1, mono_ns: 1 };
+    let (ledger, _) = Ledger::open(options, origin, now).unwrap();
+    let root = weighbridge::ledger::tree_at(&site.data, lines).unwrap().unwrap().root();
+    let pruned = Pruned { first: lines, retention_months: 3, root: root.to_string() };
+    ledger.append_now(&Entry::Pruned(pruned), now(), Purpose::Running).unwrap();
+    ledger.shutdown().unwrap();
+    let damages = verified(&site, None).1["damages"]["named"].to_string();
+    assert!(damages.contains("is not signed"), "{damages}");
+    fs::write(&before, untouched).unwrap();
 
     // Another hash in the place of one: the roots do not agree.
     leaves[40] ^= 1;

@@ -1,5 +1,6 @@
 //! What a running sidecar does once a second, or when it is told to.
 
+use std::collections::HashSet;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
 use std::sync::atomic::Ordering;
@@ -12,9 +13,9 @@ use super::budgets::BudgetWatch;
 use super::prices::LivePrices;
 use crate::admin::Operator;
 use crate::clock::JumpWatch;
-use crate::inbox;
+use crate::inbox::{self, Waiting};
 use crate::keys::{self, LiveKeys};
-use crate::ledger;
+use crate::ledger::{self, LedgerError};
 use crate::logging;
 use crate::record::Entry;
 use crate::record::act::Changed;
@@ -38,7 +39,7 @@ pub(super) struct Watch {
 /// Shows progress, and reads files again that have changed.
 pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
     let mut ticks = tokio::time::interval(TICK);
-    let mut disk = Disk::default();
+    let (mut disk, mut inbox) = (Disk::default(), Inbox::default());
     let mut jumps = JumpWatch::new(watch.operator.recorder.clock().stamp());
     loop {
         let asked = tokio::select! {
@@ -64,7 +65,7 @@ pub(super) async fn tick(mut watch: Watch, stop: CancellationToken) {
             record_payers(&operator.recorder, change).await;
         }
         prices.refresh(&operator.recorder, asked).await;
-        record_acts(&operator.recorder, data_dir).await;
+        inbox.look(&operator.recorder, data_dir).await;
         budgets.step(&operator.recorder).await;
     }
 }
@@ -114,25 +115,48 @@ async fn record_jump(recorder: &Recorder, jumps: &mut JumpWatch) {
     }
 }
 
-/// Takes in the acts that commands have left.
-async fn record_acts(recorder: &Recorder, data_dir: &Path) {
-    for waiting in inbox::waiting(data_dir) {
-        let settled = match &waiting.entry {
-            Ok(entry) => {
-                if let Err(error) = recorder.record(entry).await {
-                    tracing::error!(%error, "an act waits: the ledger does not take it");
+/// The inbox, and what of it cannot be taken away.
+#[derive(Default)]
+struct Inbox {
+    stuck: HashSet<PathBuf>,
+}
+
+impl Inbox {
+    /// Takes in the acts that commands have left. On a thread of its own: it reads files that
+    /// anybody may have put there.
+    async fn look(&mut self, recorder: &Recorder, data_dir: &Path) {
+        let (dir, stuck) = (data_dir.to_owned(), self.stuck.clone());
+        let looked = tokio::task::spawn_blocking(move || inbox::waiting(&dir, &stuck)).await;
+        for waiting in looked.unwrap_or_default() {
+            let recorded = match &waiting.entry {
+                Ok(entry) => recorder.record(entry).await.map(drop),
+                Err(error) => {
+                    tracing::error!(%error, "a file of the inbox is not taken: it is no act");
+                    self.settle(&waiting, waiting.reject());
+                    continue;
+                }
+            };
+            match recorded {
+                Ok(()) => self.settle(&waiting, waiting.done()),
+                Err(error @ LedgerError::Encoding(_)) => {
+                    tracing::error!(%error, "an act does not fit into an entry");
+                    self.settle(&waiting, waiting.reject());
+                }
+                Err(error) => {
+                    tracing::error!(%error, "acts wait: the ledger does not take them");
                     return;
                 }
-                waiting.done()
             }
-            Err(error) => {
-                tracing::error!(%error, "a file of the inbox is not taken: it is no act");
-                waiting.reject()
-            }
-        };
+        }
+    }
+
+    /// What cannot be taken away is not taken in again, and keeps nobody else waiting.
+    fn settle(&mut self, waiting: &Waiting, settled: std::io::Result<()>) {
         if let Err(error) = settled {
-            tracing::error!(%error, "the file of an act cannot be taken away");
-            return;
+            tracing::error!(%error, "a file of the inbox cannot be taken away; remove it");
+            if self.stuck.len() < inbox::STUCK_MAX {
+                self.stuck.insert(waiting.path.clone());
+            }
         }
     }
 }

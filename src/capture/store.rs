@@ -129,7 +129,7 @@ pub fn remove_before(data_dir: &Path, day: jiff::civil::Date) -> io::Result<()> 
         let path = entry?.path();
         let is_lines = path.extension().is_some_and(|ending| ending == "jsonl");
         let of = path.file_stem().and_then(|name| name.to_str()?.parse::<jiff::civil::Date>().ok());
-        if is_lines && of.is_some_and(|of| of < day) {
+        if is_lines && path.is_file() && of.is_some_and(|of| of < day) {
             fs::remove_file(&path)?;
         }
     }

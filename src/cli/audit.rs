@@ -10,6 +10,7 @@ mod facts;
 mod heads;
 mod ocsf;
 mod page;
+mod pruned;
 mod sink;
 mod tables;
 mod verify;

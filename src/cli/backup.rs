@@ -71,6 +71,15 @@ impl BackupArgs {
             let why = "holds no ledger: name its directory with --data-dir";
             return Err(CliError::Usage(format!("{} {why}", dir.display())));
         }
+        let inside = self.out.parent().map(|parent| match parent.as_os_str().is_empty() {
+            true => Path::new("."),
+            false => parent,
+        });
+        let inside = inside.and_then(|parent| parent.canonicalize().ok());
+        if inside.zip(dir.canonicalize().ok()).is_some_and(|(out, dir)| out.starts_with(dir)) {
+            let why = "is inside the data directory; name a folder elsewhere";
+            return Err(CliError::Usage(format!("--out {} {why}", self.out.display())));
+        }
         make_folder(&self.out)
             .map_err(|error| CliError::Usage(format!("--out {}: {error}", self.out.display())))?;
         Copy { from: &dir, to: &self.out }.all()?;
@@ -145,8 +154,14 @@ impl Copy<'_> {
         match fs::symlink_metadata(&path) {
             Ok(found) if found.is_dir() && depth < DEPTH_MAX => self.folder(name, depth + 1),
             Ok(found) if found.is_file() => self.file(name, false),
-            // Neither is of our making.
-            Ok(_) => Ok(()),
+            Ok(_) => {
+                let _ = writeln!(
+                    io::stderr(),
+                    "weighbridge: {} is a link or no file and is not in the copy",
+                    path.display()
+                );
+                Ok(())
+            }
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
             Err(error) => Err(failed(&path, &error)),
         }
@@ -174,7 +189,12 @@ impl Copy<'_> {
         make_folder(&self.to.join(folder))
             .map_err(|error| failed(&self.to.join(folder), &error))?;
         for entry in self.list(folder)? {
-            let is_lines = entry.extension().is_some_and(|ending| ending == "jsonl");
+            let ending = entry.extension().and_then(|ending| ending.to_str()).unwrap_or_default();
+            let is_file = fs::symlink_metadata(self.from.join(&entry)).is_ok_and(|f| f.is_file());
+            if !is_file || !["jsonl", "start", "leaves"].contains(&ending) {
+                continue;
+            }
+            let is_lines = ending == "jsonl";
             self.file(&entry, is_lines)?;
             if is_lines {
                 self.end_at_a_line(&entry)?;
@@ -187,7 +207,10 @@ impl Copy<'_> {
     /// replaced.
     fn file(&self, name: &Path, is_lines: bool) -> Result<(), CliError> {
         let (from, to) = (self.from.join(name), self.to.join(name));
-        let mut source = match File::open(&from) {
+        let flags = rustix::fs::OFlags::NOFOLLOW | rustix::fs::OFlags::NONBLOCK;
+        let mut options = OpenOptions::new();
+        let options = options.read(true).custom_flags(flags.bits().cast_signed());
+        let mut source = match options.open(&from) {
             Ok(source) => source,
             Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
             Err(error) => return Err(failed(&from, &error)),

@@ -130,6 +130,18 @@ pub fn remove(data_dir: &Path) -> Result<(), IndexError> {
     Ok(())
 }
 
+/// Whether the index still has calls from before an entry, which the ledger holds no more.
+pub fn holds_before(data_dir: &Path, sequence: u64) -> Result<bool, IndexError> {
+    if sequence == 0 || !data_dir.join(FILE).exists() {
+        return Ok(false);
+    }
+    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
+    let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+    let sql = "SELECT EXISTS (SELECT 1 FROM exchanges WHERE sequence < ?1)";
+    let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
+    Ok(connection.query_row(sql, [sequence], |row| row.get(0))?)
+}
+
 /// Copies the index as it is at this moment into another data directory, also while it is written.
 /// Where there is none, none is made.
 pub fn copy(data_dir: &Path, to: &Path) -> Result<(), IndexError> {

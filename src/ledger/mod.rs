@@ -31,7 +31,9 @@ use sync::Synced;
 use writer::Writer;
 
 pub use leaves::{each_leaf, tree_at};
-pub use prune::{Prunable, keep_leaves, kept_since, prunable, pruned_upto, remove_lines};
+pub use prune::{
+    Prunable, keep_leaves, kept_since, prunable, pruned_upto, remove_lines, written_at,
+};
 pub use reserve::free_bytes;
 pub use terms::{
     Durability, Health, LedgerError, Mode, Options, Position, Previous, Purpose, Recovery,

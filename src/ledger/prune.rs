@@ -52,7 +52,7 @@ pub fn prunable(data_dir: &Path, before_ns: u64, upto: u64) -> Result<Option<Pru
     for pair in list(data_dir)?.windows(2) {
         let &[first, next] = pair else { break };
         let Some(start) = Start::read(data_dir, next).filter(|_| next <= upto) else { break };
-        let is_old = wall_ns(data_dir, next - 1)?.is_some_and(|at| at < before_ns);
+        let is_old = written_at(data_dir, next - 1)?.is_some_and(|at| at < before_ns);
         if !is_old {
             break;
         }
@@ -65,8 +65,8 @@ pub fn prunable(data_dir: &Path, before_ns: u64, upto: u64) -> Result<Option<Pru
     }))
 }
 
-/// When a line was written.
-fn wall_ns(data_dir: &Path, index: u64) -> Result<Option<u64>, ReadError> {
+/// When a line was written, wall clock; `None` where it is not there.
+pub fn written_at(data_dir: &Path, index: u64) -> Result<Option<u64>, ReadError> {
     let mut reader = Reader::open(data_dir, index)?;
     let mut batch = Batch::default();
     reader.read_batch(&mut batch, 1)?;
@@ -146,13 +146,16 @@ pub fn pruned_upto(data_dir: &Path) -> Result<u64, ReadError> {
 pub fn kept_since(data_dir: &Path) -> Result<Option<u64>, ReadError> {
     match pruned_upto(data_dir)? {
         0 => Ok(None),
-        first => wall_ns(data_dir, first),
+        first => written_at(data_dir, first),
     }
 }
 
 /// How many hashes the file that begins with index `first` holds.
 fn leaves_in(data_dir: &Path, first: u64) -> io::Result<u64> {
-    Ok(fs::metadata(leaves_path(data_dir, first))?.len() / HASH_BYTES as u64)
+    let bytes = fs::metadata(leaves_path(data_dir, first))?.len();
+    // Anything behind the last hash is none of ours.
+    let is_whole = bytes.is_multiple_of(HASH_BYTES as u64);
+    Ok(if is_whole { bytes / HASH_BYTES as u64 } else { 0 })
 }
 
 /// Hands the kept hashes of `range` to `take`, in order; gives the index behind the last.

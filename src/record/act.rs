@@ -185,13 +185,15 @@ impl Act {
                 return correction.check().map_err(|error| error.to_string());
             }
             Act::Erased(erased) => {
-                let Erased { exchange, team, user, .. } = &**erased;
+                let Erased { exchange, team, user, session, .. } = &**erased;
                 let mut names = [exchange, team, user].into_iter().flatten();
-                names.all(|name| is_name(name))
+                names.all(|name| is_name(name)) && is_identifier(session.as_ref())
             }
             Act::Exported(exported) => {
                 let controls = &exported.controls;
                 [&exported.manifest, &exported.root].map(is_digest) == [true; 2]
+                    && is_identifier(exported.session.as_ref())
+                    && is_identifier(exported.team.as_ref())
                     && controls.len() <= CONTROLS_MAX
                     && controls.iter().all(|name| is_criterion(name))
             }
@@ -201,4 +203,12 @@ impl Act {
             .then_some(())
             .ok_or_else(|| "a name or a digest is none".to_owned())
     }
+}
+
+/// Whether a name from a file is one that may be kept as it is.
+fn is_identifier(name: Option<&Identifier>) -> bool {
+    name.is_none_or(|name| {
+        let text = name.as_str();
+        Identifier::hash_bits(text).is_some() || Identifier::plain(text.as_bytes()).is_some()
+    })
 }

@@ -51,7 +51,7 @@ fn notes(bundle: &Path, change: impl FnOnce(&mut Vec<String>)) {
 /// the manifest was written anew.
 type Mutation = (&'static str, fn(&Path), &'static str, bool);
 
-const MUTATIONS: [Mutation; 29] = [
+const MUTATIONS: [Mutation; 35] = [
     (
         "line edited",
         |b| lines(b, LINES, |l| l[20] = l[20].replace("\"body\":{", "\"body\":{\"x\":1,")),
@@ -202,6 +202,54 @@ const MUTATIONS: [Mutation; 29] = [
         "page edited",
         |b| edit(b, "summary.html", |t| t.replacen("140", "141", 1)),
         "summary.html is not what",
+        false,
+    ),
+    (
+        "head removed for an older one",
+        |b| {
+            let notes = fs::read_to_string(b.join(NOTES)).unwrap();
+            let first = notes.split_inclusive("\n\n").take(2).collect::<String>();
+            fs::write(b.join("audit/head.note"), first.trim_end().to_owned() + "\n").unwrap();
+        },
+        "head.note is not the newest checkpoint",
+        false,
+    ),
+    (
+        "sample drawn by a seed of choice",
+        |b| {
+            edit(b, "ipe.json", |t| {
+                let at = t.find("\"seed\": \"").unwrap() + 9;
+                format!("{}chosen{}", &t[..at], &t[at + 64..])
+            });
+        },
+        "by another rule or seed",
+        false,
+    ),
+    (
+        "a word of the auditor added",
+        |b| edit(b, "ipe.json", |t| t.replacen('{', "{\"opinion\": \"unqualified\",", 1)),
+        "ipe.json is not readable",
+        false,
+    ),
+    (
+        "file added beside the evidence",
+        |b| fs::write(b.join("audit/opinion.html"), "all is well").unwrap(),
+        "audit/opinion.html",
+        false,
+    ),
+    (
+        "lines of the bundle called pruned",
+        |b| edit(b, "ipe.json", |t| t.replacen("\"pruned\": 0", "\"pruned\": 100", 1)),
+        "calls lines pruned that are in the bundle",
+        false,
+    ),
+    (
+        "witness made at home",
+        |b| {
+            fs::create_dir_all(b.join("audit/witness")).unwrap();
+            fs::write(b.join("audit/witness/notary.note"), "x").unwrap();
+        },
+        "audit/witness/notary.note",
         false,
     ),
 ];

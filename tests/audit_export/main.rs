@@ -195,6 +195,15 @@ async fn a_cut_is_caught_by_a_witness_and_named_as_not_provable_without() {
         let _ = fs::remove_file(site.data.join(format!("index.sqlite{suffix}")));
     }
     sign(&site);
+    // A copy that the machine's owner keeps as a witness's is none.
+    let kept = site.data.join("audit/witness");
+    fs::create_dir_all(&kept).unwrap();
+    let mut cut = Frontier::default();
+    site.ledger_lines().iter().for_each(|line| cut.push(leaf_hash(line)));
+    fs::write(kept.join("notary.note"), head(&site, &cut, &key(&site, 2))).unwrap();
+    let told = site.ok(&["audit", "verify"]);
+    assert!(told.contains("0 witnesses") && told.contains("can put them here"), "{told}");
+    fs::remove_dir_all(&kept).unwrap();
     let told = site.ok(&["audit", "verify"]);
     let proved = format!("proved up to index {}", left - 1);
     assert!(told.contains("would not be seen") && told.contains(&proved), "{told}");

@@ -37,6 +37,17 @@ fn a_part_of_the_ledger_is_proved_like_the_whole() {
     let rows = fs::read_to_string(part.join("exchanges.csv")).unwrap();
     assert!(rows.lines().count() > 1);
     assert!(rows.lines().skip(1).all(|row| row.split(',').nth(5) == Some("search")), "{rows}");
+    // A part that is passed off as the whole is damage.
+    let passed = site.path("passed");
+    copy(&part, &passed);
+    let text = fs::read_to_string(passed.join("ipe.json")).unwrap();
+    let to = format!("\"to\": \"{later}\"");
+    assert!(text.contains(&to), "{text}");
+    fs::write(passed.join("ipe.json"), text.replace(&to, "\"to\": null")).unwrap();
+    seal(&passed);
+    let output = verify(&site, &passed, &[]);
+    assert!(said(&output).contains("are left out, unsaid"), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1));
     // The sums agree with each other, and the whole with what reports say.
     let sums = fs::read(part.join("reconciliation.json")).unwrap();
     assert_eq!(serde_json::from_slice::<Value>(&sums).unwrap()["agrees"], true);

@@ -10,14 +10,16 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::controls;
 use super::export::STANDING;
-use super::facts::{self, Facts};
+use super::facts::{self, Facts, Parameters, Sample};
 use super::heads::{Brought, Keys, Notes, witnessed};
+use super::pruned::Pruned;
 use super::sink::{MANIFEST, Sink, finished};
 use super::tables::Tables;
 use super::verify::{Answer, jumps, limits, nothing};
 use super::{page, unreadable};
 use crate::audit::checkpoint::origin;
 use crate::audit::merkle::{Hash, leaf_hash};
+use crate::audit::note::NOTE_BYTES_MAX;
 use crate::audit::tile::{self, Tiler, WIDTH, hashes};
 use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::CliError;
@@ -75,7 +77,9 @@ pub(super) fn verify(path: &Path, brought: Brought<'_>) -> Result<Answer, CliErr
     answer.proved_upto = roots.proved_upto.min(facts.tree.size);
     answer.checkpoints = roots.met;
     answer.tree = Some((roots.tree().size(), roots.tree().root()));
-    answer.damages = bundle.damages;
+    answer.damages = std::mem::take(&mut bundle.damages);
+    bundle.parameters(&facts, &keys)?;
+    answer.damages.append(bundle.damages);
     conclude(&mut answer, &facts);
     Ok(answer)
 }
@@ -103,6 +107,12 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
     if !facts.parameters.controls.is_empty() {
         let asked = facts.parameters.controls.join(" ");
         answer.not_provable.push(format!("what other criteria need: the tables are for {asked}"));
+    }
+    answer.not_provable.extend(Pruned::limit(facts.tree.pruned));
+    let Parameters { from, to, team, session, .. } = &facts.parameters;
+    if [from, to, team, session].into_iter().any(Option::is_some) {
+        let what = "that this period and these filters are those that were asked for";
+        answer.not_provable.push(what.to_owned());
     }
     answer.not_provable.push(
         "what ipe.json says of operator, time and program: it is the operator's word".to_owned(),
@@ -147,6 +157,38 @@ impl Bundle<'_> {
         Ok(())
     }
 
+    /// What was left out is said: a whole is not a part, and nobody chose the sample.
+    fn parameters(&mut self, facts: &Facts, keys: &Keys) -> Result<(), CliError> {
+        let (tree, period) = (&facts.tree, &facts.period);
+        let is_from_first = period.first == tree.pruned || period.first == tree.size;
+        if facts.parameters.from.is_none() && !is_from_first {
+            self.damages.add(tree.pruned, "lines before the period's first are left out, unsaid");
+        }
+        if facts.parameters.to.is_none() && facts.lines.end != tree.size {
+            self.damages.add(facts.lines.end, "lines after the period's last are left out, unsaid");
+        }
+        if tree.pruned > facts.lines.first {
+            self.damages.add(None, "ipe.json calls lines pruned that are in the bundle");
+        }
+        if facts.sample != Sample::of(&tree.root) {
+            self.damages.add(None, "ipe.json draws the sample by another rule or seed");
+        }
+        let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
+        let mut newest = None;
+        while let Some((text, name)) = notes.next()? {
+            newest = keys.head(&text, &name).is_ok().then_some(text).or(newest);
+        }
+        let mut head = String::new();
+        if let Some(file) = self.open("audit/head.note")? {
+            // What is no text is another note.
+            let _ = file.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut head);
+        }
+        if head != newest.unwrap_or_default() {
+            self.damages.add(None, "audit/head.note is not the newest checkpoint");
+        }
+        Ok(())
+    }
+
     /// Compares every file with the manifest, and the manifest with what is there.
     fn check_files(&mut self) -> Result<(), CliError> {
         let mut there = BTreeSet::new();
@@ -157,6 +199,8 @@ impl Bundle<'_> {
         for name in &there {
             if name != MANIFEST && !self.manifest.contains_key(name) {
                 self.damages.add(None, format!("{name} is not in {MANIFEST}"));
+            } else if name.contains('/') && !is_evidence(name) {
+                self.damages.add(None, format!("{name} is no file of a bundle"));
             }
         }
         for (name, hash) in &self.manifest {
@@ -406,6 +450,22 @@ impl Bundle<'_> {
         }
         Ok(())
     }
+}
+
+/// Whether a name below a folder is one that an export gives.
+fn is_evidence(name: &str) -> bool {
+    let numbered = |rest: &str, digits: usize, ending: &str| {
+        let number = rest.strip_suffix(ending);
+        number.is_some_and(|n| n.len() == digits && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    let below = |folder: &str| name.strip_prefix(folder);
+    ["audit/checkpoints.notes", "audit/head.note"].contains(&name)
+        || below("ledger/").is_some_and(|rest| numbered(rest, 20, ".jsonl"))
+        || below("audit/keys/").is_some_and(|rest| numbered(rest, 4, ".vkey"))
+        || below("audit/witness/").is_some_and(|rest| numbered(rest, 4, ".note"))
+        || below("audit/tiles/tile/").is_some_and(|rest| {
+            rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'/' | b'x' | b'.' | b'p'))
+        })
 }
 
 fn hash_of(path: &Path) -> io::Result<Hash> {

@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use super::heads::{Brought, Keys, Notes, witnessed};
+use super::pruned::Pruned;
 use super::verify::{Answer, jumps, limits, nothing};
 use crate::accounting::Money;
 use crate::audit::checkpoint::origin;
@@ -12,7 +13,6 @@ use crate::cli::CliError;
 use crate::index::{self, Totals};
 use crate::ledger;
 use crate::ledger::reader::{Batch, ReadError, Reader, SEGMENTS};
-use crate::record::act::Pruned;
 
 /// Amounts and calls as the lines say.
 #[derive(Clone, Copy, Debug, Default)]
@@ -137,7 +137,7 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
     walk.look_ahead()?;
     walk.pruned(dir, first)?;
     answer.first = first;
-    let mut named_upto = 0;
+    let mut pruned = Pruned::new(first, walk.roots.tree().root());
 
     let indexed = match index::totals(dir) {
         // The lines are the truth, and are verified all the same.
@@ -158,7 +158,7 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
             for (_, line) in batch.iter() {
                 if let Some(found) = walk.chain.line(line) {
                     sums.add(&found);
-                    named_upto = named_upto.max(pruned(&found));
+                    pruned.line(&found);
                 }
                 walk.leaves()?;
                 if indexed.as_ref().is_some_and(|t| t.indexed_upto == walk.chain.next_index()) {
@@ -170,10 +170,8 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
         walk.exhaust()?;
     }
     walk.finish()?;
-    if named_upto < first {
-        let what =
-            format!("lines 0 to {} are gone, and no entry says that they were pruned", first - 1);
-        walk.damages.add(named_upto, what);
+    if let Some(what) = pruned.damage(walk.roots.proved_upto) {
+        walk.damages.add_stretch(0, first.saturating_sub(1), what);
     }
     conclude(&mut answer, walk, compared);
     Ok(answer)
@@ -181,13 +179,6 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
 
 fn unread(error: ReadError) -> CliError {
     CliError::Failed(error.to_string())
-}
-
-/// The index up to which a line says that lines were pruned.
-fn pruned(found: &Envelope<'_>) -> u64 {
-    let is_one = found.kind == b"pruned";
-    let pruned = is_one.then(|| serde_json::from_slice::<Pruned>(found.body).ok()).flatten();
-    pruned.map_or(0, |pruned| pruned.first)
 }
 
 fn compare(sums: &Sums, indexed: Option<&Totals>, damages: &mut Damages) {
@@ -239,11 +230,7 @@ fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
         let why = if chain.gaps > 0 { "gaps in the ledger say why" } else { "they were pruned" };
         answer.not_provable.push(format!("{alone} closings have no opening: {why}"));
     }
-    if answer.first > 0 {
-        let last = answer.first - 1;
-        let what = format!("what lines 0 to {last} said: they were pruned, their hashes were kept");
-        answer.not_provable.push(what);
-    }
+    answer.not_provable.extend(Pruned::limit(answer.first));
     jumps(answer, chain.clock_jumps);
     answer.checked = checked;
     limits(answer);

@@ -13,8 +13,9 @@ use uuid::Uuid;
 
 use super::facts::{self, Facts, Parameters, Program, Sample, Span, Tree};
 use super::heads::{Keys, Notes, files};
+use super::pruned::Pruned;
 use super::sink::{Output, Sink, finished};
-use super::tables::{SAMPLE_ROWS, Tables, moment};
+use super::tables::{Tables, moment};
 use super::verify::nothing;
 use super::{ExportArgs, controls, ocsf, page, unreadable};
 use crate::audit::merkle::{Hash, leaf_hash};
@@ -266,11 +267,13 @@ fn survey(
     }
     let pruned = ledger::each_leaf(dir, 0..kept, |leaf| roots.push(leaf, &mut damages));
     pruned.map_err(|error| CliError::Failed(error.to_string()))?;
+    let mut gone = Pruned::new(kept, roots.tree().root());
     let (mut first, mut oldest, mut end) = (None, 0, 0);
     each_line(dir, Span { first: kept, end: size }, |line| {
         let found = chain.line(line);
         chain.take_leaves().for_each(|leaf| roots.push(leaf, &mut damages));
         let Some(found) = found else { return Ok(()) };
+        gone.line(&found);
         let at = i64::try_from(found.wall_ns).unwrap_or(i64::MAX);
         if period.from.is_none_or(|from| at >= from.0) && first.is_none() {
             first = Some(found.index);
@@ -284,6 +287,10 @@ fn survey(
     chain.finish();
     chain.take_leaves().for_each(|leaf| roots.push(leaf, &mut damages));
     roots.finish(&mut damages);
+    // The lines of a bundle end with the newest checkpoint.
+    if let Some(what) = gone.damage(if facts.tree.signed { size } else { 0 }) {
+        damages.add_stretch(0, kept.saturating_sub(1), what);
+    }
     let first = first.unwrap_or(size);
     facts.period = Span { first, end: end.max(first) };
     facts.lines = Span { first: oldest.min(first), end: facts.period.end };
@@ -292,13 +299,7 @@ fn survey(
     }
     facts.instance = String::from_utf8_lossy(chain.instance().unwrap_or_default()).into_owned();
     let root = roots.tree().root().to_string();
-    facts.sample = Sample {
-        seed: root.clone(),
-        rule: format!(
-            "the {SAMPLE_ROWS} calls of exchanges.csv whose SHA-256 of the text seed:exchange is \
-             lowest; the seed is the tree's root, which nobody chooses"
-        ),
-    };
+    facts.sample = Sample::of(&root);
     facts.tree = Tree { root, ..facts.tree };
     let found = chain.damages.named.iter().chain(&damages.named);
     facts.damages.extend(found.map(|damage| damage.what.clone()));
@@ -316,13 +317,7 @@ fn not_provable(facts: &Facts) -> Vec<String> {
     } else {
         limits.push("no checkpoint: nothing in this bundle is signed".to_owned());
     }
-    if facts.tree.pruned > 0 {
-        limits.push(format!(
-            "what lines 0 to {} said: they were pruned as the configuration asks, and their hashes \
-             were kept",
-            facts.tree.pruned - 1
-        ));
-    }
+    limits.extend(Pruned::limit(facts.tree.pruned));
     limits.push(
         "completeness at the end: only a checkpoint that a witness holds shows that no newer lines \
          were cut off"

@@ -4,6 +4,8 @@ use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+use super::tables::SAMPLE_ROWS;
+
 /// Version of the bundle's form: what its tables, events and page look like. Lines, tiles and
 /// signatures of older forms are verified the same.
 pub(super) const FORMAT: u32 = 2;
@@ -12,6 +14,7 @@ pub(super) const FILE: &str = "ipe.json";
 
 /// All of it.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Facts {
     /// Version of the bundle's form.
     pub(super) format: u32,
@@ -42,6 +45,7 @@ pub(super) struct Facts {
 
 /// What the export was told.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Parameters {
     pub(super) from: Option<String>,
     pub(super) to: Option<String>,
@@ -55,6 +59,7 @@ pub(super) struct Parameters {
 
 /// What made the bundle.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Program {
     pub(super) version: String,
     pub(super) sha256: Option<String>,
@@ -62,6 +67,7 @@ pub(super) struct Program {
 
 /// Indices, the second one left out.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Span {
     pub(super) first: u64,
     pub(super) end: u64,
@@ -69,6 +75,7 @@ pub(super) struct Span {
 
 /// The tree that all files are of.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Tree {
     pub(super) size: u64,
     pub(super) root: String,
@@ -82,13 +89,26 @@ pub(super) struct Tree {
 
 /// How `sample.csv` was drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Sample {
     pub(super) seed: String,
     pub(super) rule: String,
 }
 
+impl Sample {
+    /// The one way to draw it: nobody chooses the root of the tree.
+    pub(super) fn of(root: &str) -> Sample {
+        let rule = format!(
+            "the {SAMPLE_ROWS} calls of exchanges.csv whose SHA-256 of the text seed:exchange is \
+             lowest; the seed is the tree's root, which nobody chooses"
+        );
+        Sample { seed: root.to_owned(), rule }
+    }
+}
+
 /// What follows from the lines alone: whoever has them works it out again.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub(super) struct Derived {
     /// Rows or lines by file.
     pub(super) rows: BTreeMap<String, u64>,

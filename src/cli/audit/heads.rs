@@ -203,6 +203,8 @@ pub(super) struct Brought<'a> {
 pub(super) struct Witnessed {
     /// Checkpoints that the ledger's keys signed.
     pub(super) heads: Vec<Head>,
+    /// Those that whoever verifies has brought along, or that a key of theirs has cosigned.
+    pub(super) independent: u64,
     /// Cosignatures that are good, as a sentence each.
     pub(super) cosigned: Vec<String>,
     /// Names of witnesses' keys of which none was found.
@@ -219,13 +221,17 @@ pub(super) fn witnessed(
     let kept = files(folder, ".note")?;
     let mut all = Witnessed::default();
     all.missing.extend(brought.keys.iter().map(|key| key.name().to_owned()));
-    for path in brought.notes.iter().chain(&kept).take(WITNESSES_MAX) {
+    let brought_along = brought.notes.len();
+    for (place, path) in brought.notes.iter().chain(&kept).take(WITNESSES_MAX).enumerate() {
         let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
         let text = text.trim_end_matches('\n').to_owned() + "\n";
         let name = format!("witness {}", short(path));
         match keys.head(&text, &name) {
             Ok(head) => {
+                let before = all.cosigned.len();
                 all.cosignatures(&text, &head, brought.keys, damages);
+                let is_cosigned = all.cosigned.len() > before;
+                all.independent += u64::from(place < brought_along || is_cosigned);
                 all.heads.push(head);
             }
             Err(why) => damages.add(None, why),
@@ -237,7 +243,13 @@ pub(super) fn witnessed(
 impl Witnessed {
     /// The heads; what else was found goes into the answer.
     pub(super) fn heads(self, answer: &mut Answer) -> impl Iterator<Item = Head> {
-        answer.witnesses = self.heads.len() as u64;
+        answer.witnesses = self.independent;
+        if self.heads.len() as u64 > self.independent {
+            let what = "whether a witness holds the checkpoints that are kept here as a witness's: \
+                        whoever can write here can put them here; bring the witness's own \
+                        (--witness), or its key (--witness-key)";
+            answer.not_provable.push(what.to_owned());
+        }
         answer.cosigned = self.cosigned;
         let missing = self.missing.into_iter();
         answer.not_provable.extend(missing.map(|witness| {

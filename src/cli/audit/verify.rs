@@ -107,7 +107,7 @@ fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
     let damaged = answer.damages.count;
     let verdict = if damaged > 0 { "DAMAGED" } else { "VERIFIED, within the limits below" };
     writeln!(output, "{verdict}\n")?;
-    writeln!(output, "instance      {}", answer.instance)?;
+    writeln!(output, "instance      {}", harmless(&answer.instance))?;
     match answer.end.checked_sub(answer.first) {
         Some(lines) if lines > 0 => {
             let last = answer.end - 1;
@@ -126,7 +126,7 @@ fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
     if damaged > 0 {
         writeln!(output, "\nDamage ({damaged}):")?;
         for damage in &answer.damages.named {
-            writeln!(output, "  - {}", damage.what)?;
+            writeln!(output, "  - {}", harmless(&damage.what))?;
         }
         let more = damaged - answer.damages.named.len() as u64;
         if more > 0 {
@@ -148,7 +148,12 @@ fn list(output: &mut dyn Write, title: &str, points: &[String]) -> io::Result<()
         return Ok(());
     }
     writeln!(output, "\n{title}")?;
-    points.iter().try_for_each(|point| writeln!(output, "  - {point}"))
+    points.iter().try_for_each(|point| writeln!(output, "  - {}", harmless(point)))
+}
+
+/// Text out of files, without what a terminal obeys.
+fn harmless(text: &str) -> String {
+    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
 }
 
 fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
