@@ -163,7 +163,8 @@ async fn a_line_that_was_damaged_later_stops_neither_start_nor_signing() {
     fs::write(&segment, bytes).unwrap();
     let signed = newest(&site).size;
     let sidecar = Sidecar::start(&site, &options);
-    assert!(sidecar.said().contains("this ledger entry is damaged"), "{}", sidecar.said());
+    let told = || sidecar.said().contains("this ledger entry is damaged").then_some(());
+    eventually("the damaged line is named", told).await;
     assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
     eventually("it is signed", || (newest(&site).size > signed).then_some(())).await;
     sidecar.stop();
