@@ -4,9 +4,9 @@
 //! running sidecar when it changes. No key is stored: a virtual key as its SHA-256, any other
 //! credential as its fingerprint.
 
-use std::fs::{self, OpenOptions};
-use std::io::{self, Write};
-use std::os::unix::fs::{DirBuilderExt, OpenOptionsExt};
+use std::fs::{self, File, OpenOptions};
+use std::io::{self, Read, Write};
+use std::os::unix::fs::{DirBuilderExt, MetadataExt, OpenOptionsExt};
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::time::SystemTime;
@@ -92,13 +92,14 @@ pub fn path_in(data_dir: &Path) -> PathBuf {
 
 /// Reads the file; one that does not exist is empty.
 pub fn read(path: &Path) -> Result<KeyFile, KeysError> {
-    let text = match fs::read_to_string(path) {
-        Ok(text) => text,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(KeyFile::default()),
-        Err(source) => return Err(KeysError::Io { path: path.to_owned(), source }),
-    };
+    let (bytes, _) = state(path)?;
+    parse(path, bytes.as_deref())
+}
+
+fn parse(path: &Path, bytes: Option<&[u8]>) -> Result<KeyFile, KeysError> {
+    let Some(bytes) = bytes else { return Ok(KeyFile::default()) };
     let format = |detail: String| KeysError::Format { path: path.to_owned(), detail };
-    let file: KeyFile = serde_json::from_str(&text).map_err(|error| format(error.to_string()))?;
+    let file: KeyFile = serde_json::from_slice(bytes).map_err(|error| format(error.to_string()))?;
     if file.keys.len() > KEYS_MAX || file.fingerprints.len() > KEYS_MAX {
         return Err(format(format!("more than {KEYS_MAX} keys")));
     }
@@ -106,6 +107,22 @@ pub fn read(path: &Path) -> Result<KeyFile, KeysError> {
         return Err(format(format!("the hash of key {} is not SHA-256", key.fingerprint)));
     }
     Ok(file)
+}
+
+/// The file's bytes, where it is there, and their digest: of one and the same file.
+fn state(path: &Path) -> Result<(Option<Vec<u8>>, Digest), KeysError> {
+    let failed = |source| KeysError::Io { path: path.to_owned(), source };
+    let mut file = match File::open(path) {
+        Ok(file) => file,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => {
+            return Ok((None, Digest { hash: leaf_hash(b"").to_string(), uid: None }));
+        }
+        Err(source) => return Err(failed(source)),
+    };
+    let (mut bytes, uid) = (Vec::new(), file.metadata().map_err(failed)?.uid());
+    file.read_to_end(&mut bytes).map_err(failed)?;
+    let hash = leaf_hash(&bytes).to_string();
+    Ok((Some(bytes), Digest { hash, uid: Some(uid) }))
 }
 
 /// Makes a data directory that only its owner can enter. One that exists is left as it is.
@@ -185,15 +202,7 @@ pub struct Digest {
 ///
 /// It is there and cannot be read.
 pub fn digest(data_dir: &Path) -> Result<Digest, KeysError> {
-    use std::os::unix::fs::MetadataExt;
-    let path = path_in(data_dir);
-    let bytes = match fs::read(&path) {
-        Ok(bytes) => bytes,
-        Err(error) if error.kind() == io::ErrorKind::NotFound => Vec::new(),
-        Err(source) => return Err(KeysError::Io { path, source }),
-    };
-    let uid = fs::metadata(&path).ok().map(|metadata| metadata.uid());
-    Ok(Digest { hash: leaf_hash(&bytes).to_string(), uid })
+    Ok(state(&path_in(data_dir))?.1)
 }
 
 /// The rules in force, read again when the file changes.
@@ -211,8 +220,8 @@ impl LiveKeys {
     pub fn open(data_dir: &Path) -> Result<LiveKeys, KeysError> {
         let path = path_in(data_dir);
         let version = Mutex::new(file_version(&path));
-        let digest = digest(data_dir)?;
-        let attribution = ArcSwap::from_pointee(read(&path)?.attribution());
+        let (bytes, digest) = state(&path)?;
+        let attribution = ArcSwap::from_pointee(parse(&path, bytes.as_deref())?.attribution());
         let digests = Mutex::new((digest.clone(), digest));
         Ok(LiveKeys { data_dir: data_dir.to_owned(), attribution, version, digests })
     }
@@ -232,9 +241,8 @@ impl LiveKeys {
         if *version == now {
             return Ok(false);
         }
-        let digest = digest(&self.data_dir)?;
-        let file = read(&path)?;
-        self.attribution.store(Arc::new(file.attribution()));
+        let (bytes, digest) = state(&path)?;
+        self.attribution.store(Arc::new(parse(&path, bytes.as_deref())?.attribution()));
         *version = now;
         self.digests.lock().unwrap_or_else(PoisonError::into_inner).1 = digest;
         Ok(true)
@@ -262,7 +270,6 @@ pub struct Change {
 /// Which version of a file is there; `None` where none is.
 #[must_use]
 pub fn file_version(path: &Path) -> Option<FileVersion> {
-    use std::os::unix::fs::MetadataExt;
     let metadata = fs::metadata(path).ok()?;
     let (modified, bytes, inode) = (metadata.modified().ok(), metadata.len(), metadata.ino());
     Some(FileVersion { modified, bytes, inode })

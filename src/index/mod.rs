@@ -14,7 +14,7 @@ use std::io;
 use std::os::unix::fs::PermissionsExt as _;
 use std::path::{Path, PathBuf};
 
-use rusqlite::{Connection, OpenFlags};
+use rusqlite::Connection;
 
 use crate::ledger::reader::ReadError;
 
@@ -135,8 +135,7 @@ pub fn holds_before(data_dir: &Path, sequence: u64) -> Result<bool, IndexError> 
     if sequence == 0 || !data_dir.join(FILE).exists() {
         return Ok(false);
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+    let connection = reading::connect(data_dir)?;
     let sql = "SELECT EXISTS (SELECT 1 FROM exchanges WHERE sequence < ?1)";
     let sequence = i64::try_from(sequence).unwrap_or(i64::MAX);
     Ok(connection.query_row(sql, [sequence], |row| row.get(0))?)
@@ -148,8 +147,7 @@ pub fn copy(data_dir: &Path, to: &Path) -> Result<(), IndexError> {
     if !data_dir.join(FILE).exists() {
         return Ok(());
     }
-    let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
-    let connection = Connection::open_with_flags(data_dir.join(FILE), flags)?;
+    let connection = reading::connect(data_dir)?;
     let path = to.join(FILE);
     connection.execute("VACUUM INTO ?1", [path.to_string_lossy()])?;
     let private = fs::Permissions::from_mode(0o600);

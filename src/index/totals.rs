@@ -2,8 +2,7 @@
 
 use std::path::Path;
 
-use rusqlite::{Connection, OpenFlags};
-
+use super::reading;
 use super::store::meta;
 use super::{FILE, IndexError};
 use crate::accounting::Money;
@@ -25,11 +24,10 @@ pub struct Totals {
 ///
 /// SQLite cannot read the file.
 pub fn totals(data_dir: &Path) -> Result<Option<Totals>, IndexError> {
-    let path = data_dir.join(FILE);
-    if !path.exists() {
+    if !data_dir.join(FILE).exists() {
         return Ok(None);
     }
-    let mut connection = Connection::open_with_flags(&path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
+    let mut connection = reading::connect(data_dir)?;
     let snapshot = connection.transaction()?;
     let Some(indexed_upto) = meta(&snapshot, "indexed_upto")?.and_then(|t| t.parse().ok()) else {
         return Ok(None);
