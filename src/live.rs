@@ -166,19 +166,27 @@ impl Live {
         }
     }
 
-    /// An answer asked for tools. `repeats`: tool and input of each, hashed.
-    pub fn asked(&self, entry: &ToolsAsked, repeats: &[u128], at_ns: u64) -> Vec<ToolCall> {
+    /// An answer asked for tools. `repeats`: tool and input of each, hashed. Gives what settled,
+    /// and of each tool whether nobody had named it before: of two that tell it at once, one is
+    /// first.
+    pub fn asked(
+        &self,
+        entry: &ToolsAsked,
+        repeats: &[u128],
+        at_ns: u64,
+    ) -> (Vec<ToolCall>, Vec<bool>) {
         let mut inner = self.inner();
-        let mut settled = Vec::new();
+        let (mut settled, mut first) = (Vec::new(), Vec::with_capacity(entry.tools.len()));
         for (place, (name, about, sighting)) in
             sighting::of_asked(entry, at_ns).into_iter().enumerate()
         {
             if let Some(repeat) = repeats.get(place) {
                 inner.count(name, about.agent, *repeat, at_ns);
             }
+            first.push(!inner.is_named(name));
             settled.extend(inner.tools.take(name, &about, sighting));
         }
-        settled
+        (settled, first)
     }
 
     /// Results were sent.
@@ -207,16 +215,11 @@ impl Live {
         self.inner().tools.known(Name { session, id }).unwrap_or_default()
     }
 
-    /// The name under which the model asked for a call that runs.
-    #[must_use]
-    pub fn tool_of(&self, session: Option<&str>, id: &str) -> Option<String> {
-        self.inner().tools.open(Name { session, id }).and_then(|call| call.tool.clone())
-    }
-
-    /// A hook posted. `repeat` as in [`Asked`].
-    pub fn hook(&self, event: &HookEvent, repeat: Option<u128>, at_ns: u64) -> Ended {
+    /// A hook posted. `repeat` as in [`Asked`]. Gives what ended, and whether nobody had named its
+    /// tool call before.
+    pub fn hook(&self, event: &HookEvent, repeat: Option<u128>, at_ns: u64) -> (Ended, bool) {
         let mut inner = self.inner();
-        let mut ended = Ended::default();
+        let (mut ended, mut is_first) = (Ended::default(), false);
         if let Some(session) = text(event.session.as_ref()) {
             inner.session_hook(session, event, at_ns, &mut ended);
         }
@@ -224,9 +227,10 @@ impl Live {
             if let (Some(repeat), Sighting::Announced(_)) = (repeat, sighting) {
                 inner.count(name, about.agent, repeat, at_ns);
             }
+            is_first |= !inner.is_named(name);
             ended.calls.extend(inner.tools.take(name, &about, sighting));
         }
-        ended
+        (ended, is_first)
     }
 
     /// What rules ask of a session, and of a tool call in it.
@@ -279,6 +283,11 @@ impl Live {
 }
 
 impl Inner {
+    /// Whether a call runs of which somebody has told the tool.
+    fn is_named(&self, name: Name<'_>) -> bool {
+        self.tools.open(name).is_some_and(|call| call.tool.is_some())
+    }
+
     /// Counts a tool call in its session, at the first sighting of it.
     fn count(&mut self, name: Name<'_>, agent: Option<&str>, repeat: u128, at_ns: u64) {
         let is_new = self.tools.open(name).is_none() && !self.tools.is_settled(name);

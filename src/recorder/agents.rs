@@ -128,8 +128,8 @@ impl Recorder {
             }));
             let Some(at_ns) = self.append_seen(&entry) else { continue };
             if let Entry::ToolsAsked(entry) = &entry {
-                self.log_asked(entry, charge);
-                let settled = self.live.asked(entry, repeats, at_ns);
+                let (settled, first) = self.live.asked(entry, repeats, at_ns);
+                Self::log_asked(entry, &first, charge);
                 self.ended(&Ended { calls: settled, ..Ended::default() });
             }
         }
@@ -191,10 +191,10 @@ impl Recorder {
         if let Some(session) = session {
             self.metrics.session(session, event.event.as_str(), written.stamp.mono_ns);
         }
-        if event.event.as_str() == "PreToolUse" {
-            self.log_announced(&event, payer.as_ref());
+        let (ended, is_first) = self.live.hook(&event, repeat, written.stamp.wall_ns);
+        if is_first && event.event.as_str() == "PreToolUse" {
+            Self::log_announced(&event, payer.as_ref());
         }
-        let ended = self.live.hook(&event, repeat, written.stamp.wall_ns);
         self.ended(&ended);
         Ok(written)
     }
@@ -231,12 +231,9 @@ impl Recorder {
     }
 
     /// A tool that the traffic has not shown yet: a client may begin before the answer is whole.
-    fn log_announced(&self, event: &HookEvent, payer: Option<&Payer>) {
+    fn log_announced(event: &HookEvent, payer: Option<&Payer>) {
         let id = event.tool_use.as_ref().map_or("", Identifier::as_str);
         let session = event.session.as_ref().map(Identifier::as_str);
-        if self.live.tool_of(session, id).is_some() {
-            return;
-        }
         let input = event.input.as_ref();
         tracing::info!(
             target: logging::TOOLS,
@@ -272,13 +269,10 @@ impl Recorder {
     }
 
     /// What the client has announced already has its line.
-    fn log_asked(&self, entry: &ToolsAsked, charge: Option<&ChargeRecord>) {
+    fn log_asked(entry: &ToolsAsked, first: &[bool], charge: Option<&ChargeRecord>) {
         let usd = charge.and_then(|charge| charge.usd).map(|usd| usd.to_string());
         let session = entry.session.as_ref().map(Identifier::as_str);
-        for tool in &entry.tools {
-            if self.live.tool_of(session, tool.id.as_str()).is_some() {
-                continue;
-            }
+        for (tool, _) in entry.tools.iter().zip(first).filter(|(_, is_first)| **is_first) {
             tracing::info!(
                 target: logging::TOOLS,
                 tool_name = tool.name.as_str(),
