@@ -113,12 +113,13 @@ impl ServeArgs {
     async fn serve(&self, config: &Config) -> anyhow::Result<()> {
         let on_terminal = io::stderr().is_terminal();
         let mut signals = Signals::listen()?;
+        // Before anybody can know that it runs: a hang-up that nobody listens for ends a process.
+        let mut hang_up = signal(SignalKind::hangup())?;
         let app = app::start(config).await?;
         if let Some(path) = &self.ready_file {
             app::write_private(path, app.ready.json().as_bytes())?;
         }
         greet(config, &app)?;
-        let mut hang_up = signal(SignalKind::hangup())?;
         let mut first = std::pin::pin!(first_call(Arc::clone(&app.recorder)));
         let mut called = false;
         loop {
