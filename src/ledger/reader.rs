@@ -208,7 +208,12 @@ impl Reader {
 
     fn enter(&self, first: u64) -> Result<Segment, ReadError> {
         let path = self.folder.join(segment_name(first));
-        match File::open(&path) {
+        // A pipe under such a name would be waited for without end.
+        let opened = match fs::metadata(&path) {
+            Ok(found) if !found.is_file() => Err(io::Error::other("it is no regular file")),
+            _ => File::open(&path),
+        };
+        match opened {
             Ok(file) => Ok(Segment { file, path, first, offset: 0, in_damage: false }),
             Err(source) => Err(ReadError::Segment { path, source }),
         }

@@ -252,6 +252,9 @@ pub fn witnessed(data_dir: &Path) -> Vec<(String, Checkpoint)> {
     for entry in listing.into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         let Some(name) = name.strip_suffix(".note") else { continue };
+        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+            continue;
+        }
         let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
         let checkpoint = Note::parse(&text).and_then(|note| Checkpoint::parse(&note.text));
         all.extend(checkpoint.ok().map(|checkpoint| (name.to_owned(), checkpoint)));

@@ -51,7 +51,7 @@ fn notes(bundle: &Path, change: impl FnOnce(&mut Vec<String>)) {
 /// the manifest was written anew.
 type Mutation = (&'static str, fn(&Path), &'static str, bool);
 
-const MUTATIONS: [Mutation; 33] = [
+const MUTATIONS: [Mutation; 34] = [
     (
         "line edited",
         |b| lines(b, LINES, |l| l[20] = l[20].replace("\"body\":{", "\"body\":{\"x\":1,")),
@@ -224,6 +224,12 @@ const MUTATIONS: [Mutation; 33] = [
         },
         "by another rule or seed",
         false,
+    ),
+    (
+        "a checkpoint in the middle left out",
+        |b| notes(b, |all| drop(all.remove(2))),
+        "5 checkpoints are there, ipe.json says 6",
+        true,
     ),
     (
         "a word of the auditor added",

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::fs;
 use std::path::Path;
 
-use serde_json::Value;
+use serde_json::{Value, json};
 
 use super::events::{events, everything};
 use super::*;
@@ -121,7 +121,7 @@ fn a_table_that_was_not_asked_for_is_no_file_of_the_bundle() {
 }
 
 #[test]
-fn tables_of_another_form_are_not_compared_and_that_is_said() {
+fn tables_of_another_form_are_not_verified_and_those_of_another_version_are() {
     let site = everything();
     let bundle = export(&site, "old", &[]);
     let path = bundle.join("ipe.json");
@@ -132,10 +132,32 @@ fn tables_of_another_form_are_not_compared_and_that_is_said() {
     fs::write(&path, &older).unwrap();
     seal(&bundle);
     let output = verify(&site, &bundle, &[]);
-    assert!(output.status.success(), "{}", said(&output));
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).starts_with("NOT VERIFIED"), "{}", said(&output));
     assert!(said(&output).contains("made them in form 1"), "{}", said(&output));
+    let output = verify(&site, &bundle, &["--json"]);
+    let told: Value = serde_json::from_slice(&output.stdout).unwrap();
+    assert_eq!((&told["verified"], &told["damages"]["count"]), (&json!(false), &json!(0)));
     fs::write(&path, older.replacen("\"format\": 1", "\"format\": 99", 1)).unwrap();
     seal(&bundle);
     let output = verify(&site, &bundle, &[]);
     assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+
+    // Another version of the same form: its tables are compared, its verify.py may be another.
+    let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
+    fs::write(&path, text.replacen(&version, "\"version\": \"0.0.9\"", 1)).unwrap();
+    let page = fs::read_to_string(bundle.join("summary.html")).unwrap();
+    let page = page.replace(env!("CARGO_PKG_VERSION"), "0.0.9");
+    fs::write(bundle.join("summary.html"), page).unwrap();
+    fs::write(bundle.join("verify.py"), "# of that version\n").unwrap();
+    seal(&bundle);
+    let output = verify(&site, &bundle, &[]);
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("they are those of version 0.0.9"), "{}", said(&output));
+    let table = fs::read_to_string(bundle.join("exchanges.csv")).unwrap();
+    fs::write(bundle.join("exchanges.csv"), table.replacen("0.", "9.", 1)).unwrap();
+    seal(&bundle);
+    let output = verify(&site, &bundle, &[]);
+    assert_eq!(output.status.code(), Some(1), "{}", said(&output));
+    assert!(said(&output).contains("exchanges.csv is not what the lines give"));
 }

@@ -303,3 +303,35 @@ async fn damage_in_a_data_directory_is_named() {
     assert_eq!(output.status.code(), Some(1));
     assert!(said(&output).contains("index.sqlite holds 140 closed calls"), "{}", said(&output));
 }
+
+/// A pipe is waited for without end by whoever opens it.
+#[test]
+fn a_pipe_in_the_place_of_evidence_is_named_and_never_opened() {
+    let site = parts::demo();
+    let data = site.data.to_str().unwrap().to_owned();
+    fs::create_dir_all(site.data.join("audit/witness")).unwrap();
+    for place in ["audit/witness/far.note", "segments/00000000000000999999.jsonl"] {
+        let pipe = site.data.join(place);
+        assert!(Command::new("mkfifo").arg(&pipe).status().unwrap().success());
+        let out = site.path("piped");
+        for arguments in
+            [&["audit", "verify"][..], &["audit", "export", "--out", out.to_str().unwrap()]]
+        {
+            let output = site.run(&[arguments, &["--data-dir", &data]].concat());
+            assert_eq!(output.status.code(), Some(1), "{place}: {}", said(&output));
+            assert!(said(&output).contains("no regular file"), "{place}: {}", said(&output));
+            let _ = fs::remove_dir_all(&out);
+        }
+        fs::remove_file(&pipe).unwrap();
+    }
+}
+
+#[test]
+fn an_export_of_nobody_says_so() {
+    let site = parts::demo();
+    let (data, out) = (site.data.to_str().unwrap(), site.path("nobody"));
+    let arguments = ["audit", "export", "--data-dir", data, "--team", "nobody", "--out"];
+    let output = site.run(&[&arguments[..], &[out.to_str().unwrap()]].concat());
+    assert!(output.status.success(), "{}", said(&output));
+    assert!(said(&output).contains("no call of the period is of this team"), "{}", said(&output));
+}

@@ -60,8 +60,11 @@ fn cosignatures_are_checked(site: &Site, kept: &str) {
     let cosigned =
         format!("witness.test/1 cosigned witness audit/witness/far.note (size {}", lines(site));
     assert!(said.contains(&cosigned) && said.contains("at 2026-09-21T"), "{said}");
-    let said = site.ok(&["audit", "verify", "--witness-key", &wrong]);
+    let data = site.data.to_str().unwrap();
+    let output = site.run(&["audit", "verify", "--data-dir", data, "--witness-key", &wrong]);
+    let said = String::from_utf8_lossy(&output.stdout).into_owned();
     assert!(said.contains("no checkpoint that was given bears a cosignature of"), "{said}");
+    assert_eq!(output.status.code(), Some(1), "{said}");
 
     // The same key with another signature.
     let (note, line) = kept.trim_end().rsplit_once('\n').unwrap();
@@ -70,7 +73,6 @@ fn cosignatures_are_checked(site: &Site, kept: &str) {
     bytes[40] ^= 1;
     let forged = format!("{note}\n{name} {}\n", STANDARD.encode(bytes));
     let forged = site.file("forged.note", &forged);
-    let data = site.data.to_str().unwrap();
     let arguments = ["audit", "verify", "--data-dir", data, "--witness-key", &right, "--witness"];
     let output = site.run(&[&arguments[..], &[forged.to_str().unwrap()]].concat());
     let said = String::from_utf8_lossy(&output.stdout).into_owned();

@@ -95,14 +95,18 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
             .push("the root at every checkpoint, so that each follows from the one before".into());
         checked.push("every signature, by keys that are valid for its lines".into());
     }
-    if facts.is_of_this_program() {
+    let (version, format) = (&facts.program.version, facts.format);
+    if facts.is_of_this_form() {
         checked.push("tables, OCSF events, sample, sums and page: made anew from the lines".into());
     } else {
-        let (version, format) = (&facts.program.version, facts.format);
-        answer.not_provable.push(format!(
-            "tables, OCSF events, sample, sums and page: version {version} made them in form \
-             {format}; that version can make them anew"
+        answer.unmet.push(format!(
+            "tables, OCSF events, sample, sums and page were not compared: version {version} made \
+             them in form {format}; verify the bundle with that version"
         ));
+    }
+    if !facts.is_of_this_version() {
+        let what = format!("verify.py and README.txt: they are those of version {version}");
+        answer.not_provable.push(what);
     }
     if !facts.parameters.controls.is_empty() {
         let asked = facts.parameters.controls.join(" ");
@@ -299,6 +303,11 @@ impl Bundle<'_> {
             ahead = Some(0);
             self.look_ahead(&mut notes, &mut ahead, keys, roots)?;
         }
+        if notes.read != facts.tree.checkpoints {
+            let (read, said) = (notes.read, facts.tree.checkpoints);
+            let what = format!("{read} checkpoints are there, ipe.json says {said}");
+            self.damages.add(None, what);
+        }
         if roots.tree().root().to_string() != facts.tree.root {
             self.damages.add(None, "the tiles do not have the root that ipe.json names");
         }
@@ -393,7 +402,7 @@ impl Bundle<'_> {
         }
         self.damages.append(chain.damages);
         let derived = tables.finish(&mut sink).map_err(failed)?;
-        if facts.is_of_this_program() {
+        if facts.is_of_this_form() {
             self.compare_tables(facts, &derived, sink)?;
         }
         Ok(())
@@ -433,7 +442,7 @@ impl Bundle<'_> {
         if *derived != facts.derived {
             self.damages.add(None, "ipe.json names other counts or totals than the lines give");
         }
-        for (name, text) in STANDING {
+        for (name, text) in STANDING.into_iter().filter(|_| facts.is_of_this_version()) {
             sink.put(name, text.as_bytes()).map_err(failed)?;
         }
         sink.put("summary.html", page::page(facts).as_bytes()).map_err(failed)?;
@@ -444,7 +453,8 @@ impl Bundle<'_> {
         }
         for name in self.manifest.keys() {
             let is_evidence = name.starts_with("ledger/") || name.starts_with("audit/");
-            if !is_evidence && name != facts::FILE && !sink.hashes.contains_key(name) {
+            let is_known = name == facts::FILE || STANDING.iter().any(|(known, _)| name == known);
+            if !is_evidence && !is_known && !sink.hashes.contains_key(name) {
                 self.damages.add(None, format!("{name} is no file of this bundle"));
             }
         }

@@ -12,13 +12,14 @@ use aws_lc_rs::digest::{Context, SHA256};
 use uuid::Uuid;
 
 use super::facts::{self, Facts, Parameters, Program, Sample, Span, Tree};
-use super::heads::{Keys, Notes, files};
+use super::heads::{Keys, Notes, files, small};
 use super::pruned::Pruned;
 use super::sink::{Output, Sink, finished};
 use super::tables::{Tables, moment};
 use super::verify::nothing;
 use super::{ExportArgs, controls, ocsf, page, unreadable};
 use crate::audit::merkle::{Hash, leaf_hash};
+use crate::audit::note::NOTE_BYTES_MAX;
 use crate::audit::tile::{self, Tile, Tiler, WIDTH};
 use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::{CliError, Surroundings, source};
@@ -75,6 +76,14 @@ pub(super) fn run(
     let manifest = sink.seal().map_err(failed)?;
     leave_word(&dir, &facts, manifest);
     let (lines, derived) = (facts.lines.end - facts.lines.first, &facts.derived);
+    let asked = &facts.parameters;
+    if (asked.team.is_some() || asked.session.is_some()) && derived.calls + derived.tools == 0 {
+        let _ = writeln!(
+            io::stderr(),
+            "weighbridge: no call of the period is of this team and session; are they written as \
+             `weighbridge report` writes them?"
+        );
+    }
     let told = writeln!(
         output,
         "{} holds {lines} lines, {} calls and {} other files.\nVerify it: weighbridge audit verify {0}",
@@ -186,8 +195,10 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
     let keys = Keys::read(&audit.join("keys"), &mut damages)?;
     for (folder, ending) in [("keys", ".vkey"), ("witness", ".note")] {
         for (path, number) in files(&audit.join(folder), ending)?.iter().zip(1..) {
-            let bytes = fs::read(path).map_err(|error| unreadable(path, &error))?;
-            sink.put(&format!("audit/{folder}/{number:04}{ending}"), &bytes).map_err(failed)?;
+            // What is too long or no text is named as damage, and not carried along.
+            let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
+            let name = format!("audit/{folder}/{number:04}{ending}");
+            sink.put(&name, text.as_bytes()).map_err(failed)?;
         }
     }
     let mut notes = Notes::open(&audit.join("checkpoints"))?;

@@ -6,8 +6,8 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::SAMPLE_ROWS;
 
-/// Version of the bundle's form: what its tables, events and page look like. Lines, tiles and
-/// signatures of older forms are verified the same.
+/// Version of the bundle's form: what its tables, events and page look like. It is raised with
+/// every change of theirs. Lines, tiles and signatures of older forms are verified the same.
 pub(super) const FORMAT: u32 = 2;
 /// The file's name.
 pub(super) const FILE: &str = "ipe.json";
@@ -133,7 +133,12 @@ pub(super) struct Derived {
 
 impl Facts {
     /// Whether this program makes tables, events and page as they were made.
-    pub(super) fn is_of_this_program(&self) -> bool {
-        self.format == FORMAT && self.program.version == env!("CARGO_PKG_VERSION")
+    pub(super) const fn is_of_this_form(&self) -> bool {
+        self.format == FORMAT
+    }
+
+    /// Whether the files that are the same in every bundle are those of this program.
+    pub(super) fn is_of_this_version(&self) -> bool {
+        self.program.version == env!("CARGO_PKG_VERSION")
     }
 }

@@ -26,6 +26,11 @@ pub(super) struct Keys {
 }
 
 /// Files of a folder that end in `ending`, in the order of their names.
+///
+/// # Errors
+///
+/// What has such a name and is no regular file is named and never opened: a pipe would be waited
+/// for without end.
 pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliError> {
     if !folder.is_dir() {
         return Ok(Vec::new());
@@ -35,6 +40,11 @@ pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliErro
         let path = entry.map_err(|error| unreadable(folder, &error))?.path();
         let name = path.file_name().and_then(|name| name.to_str()).unwrap_or_default();
         if name.ends_with(ending) {
+            let is_file = fs::metadata(&path).map_err(|error| unreadable(&path, &error))?.is_file();
+            if !is_file {
+                let what = format!("{} is no regular file: take it away", path.display());
+                return Err(CliError::Failed(what));
+            }
             paths.push(path);
         }
     }
@@ -43,7 +53,7 @@ pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliErro
 }
 
 /// A small file as text; `None` where it is too long or no text.
-fn small(path: &Path, bytes_max: u64) -> Result<Option<String>, CliError> {
+pub(super) fn small(path: &Path, bytes_max: u64) -> Result<Option<String>, CliError> {
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(|error| unreadable(path, &error))?;
     file.take(bytes_max + 1).read_to_end(&mut bytes).map_err(|error| unreadable(path, &error))?;
@@ -129,6 +139,8 @@ pub(super) struct Notes {
     files: std::vec::IntoIter<PathBuf>,
     current: Option<(BufReader<File>, String)>,
     count: u64,
+    /// Notes of all files that were read.
+    pub(super) read: u64,
     /// In a data directory a crash may leave half a note, which was never published.
     may_be_torn: bool,
     /// Such a note was passed over.
@@ -140,7 +152,7 @@ impl Notes {
     pub(super) fn open(place: &Path) -> Result<Notes, CliError> {
         let files = if place.is_file() { vec![place.to_owned()] } else { files(place, ".notes")? };
         let (files, may_be_torn) = (files.into_iter(), place.is_dir());
-        Ok(Notes { files, current: None, count: 0, may_be_torn, is_torn: false })
+        Ok(Notes { files, current: None, count: 0, read: 0, may_be_torn, is_torn: false })
     }
 
     /// The next note with the name of its file and its number there.
@@ -165,6 +177,7 @@ impl Notes {
                 continue;
             }
             self.count += 1;
+            self.read += 1;
             return Ok(Some((text, format!("checkpoint {} of {name}", self.count))));
         }
     }
@@ -252,7 +265,7 @@ impl Witnessed {
         }
         answer.cosigned = self.cosigned;
         let missing = self.missing.into_iter();
-        answer.not_provable.extend(missing.map(|witness| {
+        answer.unmet.extend(missing.map(|witness| {
             format!("no checkpoint that was given bears a cosignature of {witness}")
         }));
         self.heads.into_iter()

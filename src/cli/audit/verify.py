@@ -181,7 +181,7 @@ def heads(keys, witnesses):
         one = head(open(path, encoding="utf-8").read(), f"witness {path}", keys, True)
         if one:
             found.append(one)
-    return found
+    return found, len(blocks)
 
 
 def tile_name(level, index, width):
@@ -298,7 +298,9 @@ def main():
         facts = json.loads(read("ipe.json"))
         size = facts["tree"]["size"]
         keys = key_files()
-        found = heads(keys, sys.argv[1:])
+        found, count = heads(keys, sys.argv[1:])
+        if count != facts["tree"]["checkpoints"]:
+            damage(f"{count} checkpoints are there, ipe.json says {facts['tree']['checkpoints']}")
         root, proved = tree(size, found)
         if root.hex() != facts["tree"]["root"]:
             damage("the tiles do not have the root that ipe.json names")
@@ -313,7 +315,7 @@ def main():
     if damages:
         sys.exit(1)
     print(f"VERIFIED: {facts['lines']['end'] - facts['lines']['first']} lines; signed up to {proved} of {size}")
-    print("NOT CHECKED HERE: whether tables and events are what the lines say (weighbridge audit verify)")
+    print("NOT CHECKED HERE: openings and closings, and tables and events against the lines (weighbridge audit verify)")
     if len(sys.argv) == 1:
         print("NO WITNESS: a cut of the newest lines with their checkpoints would not be seen")
 

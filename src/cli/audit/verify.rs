@@ -32,6 +32,8 @@ pub(super) struct Answer {
     pub(super) open: (usize, Vec<u64>),
     pub(super) checked: Vec<String>,
     pub(super) not_provable: Vec<String>,
+    /// What was asked for and could not be checked: no damage, and not verified either.
+    pub(super) unmet: Vec<String>,
     pub(super) damages: Damages,
 }
 
@@ -64,7 +66,8 @@ pub(super) fn told(dir: &Path, output: &mut dyn Write) -> Result<u64, CliError> 
 fn judged(answer: &Answer) -> Result<(), CliError> {
     let count = answer.damages.count;
     if count == 0 {
-        return Ok(());
+        let unmet = answer.unmet.first();
+        return unmet.map_or(Ok(()), |what| Err(CliError::Failed(format!("not verified: {what}"))));
     }
     let place = answer.damages.first_index();
     let place = place.map_or_else(String::new, |at| format!(", the first at index {at}"));
@@ -105,7 +108,11 @@ pub(super) fn jumps(answer: &mut Answer, jumps: u64) {
 
 fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
     let damaged = answer.damages.count;
-    let verdict = if damaged > 0 { "DAMAGED" } else { "VERIFIED, within the limits below" };
+    let verdict = match (damaged, answer.unmet.len()) {
+        (0, 0) => "VERIFIED, within the limits below",
+        (0, _) => "NOT VERIFIED",
+        _ => "DAMAGED",
+    };
     writeln!(output, "{verdict}\n")?;
     writeln!(output, "instance      {}", harmless(&answer.instance))?;
     match answer.end.checked_sub(answer.first) {
@@ -133,6 +140,7 @@ fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
             writeln!(output, "  - and {more} more")?;
         }
     }
+    list(output, "Not checked, and asked for:", &answer.unmet)?;
     list(output, "Checked:", &answer.checked)?;
     list(output, "Cosigned by witnesses:", &answer.cosigned)?;
     if answer.open.0 > 0 {
@@ -165,7 +173,7 @@ fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
         .collect();
     let tree = answer.tree.map(|(size, root)| json!({"size": size, "root": root.to_string()}));
     let told = json!({
-        "verified": damages.count == 0,
+        "verified": damages.count == 0 && answer.unmet.is_empty(),
         "instance": answer.instance,
         "first": answer.first,
         "end": answer.end,
@@ -178,6 +186,7 @@ fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
         "checked": answer.checked,
         "cosigned": answer.cosigned,
         "not_provable": answer.not_provable,
+        "unmet": answer.unmet,
         "damages": {
             "count": damages.count,
             "first_index": damages.first_index(),
