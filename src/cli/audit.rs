@@ -7,6 +7,7 @@ mod controls;
 mod directory;
 mod export;
 mod facts;
+mod gaps;
 mod heads;
 mod ocsf;
 mod page;

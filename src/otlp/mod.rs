@@ -41,6 +41,7 @@ use tokio_util::sync::CancellationToken;
 use calls::{Calls, Destinations, Logs, Traces};
 use follower::{Follower, Surroundings};
 use meters::Meters;
+use progress::Cursor;
 use protobuf::{Attributes, Scope};
 use spans::Shape;
 use transport::{Posting, Transport};
@@ -104,6 +105,13 @@ impl Export {
         let _ = thread.join();
         self.doorbell.borrow().saturating_sub(self.position.load(Ordering::Relaxed))
     }
+}
+
+/// The first entry that no collector has taken, out of the file alone; `None` where nothing was
+/// ever exported.
+#[must_use]
+pub fn sent_upto(data_dir: &Path) -> Option<u64> {
+    Cursor::new(data_dir).load().ok().flatten().map(|progress| progress.next)
 }
 
 /// Starts the export's thread; none where nothing is configured.

@@ -5,6 +5,7 @@
 mod changes;
 mod controls;
 mod events;
+mod gaps;
 mod parts;
 mod schema;
 #[path = "../support/mod.rs"]

@@ -11,7 +11,7 @@ use std::path::Path;
 use aws_lc_rs::digest::{Context, SHA256};
 use uuid::Uuid;
 
-use super::facts::{self, Facts, Parameters, Program, Sample, Span, Tree};
+use super::facts::{self, Facts, Follower, Parameters, Program, Sample, Span, Tree};
 use super::heads::{Keys, Notes, files, small};
 use super::pruned::Pruned;
 use super::sink::{Output, Sink, finished};
@@ -25,11 +25,14 @@ use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::{CliError, Surroundings, source};
 use crate::clock::Clock;
 use crate::inbox;
+use crate::index;
 use crate::ledger;
 use crate::ledger::reader::{self, Batch, Reader, SEGMENTS};
+use crate::otlp;
 use crate::privacy::Identifier;
 use crate::record::act::{Act, Exported};
 use crate::report::Period;
+use crate::signing;
 
 /// A file of lines ends after this many bytes.
 const LINES_BYTES: usize = 64 * 1024 * 1024;
@@ -63,6 +66,7 @@ pub(super) fn run(
         CliError::Failed(format!("cannot write to {}: {error}", args.out.display()))
     };
     let notes = evidence(&dir, &mut sink, &mut facts)?;
+    facts.followers = followers(&dir);
     let survey = survey(&dir, period, facts, notes)?;
     let derived = write(&dir, &mut sink, &survey)?;
     let facts = Facts { derived, ..survey.facts };
@@ -234,6 +238,20 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
     }
     facts.damages = damages.named.into_iter().map(|damage| damage.what).collect();
     Ok((keys, Notes::open(&audit.join("checkpoints"))?))
+}
+
+/// How far each follower of the ledger has come; one that cannot be asked is not named.
+fn followers(dir: &Path) -> Vec<Follower> {
+    let follower = |name: String, covers| Follower { name, covers };
+    let indexed = index::totals(dir).ok().flatten().map(|totals| totals.indexed_upto);
+    let mut all: Vec<_> =
+        indexed.into_iter().map(|covers| follower("the index".to_owned(), covers)).collect();
+    all.extend(
+        otlp::sent_upto(dir).map(|covers| follower("the export by OTLP".to_owned(), covers)),
+    );
+    let witnessed = signing::witnessed(dir).into_iter();
+    all.extend(witnessed.map(|(name, held)| follower(format!("the witness {name}"), held.size)));
+    all
 }
 
 /// Each line of a stretch.

@@ -8,7 +8,7 @@ use super::tables::SAMPLE_ROWS;
 
 /// Version of the bundle's form: what its tables, events and page look like. It is raised with
 /// every change of theirs. Lines, tiles and signatures of older forms are verified the same.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 /// The file's name.
 pub(super) const FILE: &str = "ipe.json";
 
@@ -36,6 +36,9 @@ pub(super) struct Facts {
     /// The lines of the period.
     pub(super) period: Span,
     pub(super) tree: Tree,
+    /// Who follows the ledger, and how far they had come: the operator's word.
+    #[serde(default)]
+    pub(super) followers: Vec<Follower>,
     /// Found while exporting.
     pub(super) damages: Vec<String>,
     pub(super) not_provable: Vec<String>,
@@ -87,6 +90,15 @@ pub(super) struct Tree {
     pub(super) checkpoints: u64,
 }
 
+/// The index, an exporter or a witness.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Follower {
+    pub(super) name: String,
+    /// The lines that it has.
+    pub(super) covers: u64,
+}
+
 /// How `sample.csv` was drawn.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -119,6 +131,9 @@ pub(super) struct Derived {
     pub(super) still_open: u64,
     pub(super) usd: String,
     pub(super) tools: u64,
+    /// Results of tools that clients run, of which no hook told.
+    #[serde(default)]
+    pub(super) unhooked: u64,
     pub(super) denials: u64,
     pub(super) changes: u64,
     /// Changes by kind.

@@ -200,6 +200,20 @@ fn gaps(page: &mut String, facts: &Facts) {
             thousands(derived.missing)
         ),
     };
+    if derived.unhooked > 0 {
+        let _ = write!(
+            page,
+            "<li>No hook named {} of {} results of tools: they are known from the traffic alone{place}.</li>",
+            thousands(derived.unhooked),
+            thousands(derived.tools)
+        );
+    }
+    for follower in facts.followers.iter().filter(|follower| follower.covers < facts.tree.size) {
+        let (name, covers) = (html(&follower.name), thousands(follower.covers));
+        let size = thousands(facts.tree.size);
+        let _ =
+            write!(page, "<li>Behind at the export: {name} covered {covers} of {size} lines.</li>");
+    }
     let sums = if holds(asked, Table::Exchanges) {
         " The sums by team and model are in reconciliation.json, with whether they add up to it."
     } else {

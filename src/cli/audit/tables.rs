@@ -10,6 +10,7 @@ use serde_json::{Value, json};
 use super::changes;
 use super::controls::{self, Table};
 use super::facts::{Derived, Facts};
+use super::gaps::{self, Hooked};
 use super::ocsf::{self, Events};
 use super::sink::{Output, Sink, row};
 use crate::accounting::Money;
@@ -62,7 +63,6 @@ const ACCESS: [&str; 11] = [
 const CHANGES: [&str; 8] = ["index", "at", "kind", "what", "by_uid", "before", "after", "detail"];
 const CONTENTS: [&str; 9] =
     ["index", "at", "exchange", "team", "session", "mode", "pieces", "redactions", "dropped"];
-const GAPS: [&str; 7] = ["index", "at", "kind", "reason", "count", "from", "to"];
 
 /// One line, read.
 pub(super) struct Entry<'a> {
@@ -90,6 +90,7 @@ pub(super) struct Tables {
     events: Events,
     open: HashMap<String, Opened>,
     sessions: HashMap<String, String>,
+    hooked: Hooked,
     sample: BTreeMap<[u8; 32], Vec<String>>,
     groups: BTreeMap<(String, String), (u64, Money)>,
     usd: Money,
@@ -117,7 +118,7 @@ const fn head(table: Table) -> &'static [&'static str] {
         Table::Tools => &TOOLS,
         Table::Access => &ACCESS,
         Table::Changes => &CHANGES,
-        Table::Gaps => &GAPS,
+        Table::Gaps => &gaps::HEAD,
         Table::Contents => &CONTENTS,
     }
 }
@@ -143,6 +144,7 @@ impl Tables {
             events: Events::begin(sink, version, &facts.instance, is_asked)?,
             open: HashMap::new(),
             sessions: HashMap::new(),
+            hooked: Hooked::default(),
             sample: BTreeMap::new(),
             groups: BTreeMap::new(),
             usd: Money::ZERO,
@@ -188,7 +190,10 @@ impl Tables {
             "hook" => self.hook(&entry),
             "rule_applied" => self.rule(&entry),
             "content_kept" => self.content(&entry),
-            "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => self.gap(&entry),
+            "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => {
+                self.derived.missing += entry.body["count"].as_u64().unwrap_or(0);
+                self.gap(&entry, &gaps::reason(&entry))
+            }
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
             _ => self.change(&entry),
         }
@@ -350,6 +355,11 @@ impl Tables {
                 text(bytes),
             ];
             self.put(Table::Tools, cells)?;
+            if asked {
+                self.hooked.asked(tool);
+            } else {
+                self.hooked.returned(entry, tool);
+            }
             self.derived.tools += u64::from(!asked);
             if !asked && self.has(Table::Tools) {
                 self.events.tool(entry, tool)?;
@@ -360,6 +370,7 @@ impl Tables {
 
     fn hook(&mut self, entry: &Entry<'_>) -> io::Result<()> {
         let body = &entry.body;
+        self.hooked.hook(body);
         let session = text(&body["session"]);
         let team = self.sessions.get(&session).cloned().unwrap_or_default();
         if body["tool"].is_null() || !self.wanted(&team, &session) {
@@ -447,47 +458,24 @@ impl Tables {
         ];
         self.put(Table::Changes, cells)?;
         if entry.kind == "started" && body["previous"] == "crash" {
-            self.add_gap(entry, "the process before did not end cleanly")?;
+            self.gap(entry, "the process before did not end cleanly")?;
         }
         if self.has(Table::Changes) { self.events.change(entry) } else { Ok(()) }
     }
 
-    fn gap(&mut self, entry: &Entry<'_>) -> io::Result<()> {
-        let reason = match entry.kind {
-            "reserve" => "the disk was full: the reserve was used".to_owned(),
-            "recovered" => "a start found an unclean end".to_owned(),
-            "rollback" => {
-                "lines that were signed are missing: somebody put an older state back".to_owned()
-            }
-            "clock_jump" => {
-                let ms = text(&entry.body["ms"]);
-                format!("the wall clock jumped by {ms} ms: times on both sides do not compare")
-            }
-            _ => text(&entry.body["reason"]),
-        };
-        self.derived.missing += entry.body["count"].as_u64().unwrap_or(0);
-        self.add_gap(entry, &reason)
-    }
-
-    fn add_gap(&mut self, entry: &Entry<'_>, reason: &str) -> io::Result<()> {
+    fn gap(&mut self, entry: &Entry<'_>, reason: &str) -> io::Result<()> {
         self.derived.gaps += 1;
-        let body = &entry.body;
-        let time = |value: &Value| value.as_u64().map_or_else(String::new, moment);
-        let count = ["count", "entries", "interrupted"].iter().find_map(|name| body.get(*name));
-        let cells = [
-            entry.index.to_string(),
-            moment(entry.at_ns),
-            entry.kind.to_owned(),
-            reason.to_owned(),
-            count.map_or_else(String::new, text),
-            time(&body["from"]),
-            time(&body["to"]),
-        ];
-        self.put(Table::Gaps, cells)
+        self.put(Table::Gaps, gaps::named(entry, reason))
     }
 
     /// Ends the tables, and says what follows from them.
     pub(super) fn finish(mut self, sink: &mut Sink) -> io::Result<Derived> {
+        self.derived.unhooked = self.hooked.count;
+        for cells in gaps::behind(&self.facts).chain(std::mem::take(&mut self.hooked).rows()) {
+            if let Some(output) = self.files[Table::Gaps as usize].as_mut() {
+                row(output, cells)?;
+            }
+        }
         let mut derived = self.derived;
         let has_calls = self.files[Table::Exchanges as usize].is_some();
         for (file, table) in self.files.into_iter().zip(Table::ALL) {
