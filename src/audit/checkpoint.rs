@@ -8,10 +8,18 @@ use base64::engine::general_purpose::STANDARD;
 use super::merkle::{Frontier, Hash};
 use super::note::{Note, NoteError, SigningKey};
 
+const ORIGIN: &str = "weighbridge/";
+
 /// The origin of an instance's checkpoints, which is also the name of its key.
 #[must_use]
 pub fn origin(instance: &str) -> String {
-    format!("weighbridge/{instance}")
+    format!("{ORIGIN}{instance}")
+}
+
+/// The instance that an origin names.
+#[must_use]
+pub fn instance(origin: &str) -> &str {
+    origin.strip_prefix(ORIGIN).unwrap_or(origin)
 }
 
 /// What a checkpoint says.

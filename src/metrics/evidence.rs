@@ -2,13 +2,14 @@
 
 use std::sync::Arc;
 
-use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge};
+use prometheus::{Gauge, GaugeVec, IntCounter, IntCounterVec, IntGauge, IntGaugeVec};
 
 use super::build::{Build, level};
 use super::followers::Lag;
 
 /// The families about checkpoints and their witnesses.
 pub struct Evidence {
+    ledger: IntGaugeVec,
     size: IntGauge,
     lag: Gauge,
     errors: IntCounter,
@@ -22,6 +23,11 @@ pub const WITNESS_ERRORS: [&str; 4] = ["inconsistent", "invalid", "refused", "un
 impl Evidence {
     pub(super) fn new(build: &Build<'_>) -> Result<Evidence, prometheus::Error> {
         Ok(Evidence {
+            ledger: build.gauges(
+                "weighbridge_ledger_info",
+                "1, with the identity of the ledger: two sidecars never share one.",
+                &["ledger"],
+            )?,
             size: build.gauge(
                 "weighbridge_audit_checkpoint_size",
                 "Entries that the newest signed checkpoint covers.",
@@ -45,6 +51,11 @@ impl Evidence {
                 &["witness", "reason"],
             )?,
         })
+    }
+
+    /// Which ledger it is. A copy of a data directory has the same identity.
+    pub fn ledger_is(&self, instance: &str) {
+        self.ledger.with_label_values(&[instance]).set(1);
     }
 
     /// The newest checkpoint covers so many entries.

@@ -13,7 +13,7 @@ use tokio::sync::watch;
 use super::keys::Keys;
 use super::notes::Notes;
 use super::{Signed, files};
-use crate::audit::checkpoint::Checkpoint;
+use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::merkle::Frontier;
 use crate::config::AuditConfig;
 use crate::metrics::Lag;
@@ -113,7 +113,9 @@ impl Signer {
         let checkpoint = last.as_ref().map(|last| last.checkpoint.clone());
         news.send_replace(last.map(Arc::new));
         let origin = keys.current().verifier().name().to_owned();
-        let lag = recorder.metrics().evidence.lag()?;
+        let evidence = &recorder.metrics().evidence;
+        evidence.ledger_is(checkpoint::instance(&origin));
+        let lag = evidence.lag()?;
         let seen = Seen { entries: recorder.ledger().head(), at: recorder.clock().stamp() };
         Ok(Signer {
             keys,

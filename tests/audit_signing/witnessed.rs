@@ -113,10 +113,14 @@ async fn a13_a_witness_finds_out_older_copies_and_clones() {
         assert_eq!(first.call(&Request::messages("basic", true)).await.status, 200);
         assert_eq!(second.call(&Request::messages("basic", true)).await.status, 200);
     }
+    let instance = std::fs::read_to_string(site.data.join("instance")).unwrap();
+    let identity = format!("ledger=\"{}\"", instance.trim());
     let start = Instant::now();
     loop {
         let found = [&first, &second];
         let (one, two) = (found[0].metrics().await, found[1].metrics().await);
+        let ledgers = [&one, &two].map(|shown| shown.sum("weighbridge_ledger_info", &[&identity]));
+        assert_eq!(ledgers, [1.0, 1.0], "the alarm names both");
         if inconsistent(&one) + inconsistent(&two) > 0.0 {
             break;
         }
