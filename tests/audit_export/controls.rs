@@ -146,9 +146,15 @@ fn tables_of_another_form_are_not_verified_and_those_of_another_version_are() {
     // Another version of the same form: its tables are compared, its verify.py may be another.
     let version = format!("\"version\": \"{}\"", env!("CARGO_PKG_VERSION"));
     fs::write(&path, text.replacen(&version, "\"version\": \"0.0.9\"", 1)).unwrap();
-    let page = fs::read_to_string(bundle.join("summary.html")).unwrap();
-    let page = page.replace(env!("CARGO_PKG_VERSION"), "0.0.9");
-    fs::write(bundle.join("summary.html"), page).unwrap();
+    for name in ["summary.html", "ocsf.jsonl"] {
+        let text = fs::read_to_string(bundle.join(name)).unwrap();
+        let product = "\"vendor_name\":\"Weighbridge\",\"version\":\"";
+        let text = ["Weighbridge ", product].into_iter().fold(text, |text, before| {
+            let now = format!("{before}{}", env!("CARGO_PKG_VERSION"));
+            text.replace(&now, &format!("{before}0.0.9"))
+        });
+        fs::write(bundle.join(name), text).unwrap();
+    }
     fs::write(bundle.join("verify.py"), "# of that version\n").unwrap();
     seal(&bundle);
     let output = verify(&site, &bundle, &[]);

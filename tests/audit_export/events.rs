@@ -317,3 +317,32 @@ fn changes_are_told_in_words_with_the_uid() {
     let page = fs::read_to_string(bundle.join("summary.html")).unwrap();
     assert!(page.contains("Changes (changes.csv): 1 × backed up · 1 × budget crossed"), "{page}");
 }
+
+/// Whoever verifies makes tables, events and page anew, also those of an older version of the same
+/// form: what they look like may only change together with `FORMAT` in `cli/audit/facts.rs`. Then
+/// the list here is written anew; the failure shows it.
+#[test]
+fn a_bundle_of_this_form_looks_as_it_did() {
+    let site = everything();
+    sign(&site);
+    let bundle = export(&site, "form", &[]);
+    let facts: Value =
+        serde_json::from_str(&fs::read_to_string(bundle.join("ipe.json")).unwrap()).unwrap();
+    let mut found = format!("form {}\n", facts["format"]);
+    let mut names: Vec<&str> =
+        facts["derived"]["rows"].as_object().unwrap().keys().map(String::as_str).collect();
+    names.extend(["reconciliation.json", "summary.html"]);
+    for name in names {
+        let mut text = fs::read_to_string(bundle.join(name)).unwrap();
+        let made = facts["extracted_at"].as_str().unwrap().get(..19).unwrap();
+        let by = format!("made {made} by uid {} with", facts["operator_uid"]);
+        text = text.replace(&by, "made at some time with");
+        for before in ["Weighbridge ", "\"vendor_name\":\"Weighbridge\",\"version\":\""] {
+            text = text.replace(&format!("{before}{}", env!("CARGO_PKG_VERSION")), before);
+        }
+        text = text.replace(facts["agent_shares_uid"].as_str().unwrap(), "");
+        found += &format!("{}  {name}\n", hex(text.as_bytes()));
+    }
+    let known = include_str!("../fixtures/bundle.form");
+    assert_eq!(found, known, "raise FORMAT where tables, events or page look another way");
+}

@@ -9,6 +9,7 @@ use std::io::{self, Write as _};
 use serde_json::{Map, Value, json};
 
 use super::changes;
+use super::facts::Facts;
 use super::sink::{Output, Sink};
 use super::tables::{Entry, text};
 use crate::audit::checkpoint::origin;
@@ -29,6 +30,8 @@ pub(super) struct Events {
     output: Option<Output>,
     version: String,
     origin: String,
+    /// The version of Weighbridge that made the bundle.
+    program: String,
     /// The last line that became an event, and how many it became.
     last: Option<(u64, u64)>,
 }
@@ -38,15 +41,15 @@ pub(super) struct Events {
 struct Class(u64, u64, u64);
 
 impl Events {
-    pub(super) fn begin(
-        sink: &Sink,
-        version: &str,
-        instance: &str,
-        is_asked: bool,
-    ) -> io::Result<Events> {
+    pub(super) fn begin(sink: &Sink, facts: &Facts, is_asked: bool) -> io::Result<Events> {
         let output = is_asked.then(|| sink.begin(FILE)).transpose()?;
-        let (version, origin) = (version.to_owned(), origin(instance));
-        Ok(Events { output, version, origin, last: None })
+        Ok(Events {
+            output,
+            version: facts.parameters.ocsf.clone(),
+            origin: origin(&facts.instance),
+            program: facts.program.version.clone(),
+            last: None,
+        })
     }
 
     /// How many there were; nothing where none were asked for.
@@ -88,7 +91,7 @@ impl Events {
         };
         let uid = self.id(entry.index);
         let product = json!({"name": "Weighbridge", "vendor_name": "Weighbridge",
-            "version": env!("CARGO_PKG_VERSION")});
+            "version": self.program});
         let mut metadata = json!({"version": self.version, "product": product,
             "log_name": self.origin, "sequence": entry.index, "event_code": entry.kind,
             "uid": uid});

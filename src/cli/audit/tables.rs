@@ -137,11 +137,10 @@ impl Tables {
             Ok(Some(output))
         };
         let [exchanges, tools, access, changes, gaps, contents] = Table::ALL.map(table);
-        let (version, is_asked) = (&facts.parameters.ocsf, controls::holds_events(asked));
         Ok(Tables {
             facts: facts.clone(),
             files: [exchanges?, tools?, access?, changes?, gaps?, contents?],
-            events: Events::begin(sink, version, &facts.instance, is_asked)?,
+            events: Events::begin(sink, facts, controls::holds_events(asked))?,
             open: HashMap::new(),
             sessions: HashMap::new(),
             hooked: Hooked::default(),
