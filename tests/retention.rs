@@ -198,3 +198,52 @@ async fn lines_that_somebody_else_removed_are_damage() {
     fs::write(&first, kept).unwrap();
     assert!(verified(&site, None).0, "put back, all is well");
 }
+
+#[tokio::test]
+async fn a_removal_that_was_cut_short_is_finished() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let lines = old_ledger(&site, &fake).await;
+    Sidecar::start(&site, &Options::to(&fake.url)).stop();
+    let second = site.data.join(format!("segments/{lines:020}.jsonl"));
+    let kept = fs::read(&second).unwrap();
+    let keep = Options::to(&fake.url).config(KEEP);
+    let gone = || (site.segments().first()? > &second).then_some(());
+    let sidecar = Sidecar::start(&site, &keep);
+    eventually("the old lines are gone", gone).await;
+    sidecar.stop();
+
+    // As if the machine had stopped between the first file and the second: the hashes are there,
+    // the entry is signed.
+    fs::write(&second, &kept).unwrap();
+    let (good, answer) = verified(&site, None);
+    assert!(good, "{answer:#}");
+    assert_eq!(answer["first"], lines);
+    let sidecar = Sidecar::start(&site, &keep);
+    eventually("the rest is gone", gone).await;
+    sidecar.stop();
+    let (good, answer) = verified(&site, None);
+    assert!(good, "{answer:#}");
+    assert_eq!((&answer["first"], hashes(&site).len()), (&Value::from(2 * lines), 2));
+}
+
+#[tokio::test]
+async fn a_clock_that_is_ahead_removes_nothing_before_the_next_start() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let lines = old_ledger(&site, &fake).await;
+    // The newest line is 200 days old: a sidecar that was away so long, or a clock that is wrong.
+    let keep = Options::to(&fake.url).config(KEEP);
+    let sidecar = Sidecar::start(&site, &keep);
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    let said = || sidecar.said().contains("nothing is removed in this run").then_some(());
+    eventually("it says why", said).await;
+    eventually("all is indexed", || (calls(&site) == 7).then_some(())).await;
+    sidecar.stop();
+    assert_eq!((site.segments().len() > 2, hashes(&site).len()), (true, 0));
+    let sidecar = Sidecar::start(&site, &keep);
+    let gone = || {
+        let first = site.segments()[0].file_stem()?.to_str()?.parse::<u64>().ok()?;
+        (first == 2 * lines).then_some(())
+    };
+    eventually("the next run removes them", gone).await;
+    sidecar.stop();
+}
