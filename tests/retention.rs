@@ -128,6 +128,12 @@ async fn old_months_go_and_the_rest_is_proved() {
     let output = site.run(&["report", "--data-dir", site.data.to_str().unwrap()]);
     let said = String::from_utf8_lossy(&output.stderr).into_owned();
     assert!(said.contains("ledger.retention_months"), "{said}");
+    let known = site.report("team")["kept_since"].as_str().unwrap().to_owned();
+    for format in ["html", "markdown"] {
+        let page = site.ok(&["report", "--format", format]);
+        let since = format!("nothing from before {} is here", known[..19].replace('T', " "));
+        assert!(page.contains(&since), "{since}: {page}");
+    }
 
     // A bundle has all tiles and verifies; so does a backup, and a restart.
     let (bundle, copy) = (site.path("bundle"), site.path("copy"));

@@ -93,7 +93,8 @@ impl ReportArgs {
     fn report(&self, by: &[Dimension], default_dirs: Vec<PathBuf>) -> Result<Report, CliError> {
         let period = source::period(self.from.as_deref(), self.to.as_deref())?;
         let directories = source::directories(&self.data_dir, default_dirs)?;
-        source::ask(&directories, |indexes| tally(indexes, by, period))
+        let report = source::ask(&directories, |indexes| tally(indexes, by, period))?;
+        Ok(Report { kept_since: source::kept_since(&directories), ..report })
     }
 
     fn statement(
@@ -104,7 +105,10 @@ impl ReportArgs {
         let period = source::period(self.from.as_deref(), self.to.as_deref())?;
         let directories = source::directories(&self.data_dir, default_dirs)?;
         let made_at = i64::try_from(Clock::start().stamp().wall_ns).unwrap_or(i64::MAX);
-        source::ask(&directories, |indexes| statement(indexes, by, period, made_at))
+        let mut told =
+            source::ask(&directories, |indexes| statement(indexes, by, period, made_at))?;
+        told.frame.kept_since = source::kept_since(&directories);
+        Ok(told)
     }
 
     fn focus(&self, by: &[Dimension], default_dirs: Vec<PathBuf>) -> Result<Focus, CliError> {
@@ -191,7 +195,7 @@ fn statement(
         _ => None,
     };
     let damaged = indexes.iter().map(Index::damaged).sum();
-    Ok(builder.finish(Frame { period, made_at, before, damaged, breakdown }))
+    Ok(builder.finish(Frame { period, made_at, before, damaged, kept_since: None, breakdown }))
 }
 
 /// The same length of time before `from`.

@@ -60,8 +60,8 @@ pub(super) fn open(directories: &[PathBuf]) -> Result<Vec<Index>, CliError> {
     }
     progress.clear();
     for directory in directories {
-        if let Ok(Some(since)) = ledger::kept_since(directory) {
-            let since = period::instant(i64::try_from(since).unwrap_or(i64::MAX));
+        if let Some(since) = kept_since(std::slice::from_ref(directory)) {
+            let since = period::instant(since);
             let _ = writeln!(
                 io::stderr(),
                 "note: {} holds nothing from before {since}: older lines were removed as \
@@ -78,6 +78,12 @@ pub(super) fn open(directories: &[PathBuf]) -> Result<Vec<Index>, CliError> {
         );
     }
     Ok(indexes)
+}
+
+/// From when on all of them are kept, where lines of one were removed; nanoseconds since 1970.
+pub(super) fn kept_since(directories: &[PathBuf]) -> Option<i64> {
+    let known = directories.iter().filter_map(|directory| ledger::kept_since(directory).ok()?);
+    known.max().map(|since| i64::try_from(since).unwrap_or(i64::MAX))
 }
 
 /// Asks the indexes. One that turns out to be damaged is built again, once.

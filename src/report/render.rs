@@ -256,6 +256,9 @@ impl Serialize for Report {
         map.serialize_entry("pricing_versions", &self.pricing_versions)?;
         map.serialize_entry("moved_exchanges", &self.total.moved)?;
         map.serialize_entry("moved_usd", &self.total.moved_usd)?;
+        if let Some(since) = self.kept_since {
+            map.serialize_entry("kept_since", &super::period::instant(since))?;
+        }
         map.end()
     }
 }

@@ -96,6 +96,8 @@ pub struct Frame {
     pub before: Option<Before>,
     /// Lines of the ledger that cannot be read.
     pub damaged: u64,
+    /// Calls from before this moment were removed from a ledger, nanoseconds since 1970 (UTC).
+    pub kept_since: Option<i64>,
     /// The breakdown that was asked for beside the usual ones.
     pub breakdown: Option<Report>,
 }

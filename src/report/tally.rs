@@ -80,7 +80,7 @@ impl Tally {
             });
         }
         let pricing_versions = self.pricing.into_iter().collect();
-        Report { period, by: self.by, rows, total, pricing_versions }
+        Report { period, by: self.by, rows, total, pricing_versions, kept_since: None }
     }
 }
 
@@ -97,6 +97,8 @@ pub struct Report {
     pub total: Sums,
     /// The pricing tables that gave the rates.
     pub pricing_versions: Vec<String>,
+    /// Calls from before this moment were removed from a ledger, nanoseconds since 1970 (UTC).
+    pub kept_since: Option<i64>,
 }
 
 /// One group.

@@ -279,6 +279,10 @@ impl Statement {
                 thousands(count)
             ),
         };
+        let removed = self.frame.kept_since.map_or_else(String::new, |since| {
+            let since = period::readable(since);
+            format!(" Older lines were removed as ledger.retention_months asks: nothing from before {since} is here.")
+        });
         let partial = match self.total.partial {
             0 => String::new(),
             count => format!(" {} ended early: their output is a lower bound.", calls(count)),
@@ -326,7 +330,7 @@ impl Statement {
             ),
             Paragraph {
                 name: "Completeness",
-                text: format!("Made on {made} UTC. {damaged}{partial} {recorded}"),
+                text: format!("Made on {made} UTC. {damaged}{removed}{partial} {recorded}"),
                 names: self.instances.clone(),
             },
         ]
