@@ -3,6 +3,7 @@
 mod bundle;
 mod changes;
 mod checkpoint;
+mod claims;
 mod controls;
 mod directory;
 mod export;

@@ -24,7 +24,7 @@ pub struct Totals {
 ///
 /// SQLite cannot read the file.
 pub fn totals(data_dir: &Path) -> Result<Option<Totals>, IndexError> {
-    if !data_dir.join(FILE).exists() {
+    if !data_dir.join(FILE).is_file() {
         return Ok(None);
     }
     let mut connection = reading::connect(data_dir)?;

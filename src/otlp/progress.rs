@@ -52,6 +52,10 @@ impl Cursor {
 
     /// Where the export goes on. `None` at the first start.
     pub(super) fn load(&self) -> io::Result<Option<Progress>> {
+        // A pipe under this name would be waited for without end.
+        if fs::metadata(&self.path).is_ok_and(|found| !found.is_file()) {
+            return Err(io::Error::other("it is no regular file"));
+        }
         match fs::read(&self.path) {
             Ok(bytes) => Ok(Some(serde_json::from_slice(&bytes)?)),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),

@@ -24,7 +24,9 @@ pub fn printable(text: &str) -> Cow<'_, str> {
     Cow::Owned(shown)
 }
 
-fn is_active(character: char) -> bool {
+/// Whether a terminal would obey it, or show the text around it in another order.
+#[must_use]
+pub fn is_active(character: char) -> bool {
     character.is_control()
         || matches!(character,
             '\u{61c}' | '\u{200b}'..='\u{200f}' | '\u{2028}'..='\u{202e}'

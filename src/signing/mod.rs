@@ -28,7 +28,7 @@ use witness::{Witness, Word};
 
 use crate::audit::checkpoint::{self, Checkpoint};
 use crate::audit::merkle::Frontier;
-use crate::audit::note::Note;
+use crate::audit::note::{NOTE_BYTES_MAX, Note};
 use crate::config::AuditConfig;
 use crate::ledger;
 use crate::outbound::Route;
@@ -255,7 +255,13 @@ pub fn witnessed(data_dir: &Path) -> Vec<(String, Checkpoint)> {
         if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
             continue;
         }
-        let text = std::fs::read_to_string(entry.path()).unwrap_or_default();
+        let Ok(file) = std::fs::File::open(entry.path()) else { continue };
+        let mut text = String::new();
+        // What is longer, or no text, is no checkpoint.
+        let _ = std::io::Read::read_to_string(
+            &mut std::io::Read::take(file, NOTE_BYTES_MAX as u64),
+            &mut text,
+        );
         let checkpoint = Note::parse(&text).and_then(|note| Checkpoint::parse(&note.text));
         all.extend(checkpoint.ok().map(|checkpoint| (name.to_owned(), checkpoint)));
     }

@@ -241,7 +241,7 @@ const MUTATIONS: [Mutation; 34] = [
         "lines of the bundle called pruned",
         |b| edit(b, "ipe.json", |t| t.replacen("\"pruned\": 0", "\"pruned\": 100", 1)),
         "calls lines pruned that are in the bundle",
-        false,
+        true,
     ),
 ];
 

@@ -44,7 +44,7 @@ fn results_of_tools_that_no_hook_named_are_gaps_by_session() {
     assert!(found[0].contains("the traffic alone did: s1\",2,"), "{found:?}");
     assert!(found[1].contains("the traffic alone did: s2\",2,"), "{found:?}");
     let page = fs::read_to_string(bundle.join("summary.html")).unwrap();
-    assert!(page.contains("No hook named 4 of 10 results of tools"), "{page}");
+    assert!(page.contains("No hook named 4 of 8 results of clients' tools"), "{page}");
     assert!(verify(&site, &bundle, &[]).status.success());
     let bundle = export(&site, "one", &["--session", "s2"]);
     assert_eq!(rows(&bundle, "hook_missing").len(), 1);

@@ -3,6 +3,7 @@
 #![cfg(test)]
 
 mod changes;
+mod claims;
 mod controls;
 mod events;
 mod gaps;
@@ -133,9 +134,10 @@ fn copy(from: &Path, to: &Path) {
 fn with_stock_tools(site: &Site, bundle: &Path) {
     let text = fs::read_to_string(bundle.join("README.txt")).unwrap();
     let from = text.find("   sha256sum -c").unwrap();
-    let until = text.find("/tmp/head.sig\n\n").unwrap() + "/tmp/head.sig\n".len();
-    let temporary = format!("{}/", site.path("").display());
-    let script = format!("set -e\n{}", text[from..until].replace("/tmp/", &temporary));
+    let last = "-sigfile \"$tmp\"/head.sig\n";
+    let until = text.find(last).unwrap() + last.len();
+    let temporary = site.path("").display().to_string();
+    let script = format!("set -e\nexport TMPDIR='{temporary}'\n{}", &text[from..until]);
     let output = Command::new("sh").arg("-c").arg(&script).current_dir(bundle).output().unwrap();
     assert!(output.status.success(), "{}", said(&output));
     assert!(said(&output).contains("Signature Verified Successfully"), "{}", said(&output));

@@ -8,9 +8,10 @@ use std::path::Path;
 
 use aws_lc_rs::digest::{Context, SHA256};
 
+use super::claims::Claims;
 use super::controls;
-use super::export::STANDING;
-use super::facts::{self, Facts, Parameters, Sample};
+use super::export::{PRUNED, SHARES_UID, SHARES_UNSEEN, STANDING};
+use super::facts::{self, Facts, Parameters};
 use super::heads::{Brought, Keys, Notes, witnessed};
 use super::pruned::Pruned;
 use super::sink::{MANIFEST, Sink, finished};
@@ -18,6 +19,7 @@ use super::tables::Tables;
 use super::verify::{Answer, jumps, limits, nothing};
 use super::{page, unreadable};
 use crate::audit::checkpoint::origin;
+use crate::audit::line::envelope;
 use crate::audit::merkle::{Hash, leaf_hash};
 use crate::audit::note::NOTE_BYTES_MAX;
 use crate::audit::tile::{self, Tiler, WIDTH, hashes};
@@ -27,7 +29,9 @@ use crate::record::encoding::LINE_BYTES_MAX;
 
 /// The most files that a manifest may name, and the longest `ipe.json`.
 const FILES_MAX: usize = 2_000_000;
+const MANIFEST_LINE_MAX: u64 = 256;
 const FACTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
+const VERSION_BYTES_MAX: usize = 32;
 /// Folders within folders.
 const DEPTH_MAX: usize = 12;
 
@@ -78,7 +82,7 @@ pub(super) fn verify(path: &Path, brought: Brought<'_>) -> Result<Answer, CliErr
     answer.checkpoints = roots.met;
     answer.tree = Some((roots.tree().size(), roots.tree().root()));
     answer.damages = std::mem::take(&mut bundle.damages);
-    bundle.parameters(&facts, &keys)?;
+    bundle.newest(&keys)?;
     answer.damages.append(bundle.damages);
     conclude(&mut answer, &facts);
     Ok(answer)
@@ -105,7 +109,10 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
         ));
     }
     if !facts.is_of_this_version() {
-        let what = format!("verify.py and README.txt: they are those of version {version}");
+        let what = format!(
+            "verify.py and README.txt were not checked, so do not run them: they are said to be \
+             those of version {version}"
+        );
         answer.not_provable.push(what);
     }
     if !facts.parameters.controls.is_empty() {
@@ -119,7 +126,9 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
         answer.not_provable.push(what.to_owned());
     }
     answer.not_provable.push(
-        "what ipe.json says of operator, time and program: it is the operator's word".to_owned(),
+        "what ipe.json says of operator, time, program, the agent's uid, followers and damage known \
+         at the export: it is the operator's word, also on the page"
+            .to_owned(),
     );
     answer.not_provable.extend(facts.damages.iter().map(|d| format!("known at the export: {d}")));
     answer.checked = checked;
@@ -142,10 +151,15 @@ impl Bundle<'_> {
     fn read_manifest(&mut self) -> Result<(), CliError> {
         let path = self.path.join(MANIFEST);
         let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-        let mut last = String::new();
-        for (line, number) in BufReader::new(file).take(FILES_MAX as u64 * 256).lines().zip(1_u64..)
-        {
-            let Ok(line) = line else { break };
+        let (mut last, mut bytes) = (String::new(), Vec::new());
+        let mut reader = BufReader::new(file);
+        for number in 1..=FILES_MAX {
+            bytes.clear();
+            let read = reader.by_ref().take(MANIFEST_LINE_MAX).read_until(b'\n', &mut bytes);
+            if read.map_err(|error| unreadable(&path, &error))? == 0 {
+                break;
+            }
+            let line = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or_default());
             let parts = line.split_once("  ").and_then(|(h, n)| Some((Hash::from_hex(h)?, n)));
             match parts {
                 Some((hash, name)) if is_plain(name) && name > last.as_str() => {
@@ -161,22 +175,8 @@ impl Bundle<'_> {
         Ok(())
     }
 
-    /// What was left out is said: a whole is not a part, and nobody chose the sample.
-    fn parameters(&mut self, facts: &Facts, keys: &Keys) -> Result<(), CliError> {
-        let (tree, period) = (&facts.tree, &facts.period);
-        let is_from_first = period.first == tree.pruned || period.first == tree.size;
-        if facts.parameters.from.is_none() && !is_from_first {
-            self.damages.add(tree.pruned, "lines before the period's first are left out, unsaid");
-        }
-        if facts.parameters.to.is_none() && facts.lines.end != tree.size {
-            self.damages.add(facts.lines.end, "lines after the period's last are left out, unsaid");
-        }
-        if tree.pruned > facts.lines.first {
-            self.damages.add(None, "ipe.json calls lines pruned that are in the bundle");
-        }
-        if facts.sample != Sample::of(&tree.root) {
-            self.damages.add(None, "ipe.json draws the sample by another rule or seed");
-        }
+    /// The newest checkpoint stands alone, for stock tools.
+    fn newest(&mut self, keys: &Keys) -> Result<(), CliError> {
         let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
         let mut newest = None;
         while let Some((text, name)) = notes.next()? {
@@ -250,7 +250,14 @@ impl Bundle<'_> {
         Ok(facts.filter(|facts| {
             let asked = &facts.parameters.controls;
             let is_known = controls::named(asked).is_ok_and(|named| named == *asked);
-            (1..=facts::FORMAT).contains(&facts.format) && is_known
+            let version = facts.program.version.as_bytes();
+            let plain = |b: &u8| b.is_ascii_alphanumeric() || b".+-".contains(b);
+            let is_version = (1..=VERSION_BYTES_MAX).contains(&version.len());
+            (1..=facts::FORMAT).contains(&facts.format)
+                && is_known
+                && is_version
+                && version.iter().all(plain)
+                && [SHARES_UID, SHARES_UNSEEN].contains(&facts.agent_shares_uid.as_str())
         }))
     }
 
@@ -280,7 +287,8 @@ impl Bundle<'_> {
         let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
         let mut ahead = Some(0);
         let mut tiler = Tiler::default();
-        let size = facts.tree.size;
+        let (size, pruned) = (facts.tree.size, facts.tree.pruned);
+        let mut gone = Pruned::new(pruned, roots.tree().root());
         for index in 0..size.div_ceil(WIDTH as u64) {
             let width = tile::width(index, size);
             let Some(leaves) = self.tile(0, index, width)? else {
@@ -291,6 +299,9 @@ impl Bundle<'_> {
             for leaf in leaves {
                 self.look_ahead(&mut notes, &mut ahead, keys, roots)?;
                 roots.push(leaf, &mut self.damages);
+                if roots.tree().size() == pruned {
+                    gone = Pruned::new(pruned, roots.tree().root());
+                }
                 for made in tiler.push(leaf) {
                     self.compare_tile(made.level, made.index, &made.hashes)?;
                 }
@@ -303,6 +314,7 @@ impl Bundle<'_> {
             ahead = Some(0);
             self.look_ahead(&mut notes, &mut ahead, keys, roots)?;
         }
+        self.count_tiles(size);
         if notes.read != facts.tree.checkpoints {
             let (read, said) = (notes.read, facts.tree.checkpoints);
             let what = format!("{read} checkpoints are there, ipe.json says {said}");
@@ -316,6 +328,39 @@ impl Bundle<'_> {
             self.damages.add(roots.proved_upto, what);
         }
         roots.finish(&mut self.damages);
+        self.pruned(facts, gone, roots.proved_upto)
+    }
+
+    /// Every tile of the tree was read: what is more is none of it.
+    fn count_tiles(&mut self, size: u64) {
+        let levels = (0..u8::MAX).map(|level| hashes(level, size)).take_while(|count| *count > 0);
+        let expected: u64 = levels.map(|count| count.div_ceil(WIDTH as u64)).sum();
+        let found = self.manifest.keys().filter(|name| name.starts_with("audit/tiles/")).count();
+        if found as u64 != expected {
+            let what = format!("audit/tiles holds {found} tiles, the tree has {expected}");
+            self.damages.add(None, what);
+        }
+    }
+
+    /// Lines that are called pruned: a signed line says so.
+    fn pruned(&mut self, facts: &Facts, mut gone: Pruned, signed: u64) -> Result<(), CliError> {
+        let mut line = Vec::new();
+        let file = self.open(PRUNED)?;
+        if file.is_some() != (facts.tree.pruned > 0) {
+            self.damages.add(None, format!("{PRUNED} does not go with what ipe.json says"));
+        }
+        if let Some(file) = file {
+            let read = file.take(LINE_BYTES_MAX as u64 + 2).read_to_end(&mut line);
+            read.map_err(|error| unreadable(&self.path.join(PRUNED), &error))?;
+            let line = line.strip_suffix(b"\n").unwrap_or(&line);
+            if let Some(found) = envelope(line) {
+                gone.line(&found);
+                self.compare_leaf(facts, found.index, leaf_hash(line), &mut None)?;
+            }
+        }
+        if let Some(what) = gone.damage(signed) {
+            self.damages.add_stretch(0, facts.tree.pruned.saturating_sub(1), what);
+        }
         Ok(())
     }
 
@@ -360,13 +405,14 @@ impl Bundle<'_> {
         let mut sink = Sink::nowhere();
         let mut tables = Tables::begin(&sink, facts).map_err(failed)?;
         let mut chain = Chain::new(facts.lines.first);
+        let mut claims = Claims::of(facts, &mut self.damages);
         let mut tile: Option<(u64, Vec<Hash>)> = None;
         let names: Vec<String> =
             self.manifest.keys().filter(|name| name.starts_with("ledger/")).cloned().collect();
         for name in names {
             let Some(file) = self.open(&name)? else { continue };
             let mut reader = BufReader::new(file);
-            let mut line = Vec::new();
+            let (mut line, begins) = (Vec::new(), chain.next_index());
             loop {
                 line.clear();
                 let limit = LINE_BYTES_MAX as u64 + 1;
@@ -378,15 +424,25 @@ impl Bundle<'_> {
                     self.damages.add(chain.next_index(), what);
                     break;
                 }
-                let at =
-                    chain.line(&line).map_or(chain.next_index().saturating_sub(1), |f| f.index);
+                let alone = chain.closings_alone;
+                let found = chain.line(&line);
+                if let Some(found) = &found {
+                    claims.line(found, chain.closings_alone > alone);
+                }
+                let at = found.map_or(chain.next_index().saturating_sub(1), |f| f.index);
                 chain.take_leaves();
                 let leaf = leaf_hash(&line);
                 self.compare_leaf(facts, at, leaf, &mut tile)?;
                 tables.line(&line, leaf.to_string()).map_err(failed)?;
             }
+            let is_its_place = name == format!("ledger/{begins:020}.jsonl");
+            if !is_its_place || chain.next_index() == begins {
+                self.damages
+                    .add(begins, format!("{name} holds no lines, or others than its name says"));
+            }
         }
         chain.finish();
+        answer.not_provable.extend(claims.finish(&chain, &mut self.damages));
         jumps(answer, chain.clock_jumps);
         answer.first = facts.lines.first;
         answer.end = chain.next_index();
@@ -396,9 +452,6 @@ impl Bundle<'_> {
             chain.damages.add(next, format!("lines {next} to {} are missing", end - 1));
         } else if next > end {
             chain.damages.add(end, format!("lines from {end} on are more than ipe.json names"));
-        }
-        if facts.lines.end > facts.tree.size || facts.lines.first > facts.lines.end {
-            chain.damages.add(None, "ipe.json names lines that its tree does not cover");
         }
         self.damages.append(chain.damages);
         let derived = tables.finish(&mut sink).map_err(failed)?;
@@ -469,7 +522,7 @@ fn is_evidence(name: &str) -> bool {
         number.is_some_and(|n| n.len() == digits && n.bytes().all(|b| b.is_ascii_digit()))
     };
     let below = |folder: &str| name.strip_prefix(folder);
-    ["audit/checkpoints.notes", "audit/head.note"].contains(&name)
+    ["audit/checkpoints.notes", "audit/head.note", PRUNED].contains(&name)
         || below("ledger/").is_some_and(|rest| numbered(rest, 20, ".jsonl"))
         || below("audit/keys/").is_some_and(|rest| numbered(rest, 4, ".vkey"))
         || below("audit/witness/").is_some_and(|rest| numbered(rest, 4, ".note"))

@@ -12,7 +12,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 use uuid::Uuid;
 
 use super::facts::{self, Facts, Follower, Parameters, Program, Sample, Span, Tree};
-use super::heads::{Keys, Notes, files, small};
+use super::heads::{Keys, Notes, files, short, small};
 use super::pruned::Pruned;
 use super::sink::{Output, Sink, finished};
 use super::tables::{Tables, moment};
@@ -40,10 +40,20 @@ const LINES_BYTES: usize = 64 * 1024 * 1024;
 pub(super) const STANDING: [(&str, &str); 2] =
     [("verify.py", include_str!("verify.py")), ("README.txt", include_str!("README.txt"))];
 
+/// What can be seen of whether the agent runs as the user that owns the ledger.
+pub(super) const SHARES_UID: &str = "yes: the user that owns this ledger has settings of Claude Code; an agent that runs as this \
+     user could have read and changed files of the ledger, so this is observation only";
+pub(super) const SHARES_UNSEEN: &str = "not seen: no settings of Claude Code with the user that ran this export; whether an agent ran \
+     as the user that owns the ledger is for the operator to show";
+/// Carries the line that says what was pruned, which may lie outside the period.
+pub(super) const PRUNED: &str = "audit/pruned.jsonl";
+
 /// What the first reading found.
 struct Survey {
     facts: Facts,
     chain: Chain,
+    /// The line that says what was pruned.
+    pruned: Option<Vec<u8>>,
 }
 
 pub(super) fn run(
@@ -68,6 +78,10 @@ pub(super) fn run(
     let notes = evidence(&dir, &mut sink, &mut facts)?;
     facts.followers = followers(&dir);
     let survey = survey(&dir, period, facts, notes)?;
+    if let Some(line) = &survey.pruned {
+        let text = [line.as_slice(), b"\n"].concat();
+        sink.put(PRUNED, &text).map_err(failed)?;
+    }
     let derived = write(&dir, &mut sink, &survey)?;
     let facts = Facts { derived, ..survey.facts };
     for (name, text) in STANDING {
@@ -137,34 +151,19 @@ fn asked(args: &ExportArgs, dir: &Path, surroundings: &Surroundings) -> Result<F
     let operator = rustix::process::getuid().as_raw();
     let home = surroundings.get("HOME").map(|home| Path::new(home).join(".claude"));
     let agent = home.and_then(|path| fs::metadata(path).ok()).map(|metadata| metadata.uid());
-    let shares = if agent == Some(owner) {
-        "yes: the user that owns this ledger has settings of Claude Code; an agent that runs as this \
-         user could have read and changed files of the ledger, so this is observation only"
-    } else {
-        "not seen: no settings of Claude Code with the user that ran this export; whether an agent \
-         ran as the user that owns the ledger is for the operator to show"
+    let shares = if agent == Some(owner) { SHARES_UID } else { SHARES_UNSEEN };
+    let parameters = Parameters {
+        from: args.from.clone(),
+        to: args.to.clone(),
+        team: args.team.clone(),
+        session: args.session.clone(),
+        controls,
+        ocsf: args.ocsf.clone(),
     };
-    let or_all = |text: &Option<String>| text.clone().unwrap_or_else(|| "all".to_owned());
-    let query = format!(
-        "calls that closed from {} until before {}; team: {}; session: {}; criteria: {}; the \
-         ledger's lines are not filtered by team, session or criterion, tables and OCSF events are",
-        args.from.as_deref().unwrap_or("the first line"),
-        args.to.as_deref().unwrap_or("the end"),
-        or_all(&args.team),
-        or_all(&args.session),
-        or_all(&(!controls.is_empty()).then(|| controls.join(" ")))
-    );
     Ok(Facts {
         format: facts::FORMAT,
-        query,
-        parameters: Parameters {
-            from: args.from.clone(),
-            to: args.to.clone(),
-            team: args.team.clone(),
-            session: args.session.clone(),
-            controls,
-            ocsf: args.ocsf.clone(),
-        },
+        query: query(&parameters),
+        parameters,
         extracted_at: moment(Clock::start().stamp().wall_ns),
         time_zone: "UTC".to_owned(),
         operator_uid: operator,
@@ -173,6 +172,21 @@ fn asked(args: &ExportArgs, dir: &Path, surroundings: &Surroundings) -> Result<F
         program: Program { version: env!("CARGO_PKG_VERSION").to_owned(), sha256: own_digest() },
         ..Facts::default()
     })
+}
+
+/// What was asked, in words.
+pub(super) fn query(parameters: &Parameters) -> String {
+    let or_all = |text: &Option<String>| text.clone().unwrap_or_else(|| "all".to_owned());
+    let Parameters { from, to, team, session, controls, .. } = parameters;
+    format!(
+        "calls that closed from {} until before {}; team: {}; session: {}; criteria: {}; the \
+         ledger's lines are not filtered by team, session or criterion, tables and OCSF events are",
+        from.as_deref().unwrap_or("the first line"),
+        to.as_deref().unwrap_or("the end"),
+        or_all(team),
+        or_all(session),
+        or_all(&(!controls.is_empty()).then(|| controls.join(" ")))
+    )
 }
 
 /// The hash of the program that runs; absent where the system does not let it be read.
@@ -199,10 +213,14 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
     let keys = Keys::read(&audit.join("keys"), &mut damages)?;
     for (folder, ending) in [("keys", ".vkey"), ("witness", ".note")] {
         for (path, number) in files(&audit.join(folder), ending)?.iter().zip(1..) {
-            // What is too long or no text is named as damage, and not carried along.
+            // What is no checkpoint is named as damage, and not carried along.
             let text = small(path, NOTE_BYTES_MAX as u64)?.unwrap_or_default();
-            let name = format!("audit/{folder}/{number:04}{ending}");
-            sink.put(&name, text.as_bytes()).map_err(failed)?;
+            let (name, place) = (format!("audit/{folder}/{number:04}{ending}"), short(path));
+            let head = keys.head(&(text.trim_end_matches('\n').to_owned() + "\n"), &place);
+            match head {
+                Err(why) if ending == ".note" => damages.add(None, why),
+                _ => sink.put(&name, text.as_bytes()).map_err(failed)?,
+            }
         }
     }
     let mut notes = Notes::open(&audit.join("checkpoints"))?;
@@ -298,15 +316,26 @@ fn survey(
     pruned.map_err(|error| CliError::Failed(error.to_string()))?;
     let mut gone = Pruned::new(kept, roots.tree().root());
     let (mut first, mut oldest, mut end) = (None, 0, 0);
+    let (mut pruned, mut last_gap) = (None, None);
     each_line(dir, Span { first: kept, end: size }, |line| {
+        let alone = chain.closings_alone;
         let found = chain.line(line);
         chain.take_leaves().for_each(|leaf| roots.push(leaf, &mut damages));
         let Some(found) = found else { return Ok(()) };
-        gone.line(&found);
+        if gone.line(&found) {
+            pruned = Some(line.to_vec());
+        }
+        if found.kind == b"gap" {
+            last_gap = Some(found.index);
+        }
         let at = i64::try_from(found.wall_ns).unwrap_or(i64::MAX);
         if period.from.is_none_or(|from| at >= from.0) && first.is_none() {
             first = Some(found.index);
             oldest = chain.open().1.first().copied().unwrap_or(found.index).min(found.index);
+        }
+        // The gap that may have taken its opening is told with it.
+        if first.is_some() && chain.closings_alone > alone {
+            oldest = last_gap.map_or(oldest, |gap| gap.min(oldest));
         }
         if period.to.is_none_or(|to| at < to.0) {
             end = found.index + 1;
@@ -333,10 +362,11 @@ fn survey(
     let found = chain.damages.named.iter().chain(&damages.named);
     facts.damages.extend(found.map(|damage| damage.what.clone()));
     facts.not_provable = not_provable(&facts);
-    Ok(Survey { facts, chain })
+    Ok(Survey { facts, chain, pruned })
 }
 
-fn not_provable(facts: &Facts) -> Vec<String> {
+/// What follows from the rest.
+pub(super) fn not_provable(facts: &Facts) -> Vec<String> {
     let mut limits = Vec::new();
     if facts.tree.signed {
         limits.push(format!(

@@ -131,7 +131,10 @@ pub(super) struct Derived {
     pub(super) still_open: u64,
     pub(super) usd: String,
     pub(super) tools: u64,
-    /// Results of tools that clients run, of which no hook told.
+    /// Results of tools that clients run and the period's answers asked for, and those of which
+    /// no hook told.
+    #[serde(default)]
+    pub(super) hookable: u64,
     #[serde(default)]
     pub(super) unhooked: u64,
     pub(super) denials: u64,

@@ -70,6 +70,13 @@ pub(super) fn behind(facts: &Facts) -> impl Iterator<Item = Cells> {
     })
 }
 
+/// One call of a tool.
+#[derive(Clone, Copy, Default)]
+struct Asked {
+    in_traffic: bool,
+    by_hook: bool,
+}
+
 /// Results of one session that no hook named.
 struct Missing {
     /// The line of the first.
@@ -83,36 +90,45 @@ struct Missing {
 /// a client waits for the answers to its hooks (`agent::tool_use`).
 #[derive(Default)]
 pub(super) struct Hooked {
-    /// Asked for and not returned, by id; whether a hook named it.
-    asked: HashMap<String, bool>,
+    /// Asked for or announced, and not returned, by id.
+    asked: HashMap<String, Asked>,
     /// By session.
     missing: BTreeMap<String, Missing>,
-    /// All results that no hook named.
+    /// All results that no hook named, and all that were judged.
     pub(super) count: u64,
+    pub(super) judged: u64,
 }
 
 impl Hooked {
     /// An answer asked for a tool.
     pub(super) fn asked(&mut self, tool: &Value) {
-        if tool["kind"] == "client" && self.asked.len() < ASKED_MAX {
-            self.asked.entry(text(&tool["id"])).or_insert(false);
+        if tool["kind"] == "client" {
+            self.seen(tool["id"].as_str().unwrap_or_default(), |call| call.in_traffic = true);
         }
     }
 
-    /// A hook named calls.
+    fn seen(&mut self, id: &str, say: impl FnOnce(&mut Asked)) {
+        if let Some(call) = self.asked.get_mut(id) {
+            say(call);
+        } else if self.asked.len() < ASKED_MAX {
+            say(self.asked.entry(id.to_owned()).or_default());
+        }
+    }
+
+    /// A hook named calls; its line may stand before that of the answer that asked for them.
     pub(super) fn hook(&mut self, body: &Value) {
         let batch = body["tools"].as_array().into_iter().flatten().map(|tool| &tool["id"]);
         for id in batch.chain([&body["tool_use"]]).filter_map(Value::as_str) {
-            if let Some(named) = self.asked.get_mut(id) {
-                *named = true;
-            }
+            self.seen(id, |call| call.by_hook = true);
         }
     }
 
     /// The result of a tool was sent. What was asked for before the period is not judged.
     pub(super) fn returned(&mut self, entry: &Entry<'_>, tool: &Value) {
         let id = tool["id"].as_str().unwrap_or_default();
-        if self.asked.remove(id) != Some(false) {
+        let Some(call) = self.asked.remove(id).filter(|call| call.in_traffic) else { return };
+        self.judged += 1;
+        if call.by_hook {
             return;
         }
         self.count += 1;

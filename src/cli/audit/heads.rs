@@ -1,7 +1,8 @@
 //! Keys, checkpoints and witnessed heads as files: read one after the other, never all at once.
 
+use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{BufRead as _, BufReader, Read as _};
+use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::{Path, PathBuf};
 
 use super::tables::moment;
@@ -32,8 +33,14 @@ pub(super) struct Keys {
 /// What has such a name and is no regular file is named and never opened: a pipe would be waited
 /// for without end.
 pub(super) fn files(folder: &Path, ending: &str) -> Result<Vec<PathBuf>, CliError> {
-    if !folder.is_dir() {
-        return Ok(Vec::new());
+    match fs::metadata(folder) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(Vec::new()),
+        Err(error) => return Err(unreadable(folder, &error)),
+        Ok(found) if found.is_dir() => {}
+        Ok(_) => {
+            let what = format!("{} is no folder: take it away", folder.display());
+            return Err(CliError::Failed(what));
+        }
     }
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
@@ -216,8 +223,11 @@ pub(super) struct Brought<'a> {
 pub(super) struct Witnessed {
     /// Checkpoints that the ledger's keys signed.
     pub(super) heads: Vec<Head>,
-    /// Those that whoever verifies has brought along, or that a key of theirs has cosigned.
-    pub(super) independent: u64,
+    /// Sizes and roots of those that whoever verifies has brought along, or that a key of theirs
+    /// has cosigned.
+    pub(super) independent: BTreeSet<(u64, String)>,
+    /// Others are kept here as a witness's.
+    kept_alone: bool,
     /// Cosignatures that are good, as a sentence each.
     pub(super) cosigned: Vec<String>,
     /// Names of witnesses' keys of which none was found.
@@ -244,7 +254,11 @@ pub(super) fn witnessed(
                 let before = all.cosigned.len();
                 all.cosignatures(&text, &head, brought.keys, damages);
                 let is_cosigned = all.cosigned.len() > before;
-                all.independent += u64::from(place < brought_along || is_cosigned);
+                if place < brought_along || is_cosigned {
+                    all.independent.insert((head.size, head.root.to_string()));
+                } else {
+                    all.kept_alone = true;
+                }
                 all.heads.push(head);
             }
             Err(why) => damages.add(None, why),
@@ -256,8 +270,9 @@ pub(super) fn witnessed(
 impl Witnessed {
     /// The heads; what else was found goes into the answer.
     pub(super) fn heads(self, answer: &mut Answer) -> impl Iterator<Item = Head> {
-        answer.witnesses = self.independent;
-        if self.heads.len() as u64 > self.independent {
+        answer.witnesses = self.independent.len() as u64;
+        answer.witnessed_upto = self.independent.last().map_or(0, |(size, _)| *size);
+        if self.kept_alone {
             let what = "whether a witness holds the checkpoints that are kept here as a witness's: \
                         whoever can write here can put them here; bring the witness's own \
                         (--witness), or its key (--witness-key)";

@@ -110,7 +110,7 @@ fn proved(page: &mut String, facts: &Facts) {
             thousands(tree.checkpoints)
         );
     }
-    page.push_str("<li>Tables, events and this page follow from these lines alone; ");
+    page.push_str("<li>Tables, events and all figures here follow from these lines alone; ");
     page.push_str(
         "<code>weighbridge audit verify</code> makes them anew and compares.</li></ul>\n",
     );
@@ -203,9 +203,9 @@ fn gaps(page: &mut String, facts: &Facts) {
     if derived.unhooked > 0 {
         let _ = write!(
             page,
-            "<li>No hook named {} of {} results of tools: they are known from the traffic alone{place}.</li>",
+            "<li>No hook named {} of {} results of clients' tools: they are known from the traffic alone{place}.</li>",
             thousands(derived.unhooked),
-            thousands(derived.tools)
+            thousands(derived.hookable)
         );
     }
     for follower in facts.followers.iter().filter(|follower| follower.covers < facts.tree.size) {

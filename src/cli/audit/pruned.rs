@@ -19,17 +19,19 @@ impl Pruned {
         Pruned { first, root: root.to_string(), named_at: None }
     }
 
-    /// Takes a line in. Where a crash left lines that were to go, the entry names more.
-    pub(super) fn line(&mut self, found: &Envelope<'_>) {
-        if found.kind != b"pruned" || self.named_at.is_some() {
-            return;
+    /// Takes a line in; says whether it is the one that names them. Where a crash left lines that
+    /// were to go, the entry names more.
+    pub(super) fn line(&mut self, found: &Envelope<'_>) -> bool {
+        if self.first == 0 || found.kind != b"pruned" || self.named_at.is_some() {
+            return false;
         }
-        let Ok(entry) = serde_json::from_slice::<act::Pruned>(found.body) else { return };
+        let Ok(entry) = serde_json::from_slice::<act::Pruned>(found.body) else { return false };
         let is_it = entry.first == self.first && entry.root == self.root;
         let is_more = entry.first > self.first && entry.first <= found.index;
         if is_it || is_more {
             self.named_at = Some(found.index);
         }
+        self.named_at.is_some()
     }
 
     /// What is wrong, where checkpoints cover the lines before `signed`.

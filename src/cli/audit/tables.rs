@@ -190,7 +190,8 @@ impl Tables {
             "rule_applied" => self.rule(&entry),
             "content_kept" => self.content(&entry),
             "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => {
-                self.derived.missing += entry.body["count"].as_u64().unwrap_or(0);
+                let count = entry.body["count"].as_u64().unwrap_or(0);
+                self.derived.missing = self.derived.missing.saturating_add(count);
                 self.gap(&entry, &gaps::reason(&entry))
             }
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
@@ -470,6 +471,7 @@ impl Tables {
     /// Ends the tables, and says what follows from them.
     pub(super) fn finish(mut self, sink: &mut Sink) -> io::Result<Derived> {
         self.derived.unhooked = self.hooked.count;
+        self.derived.hookable = self.hooked.judged;
         for cells in gaps::behind(&self.facts).chain(std::mem::take(&mut self.hooked).rows()) {
             if let Some(output) = self.files[Table::Gaps as usize].as_mut() {
                 row(output, cells)?;

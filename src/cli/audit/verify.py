@@ -103,8 +103,8 @@ def manifest():
             path = os.path.join(folder, name)
             short = os.path.relpath(path, HERE)
             if os.path.islink(path) or not os.path.isfile(path):
-                damage(f"{short} is not a file of a bundle")
-                continue
+                damage(f"{short} is not a file of a bundle: nothing more was opened")
+                return False
             there.add(short)
     for name in sorted(there - set(names) - {"MANIFEST.sha256"}):
         damage(f"{name} is not in MANIFEST.sha256")
@@ -118,11 +118,16 @@ def manifest():
                 digest.update(chunk)
         if digest.hexdigest() != expected:
             damage(f"{name} does not have the hash in MANIFEST.sha256")
+    return True
+
+
+def files(pattern):
+    return sorted(glob.glob(os.path.join(glob.escape(HERE), pattern)))
 
 
 def key_files():
     keys = []
-    for path in sorted(glob.glob(os.path.join(HERE, "audit/keys/*.vkey"))):
+    for path in files("audit/keys/*.vkey"):
         try:
             lines = open(path, encoding="utf-8").read().rstrip("\n").split("\n")
             name, ident, encoded = lines[0].split("+", 2)
@@ -177,11 +182,13 @@ def heads(keys, witnesses):
         if one:
             found.append(one)
             last = one[0]
-    for path in witnesses + sorted(glob.glob(os.path.join(HERE, "audit/witness/*.note"))):
+    witnessed = 0
+    for place, path in enumerate(witnesses + files("audit/witness/*.note")):
         one = head(open(path, encoding="utf-8").read(), f"witness {path}", keys, True)
         if one:
             found.append(one)
-    return found, len(blocks)
+            witnessed = max(witnessed, one[0] if place < len(witnesses) else 0)
+    return found, len(blocks), witnessed
 
 
 def tile_name(level, index, width):
@@ -273,7 +280,7 @@ END = re.compile(
 
 def lines(facts):
     size, at, before, held = facts["tree"]["size"], facts["lines"]["first"], None, (None, [])
-    for path in sorted(glob.glob(os.path.join(HERE, "ledger/*.jsonl"))):
+    for path in files("ledger/*.jsonl"):
         with open(path, "rb") as file:
             for line in file:
                 found = END.search(line[-400:])
@@ -292,32 +299,61 @@ def lines(facts):
         damage(f"lines {at} to {facts['lines']['end'] - 1} are missing, or are too many")
 
 
+def pruned(facts, proved):
+    """Lines that are known by their hashes alone: a line that is signed says so."""
+    upto, size = facts["tree"]["pruned"], facts["tree"]["size"]
+    if not upto:
+        return
+    line = read("audit/pruned.jsonl")
+    found, said = END.search(line[-400:]), re.search(rb'"first":(\d+)', line)
+    at = int(found[1]) if found else size
+    leaf = sha(b"\x00" + line[:-1])
+    row = tile(0, at // 256, min(256, size - at // 256 * 256)) if at < size else []
+    if not said or at >= proved or int(said[1]) < upto or row[at % 256 : at % 256 + 1] != [leaf]:
+        damage(f"lines 0 to {upto - 1} are gone, and no signed line says that they were pruned")
+
+
+def shown(text):
+    """Without what a terminal obeys."""
+    return "".join(c if c.isprintable() else "\ufffd" for c in text)
+
+
 def main():
-    manifest()
+    facts, size, proved, witnessed = None, 0, 0, 0
     try:
-        facts = json.loads(read("ipe.json"))
-        size = facts["tree"]["size"]
-        keys = key_files()
-        found, count = heads(keys, sys.argv[1:])
-        if count != facts["tree"]["checkpoints"]:
-            damage(f"{count} checkpoints are there, ipe.json says {facts['tree']['checkpoints']}")
-        root, proved = tree(size, found)
-        if root.hex() != facts["tree"]["root"]:
-            damage("the tiles do not have the root that ipe.json names")
-        if facts["tree"]["signed"] and proved < size:
-            damage(f"no checkpoint covers all {size} lines")
-        lines(facts)
-    except (OSError, ValueError, KeyError, TypeError) as error:
+        if manifest():
+            facts = json.loads(read("ipe.json"))
+            size = facts["tree"]["size"]
+            keys = key_files()
+            found, count, witnessed = heads(keys, sys.argv[1:])
+            if count != facts["tree"]["checkpoints"]:
+                damage(f"{count} checkpoints are there, ipe.json says {facts['tree']['checkpoints']}")
+            root, proved = tree(size, found)
+            if root.hex() != facts["tree"]["root"]:
+                damage("the tiles do not have the root that ipe.json names")
+            if facts["tree"]["signed"] and proved < size:
+                damage(f"no checkpoint covers all {size} lines")
+            if not proved and not witnessed:
+                damage("nothing is signed: no checkpoint covers these lines")
+            pruned(facts, proved)
+            lines(facts)
+    except (OSError, ValueError, KeyError, TypeError, RecursionError) as error:
         damage(f"a file of the bundle is missing or not readable: {error}")
-        proved = size = 0
     for what in damages:
-        print("DAMAGED:", what)
+        print("DAMAGED:", shown(what))
     if damages:
         sys.exit(1)
-    print(f"VERIFIED: {facts['lines']['end'] - facts['lines']['first']} lines; signed up to {proved} of {size}")
-    print("NOT CHECKED HERE: openings and closings, and tables and events against the lines (weighbridge audit verify)")
-    if len(sys.argv) == 1:
-        print("NO WITNESS: a cut of the newest lines with their checkpoints would not be seen")
+    first, end = facts["lines"]["first"], facts["lines"]["end"]
+    print(f"VERIFIED: lines {first} to {end - 1}" if end > first else "VERIFIED: the tree; no line is in the bundle")
+    print(f"SIGNED: {proved} of {size} lines of the tree; held by a witness: {witnessed}")
+    if first > facts["tree"]["pruned"] or end < size:
+        print("LEFT OUT: other lines of the tree, as ipe.json says (a period)")
+    if facts["tree"]["pruned"]:
+        print(f"PRUNED: {facts['tree']['pruned']} lines are known by their hashes alone")
+    print("NOT CHECKED HERE: openings and closings, the period, and tables, events and page against the lines")
+    print("(weighbridge audit verify checks them)")
+    if witnessed < size:
+        print(f"NO WITNESS for lines {witnessed} to {size - 1}: a cut with their checkpoints would not be seen")
 
 
 if __name__ == "__main__":

@@ -1,5 +1,7 @@
 //! `weighbridge audit verify`: the answer, for people and for programs.
 
+use std::borrow::Cow;
+use std::fmt::Write as _;
 use std::io::{self, Write};
 use std::path::Path;
 
@@ -10,6 +12,7 @@ use super::{VerifyArgs, bundle, directory};
 use crate::audit::merkle::Hash;
 use crate::audit::verify::Damages;
 use crate::cli::{CliError, Surroundings};
+use crate::report::text::{is_active, printable};
 
 /// What was found.
 #[derive(Debug, Default)]
@@ -24,7 +27,9 @@ pub(super) struct Answer {
     /// Lines up to here are covered by a signed root that was recomputed.
     pub(super) proved_upto: u64,
     pub(super) checkpoints: u64,
+    /// Different checkpoints that a witness holds, and the lines that the largest covers.
     pub(super) witnesses: u64,
+    pub(super) witnessed_upto: u64,
     pub(super) keys: usize,
     /// Cosignatures of witnesses that are good.
     pub(super) cosigned: Vec<String>,
@@ -78,10 +83,7 @@ fn judged(answer: &Answer) -> Result<(), CliError> {
 pub(super) fn limits(answer: &mut Answer) {
     let (proved, end) = (answer.proved_upto, answer.end);
     let mut add = |text: String| answer.not_provable.push(text);
-    if answer.checkpoints == 0 && answer.witnesses == 0 {
-        add("no checkpoint: nothing is signed; whoever can write the files can write them anew"
-            .into());
-    } else if proved < end {
+    if proved < end {
         add(format!("lines {proved} to {} are covered by no checkpoint", end - 1));
     }
     if answer.witnesses == 0 {
@@ -93,7 +95,21 @@ pub(super) fn limits(answer: &mut Answer) {
             "no witness: a cut of the newest lines together with their checkpoints would not be \
              seen; {upto}"
         ));
+    } else if answer.witnessed_upto < end {
+        let witnessed = answer.witnessed_upto;
+        let last = end - 1;
+        add(format!(
+            "lines {witnessed} to {last} are covered by no witness: a cut of them, or other lines in \
+             their place, together with their checkpoints would not be seen"
+        ));
     }
+    // Anybody can write such a ledger.
+    if answer.checkpoints == 0 && answer.witnesses == 0 && end > 0 {
+        let what = "nothing is signed: no checkpoint covers these lines, and whoever can write the \
+                    files can write them anew";
+        answer.unmet.push(what.to_owned());
+    }
+    let mut add = |text: String| answer.not_provable.push(text);
     add("whether calls went around Weighbridge, and what a machine wrote that was taken over"
         .into());
 }
@@ -125,10 +141,14 @@ fn as_text(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
     if let Some((size, root)) = &answer.tree {
         writeln!(output, "tree          {size} leaves, root {root}")?;
     }
-    let Answer { keys, checkpoints, witnesses, .. } = answer;
+    let Answer { keys, checkpoints, witnesses, witnessed_upto, .. } = answer;
+    let upto = match witnessed_upto.checked_sub(1) {
+        Some(last) => format!(" (up to index {last})"),
+        None => String::new(),
+    };
     writeln!(
         output,
-        "signed        {checkpoints} checkpoints met, {keys} keys, {witnesses} witnesses"
+        "signed        {checkpoints} checkpoints met, {keys} keys, {witnesses} witnesses{upto}"
     )?;
     if damaged > 0 {
         writeln!(output, "\nDamage ({damaged}):")?;
@@ -160,8 +180,24 @@ fn list(output: &mut dyn Write, title: &str, points: &[String]) -> io::Result<()
 }
 
 /// Text out of files, without what a terminal obeys.
-fn harmless(text: &str) -> String {
-    text.chars().map(|c| if c.is_control() { '\u{fffd}' } else { c }).collect()
+fn harmless(text: &str) -> Cow<'_, str> {
+    printable(text)
+}
+
+/// JSON, in which nothing is left that a terminal obeys: such characters stand in strings alone.
+fn escaped(json: &str) -> String {
+    let mut text = String::with_capacity(json.len());
+    for character in json.chars() {
+        if character != '\n' && is_active(character) {
+            let mut units = [0; 2];
+            for unit in character.encode_utf16(&mut units) {
+                let _ = write!(text, "\\u{unit:04x}");
+            }
+        } else {
+            text.push(character);
+        }
+    }
+    text
 }
 
 fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
@@ -181,6 +217,7 @@ fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
         "proved_upto": answer.proved_upto,
         "checkpoints": answer.checkpoints,
         "witnesses": answer.witnesses,
+        "witnessed_upto": answer.witnessed_upto,
         "keys": answer.keys,
         "open": {"count": answer.open.0, "opened_at": answer.open.1},
         "checked": answer.checked,
@@ -193,7 +230,7 @@ fn as_json(answer: &Answer, output: &mut dyn Write) -> io::Result<()> {
             "named": named,
         },
     });
-    writeln!(output, "{told:#}")
+    writeln!(output, "{}", escaped(&format!("{told:#}")))
 }
 
 /// What a place is, where neither a ledger nor a bundle is there.
