@@ -142,7 +142,7 @@ fn limits_in_other_words_and_smuggled_files_are_damage() {
     let change = |told: &mut Value| told["query"] = json!("everything");
     forged(&site, &again("query"), change, words);
     let change = |told: &mut Value| told["agent_shares_uid"] = json!("no: proved");
-    forged(&site, &again("uid"), change, "ipe.json is not readable");
+    forged(&site, &again("uid"), change, words);
     let change = |told: &mut Value| told["program"]["version"] = json!("0.1.0 and verified");
     forged(&site, &again("version"), change, "ipe.json is not readable");
     for (name, expected) in [

@@ -10,7 +10,7 @@ use aws_lc_rs::digest::{Context, SHA256};
 
 use super::claims::Claims;
 use super::controls;
-use super::export::{PRUNED, SHARES_UID, SHARES_UNSEEN, STANDING};
+use super::export::{PRUNED, STANDING};
 use super::facts::{self, Facts, Parameters};
 use super::heads::{Brought, Keys, Notes, witnessed};
 use super::pruned::Pruned;
@@ -257,7 +257,6 @@ impl Bundle<'_> {
                 && is_known
                 && is_version
                 && version.iter().all(plain)
-                && [SHARES_UID, SHARES_UNSEEN].contains(&facts.agent_shares_uid.as_str())
         }))
     }
 

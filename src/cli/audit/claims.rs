@@ -1,6 +1,6 @@
 //! What `ipe.json` says was asked for and left out, against the lines that are there.
 
-use super::export::{not_provable, query};
+use super::export::{SHARES_UID, SHARES_UNSEEN, not_provable, query};
 use super::facts::{Facts, Sample};
 use crate::audit::line::Envelope;
 use crate::audit::verify::{Chain, Damages};
@@ -40,7 +40,11 @@ impl<'f> Claims<'f> {
         if facts.sample != Sample::of(&tree.root) {
             damages.add(None, "ipe.json draws the sample by another rule or seed");
         }
-        if facts.not_provable != not_provable(facts) || facts.query != query(&facts.parameters) {
+        let shares = facts.agent_shares_uid.as_str();
+        let are_ours = facts.not_provable == not_provable(facts)
+            && facts.query == query(&facts.parameters)
+            && [SHARES_UID, SHARES_UNSEEN].contains(&shares);
+        if facts.is_of_this_form() && !are_ours {
             damages.add(None, "ipe.json words its question or its limits in another way");
         }
         let asked = source::period(from.as_deref(), to.as_deref()).ok();

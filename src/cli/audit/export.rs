@@ -41,10 +41,11 @@ pub(super) const STANDING: [(&str, &str); 2] =
     [("verify.py", include_str!("verify.py")), ("README.txt", include_str!("README.txt"))];
 
 /// What can be seen of whether the agent runs as the user that owns the ledger.
-pub(super) const SHARES_UID: &str = "yes: the user that owns this ledger has settings of Claude Code; an agent that runs as this \
-     user could have read and changed files of the ledger, so this is observation only";
-pub(super) const SHARES_UNSEEN: &str = "not seen: no settings of Claude Code with the user that ran this export; whether an agent ran \
-     as the user that owns the ledger is for the operator to show";
+pub(super) const SHARES_UID: &str = "yes: the user that owns this ledger has settings of Claude \
+    Code; an agent that runs as this user could have read and changed files of the ledger, so this \
+    is observation only";
+pub(super) const SHARES_UNSEEN: &str = "not seen: no settings of Claude Code with the user that ran \
+    this export; whether an agent ran as the user that owns the ledger is for the operator to show";
 /// Carries the line that says what was pruned, which may lie outside the period.
 pub(super) const PRUNED: &str = "audit/pruned.jsonl";
 

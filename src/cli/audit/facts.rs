@@ -6,8 +6,9 @@ use serde::{Deserialize, Serialize};
 
 use super::tables::SAMPLE_ROWS;
 
-/// Version of the bundle's form: what its tables, events and page look like. It is raised with
-/// every change of theirs. Lines, tiles and signatures of older forms are verified the same.
+/// Version of the bundle's form: what its tables, events and page look like, and the words of
+/// `ipe.json`. It is raised with every change of theirs. Lines, tiles and signatures of older forms
+/// are verified the same.
 pub(super) const FORMAT: u32 = 3;
 /// The file's name.
 pub(super) const FILE: &str = "ipe.json";
