@@ -77,6 +77,10 @@ async fn spend_moves_visibly_and_no_line_changes() {
     std::fs::remove_file(site.data.join("index.sqlite")).unwrap();
     assert_eq!(teams(&site.report("team")), teams(&later));
     assert_eq!(atto(&later["total"]["usd"]), total + one);
+    let told = site.ok(&["audit", "verify"]);
+    for said in ["every call's row in index.sqlite", "who pays in the index: corrections moved"] {
+        assert!(told.contains(said), "{told}");
+    }
 }
 
 #[tokio::test]

@@ -16,7 +16,7 @@ use serde_json::Value;
 use tokio::sync::watch;
 use weighbridge::accounting::Money;
 use weighbridge::accounting::attribution::CostCentre;
-use weighbridge::index::{Builder, Index, IndexError, follow};
+use weighbridge::index::{Builder, Expected, Index, IndexError, Snapshot, follow};
 use weighbridge::record::correction::Chosen;
 use weighbridge::record::entry::Stopped;
 use weighbridge::record::{Closing, Entry, Opening, Outcome, Reattributed};
@@ -262,6 +262,7 @@ fn what_closes_later_and_what_lost_its_opening_is_counted() {
     let mut log = five(dir.path(), "i");
     let total = || json(&[dir.path()], "report --by team --format json")["total"].clone();
     assert_eq!(total()["usd"], "1.2500000055");
+    rows_agree(dir.path());
     log.put(&closed(closing("i-5", Some("2"))), DAY + 26 * HOUR);
     log.put(&closed(closing("pruned", Some("4"))), DAY + 26 * HOUR);
     log.flush();
@@ -272,9 +273,25 @@ fn what_closes_later_and_what_lost_its_opening_is_counted() {
     let lost = json(&[dir.path()], "exchanges pruned --format jsonl");
     assert_eq!((&lost["sequence"], &lost["closed_sequence"]), (&11.into(), &11.into()));
     assert_eq!(lost["opened_at"], "2026-11-21T01:59:58.5Z");
+    rows_agree(dir.path());
     // Incrementally or at once: the same.
     fs::remove_file(dir.path().join("index.sqlite")).unwrap();
     assert_eq!(total()["usd"], "7.2500000055");
+    rows_agree(dir.path());
+}
+
+/// The rows are those that the lines give, open ones and such without an opening too.
+fn rows_agree(dir: &Path) {
+    let (mut expected, mut lines) = (Expected::default(), 0);
+    for line in fs::read_to_string(dir.join("segments/00000000000000000000.jsonl")).unwrap().lines()
+    {
+        expected.line(line.as_bytes()).unwrap();
+        lines += 1;
+    }
+    let snapshot = Snapshot::open(dir).unwrap().unwrap();
+    let totals = snapshot.totals().unwrap();
+    assert_eq!(snapshot.indexed_upto, lines);
+    assert_eq!((expected.rows().unwrap(), totals.is_moved), (Some(totals.rows), false));
 }
 
 #[test]

@@ -37,7 +37,7 @@ pub use batches::{KnownBatch, Maker, known_batch};
 pub use builder::{Builder, follow};
 pub use queries::{Filter, Selection};
 pub use reading::Index;
-pub use totals::{Totals, totals};
+pub use totals::{Expected, Rows, Snapshot, Totals};
 
 /// The index's file in the data directory.
 pub const FILE: &str = "index.sqlite";

@@ -8,7 +8,7 @@ use crate::accounting::Money;
 use crate::record::encoding::Text;
 
 /// Columns that the opening fills, in the order they are bound.
-const OPENED: [&str; 17] = [
+pub(super) const OPENED: [&str; 17] = [
     "sequence",
     "opened_at",
     "instance",
@@ -28,7 +28,7 @@ const OPENED: [&str; 17] = [
     "tags",
 ];
 /// Columns that the closing fills, in the order they are bound.
-const CLOSED: [&str; 35] = [
+pub(super) const CLOSED: [&str; 35] = [
     "closed_seq",
     "closed_at",
     "duration_us",
@@ -110,26 +110,17 @@ impl<'c> RowWriter<'c> {
     /// Inserts a row. `false` where its id or place is taken.
     pub(super) fn insert(&mut self, row: &Row<'_>) -> Result<bool, IndexError> {
         let mut binder = Binder { statement: &mut self.insert, next: 1 };
-        let (line, opened) = (&row.opened, &row.opened.body);
-        binder.put(line.index)?;
-        binder.put(line.wall_ns)?;
-        binder.put(&*line.instance)?;
-        binder.put(&*opened.exchange)?;
-        binder.put((opened.call != opened.exchange).then_some(&*opened.call))?;
-        binder.put(opened.attempt)?;
-        binder.put(&*opened.endpoint)?;
-        binder.text(opened.model.as_ref())?;
-        binder.put(&*opened.team)?;
-        for text in [&opened.user, &opened.project, &opened.session, &opened.agent] {
-            binder.text(text.as_ref())?;
-        }
-        binder.text(opened.parent_agent.as_ref())?;
-        binder.text(opened.key.as_ref())?;
-        binder.put(opened.streamed)?;
-        binder.put(opened.tags.map(|raw| raw.get()))?;
+        let requested = row.opened.body.model.as_ref();
+        binder.opened(&row.opened)?;
         match &row.closed {
-            Some(closed) => binder.closed(closed, opened.model.as_ref())?,
-            None => binder.still_open(opened.model.as_ref())?,
+            Some(closed) => {
+                binder.closed(closed)?;
+                binder.text(closed.body.model.as_ref().or(requested))?;
+            }
+            None => {
+                binder.still_open()?;
+                binder.text(requested)?;
+            }
         }
         Ok(self.insert.raw_execute()? == 1)
     }
@@ -159,21 +150,16 @@ impl<'c> RowWriter<'c> {
     /// already.
     pub(super) fn close(&mut self, closed: &Envelope<'_, Closed<'_>>) -> Result<bool, IndexError> {
         let mut binder = Binder { statement: &mut self.update, next: 1 };
-        binder.closed(closed, None)?;
+        binder.closed(closed)?;
+        binder.text(closed.body.model.as_ref())?;
         binder.put(&*closed.body.exchange)?;
         if self.update.raw_execute()? == 1 {
             return Ok(true);
         }
         let mut binder = Binder { statement: &mut self.insert, next: 1 };
-        binder.put(closed.index)?;
-        let lasted_ns = closed.body.duration_us.unwrap_or(0).saturating_mul(1000);
-        binder.put(closed.wall_ns.saturating_sub(lasted_ns))?;
-        binder.put(&*closed.instance)?;
-        binder.put(&*closed.body.exchange)?;
-        for _ in 4..OPENED.len() {
-            binder.put(None::<i64>)?;
-        }
-        binder.closed(closed, None)?;
+        binder.never_opened(closed)?;
+        binder.closed(closed)?;
+        binder.text(closed.body.model.as_ref())?;
         Ok(self.insert.raw_execute()? == 1)
     }
 }
@@ -184,23 +170,56 @@ struct Binder<'s, 'c> {
     next: usize,
 }
 
-impl Binder<'_, '_> {
+impl Cells for Binder<'_, '_> {
     fn put(&mut self, value: impl ToSql) -> Result<(), IndexError> {
         self.statement.raw_bind_parameter(self.next, value)?;
         self.next += 1;
         Ok(())
     }
+}
+
+/// Takes the cells of a row, in the order of [`OPENED`] and [`CLOSED`]: into a statement, or into
+/// the sums that tell whether an index holds what the lines say.
+pub(super) trait Cells {
+    fn put(&mut self, value: impl ToSql) -> Result<(), IndexError>;
 
     fn text(&mut self, value: Option<&Text<'_>>) -> Result<(), IndexError> {
         self.put(value.map(|text| &*text.0))
     }
 
-    /// The columns of [`CLOSED`].
-    fn closed(
-        &mut self,
-        line: &Envelope<'_, Closed<'_>>,
-        requested: Option<&Text<'_>>,
-    ) -> Result<(), IndexError> {
+    /// The columns of [`OPENED`].
+    fn opened(&mut self, line: &Envelope<'_, Opened<'_>>) -> Result<(), IndexError> {
+        let opened = &line.body;
+        self.put(line.index)?;
+        self.put(line.wall_ns)?;
+        self.put(&*line.instance)?;
+        self.put(&*opened.exchange)?;
+        self.put((opened.call != opened.exchange).then_some(&*opened.call))?;
+        self.put(opened.attempt)?;
+        self.put(&*opened.endpoint)?;
+        self.text(opened.model.as_ref())?;
+        self.put(&*opened.team)?;
+        for text in [&opened.user, &opened.project, &opened.session, &opened.agent] {
+            self.text(text.as_ref())?;
+        }
+        self.text(opened.parent_agent.as_ref())?;
+        self.text(opened.key.as_ref())?;
+        self.put(opened.streamed)?;
+        self.put(opened.tags.map(|raw| raw.get()))
+    }
+
+    /// The columns of [`OPENED`] where the opening is lost.
+    fn never_opened(&mut self, line: &Envelope<'_, Closed<'_>>) -> Result<(), IndexError> {
+        let lasted_ns = line.body.duration_us.unwrap_or(0).saturating_mul(1000);
+        self.put(line.index)?;
+        self.put(line.wall_ns.saturating_sub(lasted_ns))?;
+        self.put(&*line.instance)?;
+        self.put(&*line.body.exchange)?;
+        (4..OPENED.len()).try_for_each(|_| self.put(None::<i64>))
+    }
+
+    /// The columns of [`CLOSED`] but the model, which the opening may know.
+    fn closed(&mut self, line: &Envelope<'_, Closed<'_>>) -> Result<(), IndexError> {
         let closed = &line.body;
         self.put(line.index)?;
         self.put(line.wall_ns)?;
@@ -220,8 +239,7 @@ impl Binder<'_, '_> {
         }
         self.put(closed.usage.map(|raw| raw.get()))?;
 
-        self.charge(closed.charge.as_ref())?;
-        self.text(closed.model.as_ref().or(requested))
+        self.charge(closed.charge.as_ref())
     }
 
     /// The columns of [`CLOSED`] from `unpriced` to `lines`.
@@ -248,14 +266,14 @@ impl Binder<'_, '_> {
         self.put(parts.map(|(_, atto)| atto))
     }
 
-    /// The columns of [`CLOSED`] while there is no closing.
-    fn still_open(&mut self, requested: Option<&Text<'_>>) -> Result<(), IndexError> {
+    /// The columns of [`CLOSED`] but the model while there is no closing.
+    fn still_open(&mut self) -> Result<(), IndexError> {
         for column in &CLOSED[..CLOSED.len() - 1] {
             match *column {
                 "unpriced" => self.put(0)?,
                 _ => self.put(None::<i64>)?,
             }
         }
-        self.text(requested)
+        Ok(())
     }
 }

@@ -124,6 +124,8 @@ async fn a_restart_or_a_kill_prices_nothing_twice() {
         assert_eq!(total(&rig.site), (batch::bill(25), succeeded(25) + 1 + again));
         rig.sidecar.stop();
     }
+    let told = rig.site.ok(&["audit", "verify"]);
+    assert!(told.contains("every call's row in index.sqlite"), "{told}");
 }
 
 #[tokio::test]

@@ -88,9 +88,6 @@ pub fn verify(site: &Site, more: &[&str]) -> (i32, Value) {
 /// Nothing is damaged, as the program and as this file see it.
 pub fn sound(site: &Site) -> Chain {
     let (code, told) = verify(site, &[]);
-    // Whoever is killed in its first second has signed nothing.
-    let is_signed = told["checkpoints"] != 0;
-    assert_eq!((code, &told["verified"]), (i32::from(!is_signed), &is_signed.into()), "{told:#}");
-    assert_eq!(told["damages"]["count"], 0, "{told:#}");
+    assert_eq!((code, &told["verified"]), (0, &true.into()), "{told:#}");
     Chain::whole(site)
 }

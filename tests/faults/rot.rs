@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 
 use rusqlite::Connection;
+use rusqlite::types::Value;
 
 use crate::chain::{entries, verify};
 use crate::support::api::Fake;
@@ -119,6 +120,40 @@ async fn a05_a_flipped_bit_in_the_index_is_found_and_built_anew() {
     assert_eq!((code, &told["damages"]["count"]), (1, &1.into()));
     assert!(what.starts_with("index.sqlite holds 5 closed calls"), "{what}");
     assert!(what.contains("delete index.sqlite and it is built again"), "{what}");
+
+    // In any other cell of a row: a name, a status, a line item. Turned back, all is well.
+    flip_amount(&site.data.join("index.sqlite"), &id, usd ^ 1);
+    assert_eq!(verify(&site, &[]).0, 0);
+    for (cell, other) in [
+        ("team", "team || 'x'"),
+        ("user", "'somebody'"),
+        ("status", "status + 1"),
+        ("model", "upper(model)"),
+        ("lines", "replace(lines, '1', '7')"),
+        ("usage", "replace(usage, '1', '7')"),
+        ("closed_at", "closed_at + 1"),
+        ("opened_at", "opened_at + 1"),
+        ("outcome", "'refused'"),
+        ("pricing", "NULL"),
+    ] {
+        let connection = index(&site);
+        let kept: Value = connection
+            .query_row(&format!("SELECT {cell} FROM exchanges WHERE id = ?1"), [&id], |row| {
+                row.get(0)
+            })
+            .unwrap();
+        let sql = format!("UPDATE exchanges SET {cell} = {other} WHERE id = ?1");
+        assert_eq!(connection.execute(&sql, [&id]).unwrap(), 1);
+        let (code, told) = verify(&site, &[]);
+        assert_eq!((code, &told["damages"]["count"]), (1, &1.into()), "{cell}: {told:#}");
+        let what = told["damages"]["named"][0]["what"].as_str().unwrap();
+        assert!(what.starts_with("index.sqlite holds other rows"), "{cell}: {what}");
+        let sql = format!("UPDATE exchanges SET {cell} = ?2 WHERE id = ?1");
+        assert_eq!(connection.execute(&sql, (&id, &kept)).unwrap(), 1);
+        drop(connection);
+        let (code, told) = verify(&site, &[]);
+        assert_eq!(code, 0, "{cell}: {told:#}");
+    }
 
     // In what SQLite itself needs: the damage is named, and the lines are verified all the same.
     let path = site.data.join("index.sqlite");

@@ -10,7 +10,7 @@ use crate::audit::checkpoint::origin;
 use crate::audit::line::{Envelope, usd};
 use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::CliError;
-use crate::index::{self, Totals};
+use crate::index::{Expected, IndexError, Rows, Snapshot, Totals};
 use crate::ledger;
 use crate::ledger::reader::{Batch, ReadError, Reader, SEGMENTS};
 
@@ -139,15 +139,11 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
     answer.first = first;
     let mut pruned = Pruned::new(first, walk.roots.tree().root());
 
-    let indexed = match index::totals(dir) {
-        // The lines are the truth, and are verified all the same.
-        Err(error) if error.is_of_content() => {
-            walk.damages.add(None, error.to_string());
-            None
-        }
-        totals => totals?,
-    };
-    let (mut sums, mut compared) = (Sums::default(), false);
+    // Its rows are read beside the lines: each takes as long as the other.
+    let snapshot = content(Snapshot::open(dir), &mut walk.damages)?.flatten();
+    let indexed_upto = snapshot.as_ref().map(|snapshot| snapshot.indexed_upto);
+    let reading = snapshot.map(|snapshot| std::thread::spawn(move || snapshot.totals()));
+    let (mut sums, mut expected, mut said) = (Sums::default(), Expected::default(), None);
     let mut reader = Reader::open(dir, first).map_err(unread)?;
     let mut batch = Batch::default();
     let mut next = |batch: &mut Batch| reader.read_batch(batch, usize::MAX).map_err(unread);
@@ -159,11 +155,14 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
                 if let Some(found) = walk.chain.line(line) {
                     sums.add(&found);
                     pruned.line(&found);
+                    let is_row = matches!(found.kind, b"opened" | b"closed");
+                    if is_row && indexed_upto.is_some_and(|upto| found.index < upto) {
+                        expected.line(line)?;
+                    }
                 }
                 walk.leaves()?;
-                if indexed.as_ref().is_some_and(|t| t.indexed_upto == walk.chain.next_index()) {
-                    compare(&sums, indexed.as_ref(), &mut walk.damages);
-                    compared = true;
+                if indexed_upto == Some(walk.chain.next_index()) {
+                    said = Some((sums, expected.rows()?));
                 }
             }
         }
@@ -173,6 +172,12 @@ pub(super) fn verify(dir: &Path, brought: Brought<'_>) -> Result<Answer, CliErro
     if let Some(what) = pruned.damage(walk.roots.proved_upto) {
         walk.damages.add_stretch(0, first.saturating_sub(1), what);
     }
+    let totals = match reading.map(std::thread::JoinHandle::join) {
+        Some(Ok(totals)) => content(totals, &mut walk.damages)?,
+        Some(Err(_)) => return Err(CliError::Failed("the index cannot be read".to_owned())),
+        None => None,
+    };
+    let compared = said.zip(totals).map(|(said, totals)| compare(said, &totals, &mut walk.damages));
     conclude(&mut answer, walk, compared);
     Ok(answer)
 }
@@ -181,21 +186,43 @@ fn unread(error: ReadError) -> CliError {
     CliError::Failed(error.to_string())
 }
 
-fn compare(sums: &Sums, indexed: Option<&Totals>, damages: &mut Damages) {
-    let Some(indexed) = indexed else { return };
+/// What was read; `None` where the index is damaged: the lines are the truth, and are verified all
+/// the same.
+fn content<T>(read: Result<T, IndexError>, damages: &mut Damages) -> Result<Option<T>, CliError> {
+    match read {
+        Err(error) if error.is_of_content() => {
+            damages.add(None, error.to_string());
+            Ok(None)
+        }
+        read => Ok(Some(read?)),
+    }
+}
+
+/// What was compared of the index.
+#[derive(Clone, Copy, Debug)]
+struct Compared {
+    rows: bool,
+    payers: bool,
+}
+
+fn compare(said: (Sums, Option<Rows>), indexed: &Totals, damages: &mut Damages) -> Compared {
+    let (sums, rows) = said;
+    let truth = "the lines are the truth: delete index.sqlite and it is built again";
     if indexed.closed != sums.closed || indexed.usd != sums.usd {
         damages.add(
             None,
             format!(
-                "index.sqlite holds {} closed calls and {} USD, the lines hold {} and {}; the lines \
-                 are the truth: delete index.sqlite and it is built again",
+                "index.sqlite holds {} closed calls and {} USD, the lines hold {} and {}; {truth}",
                 indexed.closed, indexed.usd, sums.closed, sums.usd
             ),
         );
+    } else if rows.is_some_and(|rows| !rows.agree(&indexed.rows, indexed.is_moved)) {
+        damages.add(None, format!("index.sqlite holds other rows than the lines give; {truth}"));
     }
+    Compared { rows: rows.is_some(), payers: !indexed.is_moved }
 }
 
-fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
+fn conclude(answer: &mut Answer, walk: Walk, compared: Option<Compared>) {
     let Walk { chain, roots, damages, keys, notes, .. } = walk;
     if notes.is_torn {
         answer.not_provable.push("the last checkpoint: it was not written to its end".to_owned());
@@ -218,10 +245,21 @@ fn conclude(answer: &mut Answer, walk: Walk, compared: bool) {
         checked.push("every signature, by keys that are valid for its lines".into());
     }
     checked.push("every opening has one closing".into());
-    if compared {
-        checked.push("calls and amounts against index.sqlite".into());
-    } else {
-        answer.not_provable.push("the index: there is none that is level with the ledger".into());
+    match compared {
+        Some(compared) => {
+            checked.push("calls and amounts against index.sqlite".into());
+            if compared.rows {
+                checked.push("every call's row in index.sqlite".into());
+            }
+            if !compared.payers {
+                let what = "who pays in the index: corrections moved calls there";
+                answer.not_provable.push(what.to_owned());
+            }
+        }
+        None => {
+            let what = "the index: there is none that is level with the ledger";
+            answer.not_provable.push(what.to_owned());
+        }
     }
     if chain.open_overflow {
         answer.not_provable.push("openings and closings: too many were open at once".into());

@@ -25,7 +25,7 @@ use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::{CliError, Surroundings, source};
 use crate::clock::Clock;
 use crate::inbox;
-use crate::index;
+use crate::index::Snapshot;
 use crate::ledger;
 use crate::ledger::reader::{self, Batch, Reader, SEGMENTS};
 use crate::otlp;
@@ -262,7 +262,7 @@ fn evidence(dir: &Path, sink: &mut Sink, facts: &mut Facts) -> Result<(Keys, Not
 /// How far each follower of the ledger has come; one that cannot be asked is not named.
 fn followers(dir: &Path) -> Vec<Follower> {
     let follower = |name: String, covers| Follower { name, covers };
-    let indexed = index::totals(dir).ok().flatten().map(|totals| totals.indexed_upto);
+    let indexed = Snapshot::open(dir).ok().flatten().map(|index| index.indexed_upto);
     let mut all: Vec<_> =
         indexed.into_iter().map(|covers| follower("the index".to_owned(), covers)).collect();
     all.extend(
