@@ -12,6 +12,7 @@ mod notes;
 mod signer;
 mod witness;
 
+use std::io::Read as _;
 use std::path::Path;
 use std::sync::Arc;
 use std::time::Duration;
@@ -252,16 +253,14 @@ pub fn witnessed(data_dir: &Path) -> Vec<(String, Checkpoint)> {
     for entry in listing.into_iter().flatten().flatten() {
         let name = entry.file_name().into_string().unwrap_or_default();
         let Some(name) = name.strip_suffix(".note") else { continue };
-        if !entry.file_type().is_ok_and(|kind| kind.is_file()) {
+        // A pipe would be waited for without end.
+        if !std::fs::metadata(entry.path()).is_ok_and(|found| found.is_file()) {
             continue;
         }
         let Ok(file) = std::fs::File::open(entry.path()) else { continue };
         let mut text = String::new();
         // What is longer, or no text, is no checkpoint.
-        let _ = std::io::Read::read_to_string(
-            &mut std::io::Read::take(file, NOTE_BYTES_MAX as u64),
-            &mut text,
-        );
+        let _ = file.take(NOTE_BYTES_MAX as u64).read_to_string(&mut text);
         let checkpoint = Note::parse(&text).and_then(|note| Checkpoint::parse(&note.text));
         all.extend(checkpoint.ok().map(|checkpoint| (name.to_owned(), checkpoint)));
     }

@@ -78,3 +78,24 @@ fn a_follower_that_is_behind_is_a_gap() {
     assert!(page.contains("Behind at the export: the index covered 3 of"), "{page}");
     assert!(verify(&site, &bundle, &[]).status.success());
 }
+
+/// What no sync covered is gone with the process; its time is between the last line and the start.
+#[tokio::test]
+async fn an_unclean_end_has_its_period() {
+    let (site, fake) = (Site::new(), Fake::start("basic").await);
+    let options = Options::to(&fake.url);
+    let sidecar = Sidecar::start(&site, &options);
+    assert_eq!(sidecar.call(&Request::messages("basic", true)).await.status, 200);
+    sidecar.kill();
+    let last: Value = serde_json::from_slice(site.ledger_lines().last().unwrap()).unwrap();
+    Sidecar::start(&site, &options).stop();
+    let bundle = export(&site, "bundle", &[]);
+    let found = rows(&bundle, "started");
+    let ns = i128::from(last["t"].as_u64().unwrap());
+    let from = jiff::Timestamp::from_nanosecond(ns).unwrap().to_string();
+    assert_eq!(found.len(), 1, "{found:?}");
+    let cells: Vec<&str> = found[0].split(',').collect();
+    let [at, from_cell, to] = [cells[1], cells[cells.len() - 2], cells[cells.len() - 1]];
+    assert_eq!((from_cell, to), (from.as_str(), at), "{found:?}");
+    assert!(verify(&site, &bundle, &[]).status.success());
+}

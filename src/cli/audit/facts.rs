@@ -9,7 +9,7 @@ use super::tables::SAMPLE_ROWS;
 /// Version of the bundle's form: what its tables, events and page look like, and the words of
 /// `ipe.json`. It is raised with every change of theirs. Lines, tiles and signatures of older forms
 /// are verified the same.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 /// The file's name.
 pub(super) const FILE: &str = "ipe.json";
 
@@ -151,6 +151,11 @@ pub(super) struct Derived {
 }
 
 impl Facts {
+    /// Followers that did not have all lines of the tree.
+    pub(super) fn behind(&self) -> impl Iterator<Item = &Follower> {
+        self.followers.iter().filter(|follower| follower.covers < self.tree.size)
+    }
+
     /// Whether this program makes tables, events and page as they were made.
     pub(super) const fn is_of_this_form(&self) -> bool {
         self.format == FORMAT

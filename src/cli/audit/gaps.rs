@@ -52,11 +52,41 @@ pub(super) fn named(entry: &Entry<'_>, reason: &str) -> Cells {
     ]
 }
 
+/// The row of a start after an unclean end: what was written after the last line that is there, and
+/// was covered by no sync, is gone.
+pub(super) fn unclean(entry: &Entry<'_>, ended_ns: Option<u64>) -> Cells {
+    let mut cells = named(
+        entry,
+        "the process before did not end cleanly: what no sync covered after its last line is gone",
+    );
+    cells[5] = ended_ns.map_or_else(String::new, moment);
+    cells[6] = moment(entry.at_ns);
+    cells
+}
+
+/// Runs of the process: when the last line of the one before was written.
+#[derive(Default)]
+pub(super) struct Runs {
+    boot: String,
+    last_ns: Option<u64>,
+    pub(super) ended_ns: Option<u64>,
+}
+
+impl Runs {
+    /// Takes in a line's run and time.
+    pub(super) fn line(&mut self, boot: &str, at_ns: u64) {
+        if self.boot != boot {
+            boot.clone_into(&mut self.boot);
+            self.ended_ns = self.last_ns;
+        }
+        self.last_ns = Some(at_ns);
+    }
+}
+
 /// The rows of followers that were behind the tree when the export began.
 pub(super) fn behind(facts: &Facts) -> impl Iterator<Item = Cells> {
     let size = facts.tree.size;
-    let behind = facts.followers.iter().filter(move |follower| follower.covers < size);
-    behind.map(move |follower| {
+    facts.behind().map(move |follower| {
         let Follower { name, covers } = follower;
         [
             covers.to_string(),

@@ -203,12 +203,13 @@ fn gaps(page: &mut String, facts: &Facts) {
     if derived.unhooked > 0 {
         let _ = write!(
             page,
-            "<li>No hook named {} of {} results of clients' tools: they are known from the traffic alone{place}.</li>",
+            "<li>No hook named {} of {} results of clients' tools: they are known from the traffic \
+             alone{place}.</li>",
             thousands(derived.unhooked),
             thousands(derived.hookable)
         );
     }
-    for follower in facts.followers.iter().filter(|follower| follower.covers < facts.tree.size) {
+    for follower in facts.behind() {
         let (name, covers) = (html(&follower.name), thousands(follower.covers));
         let size = thousands(facts.tree.size);
         let _ =

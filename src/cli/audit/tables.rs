@@ -10,7 +10,7 @@ use serde_json::{Value, json};
 use super::changes;
 use super::controls::{self, Table};
 use super::facts::{Derived, Facts};
-use super::gaps::{self, Hooked};
+use super::gaps::{self, Hooked, Runs};
 use super::ocsf::{self, Events};
 use super::sink::{Output, Sink, row};
 use crate::accounting::Money;
@@ -91,6 +91,7 @@ pub(super) struct Tables {
     open: HashMap<String, Opened>,
     sessions: HashMap<String, String>,
     hooked: Hooked,
+    runs: Runs,
     sample: BTreeMap<[u8; 32], Vec<String>>,
     groups: BTreeMap<(String, String), (u64, Money)>,
     usd: Money,
@@ -144,6 +145,7 @@ impl Tables {
             open: HashMap::new(),
             sessions: HashMap::new(),
             hooked: Hooked::default(),
+            runs: Runs::default(),
             sample: BTreeMap::new(),
             groups: BTreeMap::new(),
             usd: Money::ZERO,
@@ -177,6 +179,7 @@ impl Tables {
             leaf,
             previous: found.previous.to_string(),
         };
+        self.runs.line(found.boot, entry.at_ns);
         let counts = entry.index >= self.facts.period.first;
         match entry.kind {
             "opened" => {
@@ -192,7 +195,7 @@ impl Tables {
             "clock_jump" | "gap" | "reserve" | "recovered" | "rollback" => {
                 let count = entry.body["count"].as_u64().unwrap_or(0);
                 self.derived.missing = self.derived.missing.saturating_add(count);
-                self.gap(&entry, &gaps::reason(&entry))
+                self.gap(gaps::named(&entry, &gaps::reason(&entry)))
             }
             "batch_created" | "batch_result" | "error_class_seen" | "heartbeat" => Ok(()),
             _ => self.change(&entry),
@@ -458,14 +461,14 @@ impl Tables {
         ];
         self.put(Table::Changes, cells)?;
         if entry.kind == "started" && body["previous"] == "crash" {
-            self.gap(entry, "the process before did not end cleanly")?;
+            self.gap(gaps::unclean(entry, self.runs.ended_ns))?;
         }
         if self.has(Table::Changes) { self.events.change(entry) } else { Ok(()) }
     }
 
-    fn gap(&mut self, entry: &Entry<'_>, reason: &str) -> io::Result<()> {
+    fn gap(&mut self, cells: gaps::Cells) -> io::Result<()> {
         self.derived.gaps += 1;
-        self.put(Table::Gaps, gaps::named(entry, reason))
+        self.put(Table::Gaps, cells)
     }
 
     /// Ends the tables, and says what follows from them.
