@@ -8,6 +8,7 @@ mod controls;
 mod directory;
 mod export;
 mod facts;
+mod folder;
 mod gaps;
 mod heads;
 mod ocsf;

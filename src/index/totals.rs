@@ -17,9 +17,8 @@ use super::store::meta;
 use super::wire::{Closed, Envelope, Fact, LineParser, Opened};
 use super::{FILE, IndexError};
 use crate::accounting::Money;
+use crate::audit::verify::OPEN_MAX;
 
-/// The most exchanges that are remembered as open while lines are summed up.
-const OPEN_MAX: usize = 1_000_000;
 /// The columns that a correction changes: `team`, `user`, `project`.
 const PAYER: std::ops::Range<usize> = 8..11;
 

@@ -1,20 +1,18 @@
 //! Verifies a bundle: its manifest, lines, tiles, keys and checkpoints, and whether its tables are
 //! what its lines say.
 
-use std::collections::{BTreeMap, BTreeSet};
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, BufRead as _, BufReader, Read as _};
 use std::path::Path;
-
-use aws_lc_rs::digest::{Context, SHA256};
 
 use super::claims::Claims;
 use super::controls;
 use super::export::{PRUNED, STANDING};
 use super::facts::{self, Facts, Parameters};
+use super::folder::Folder;
 use super::heads::{Brought, Keys, Notes, witnessed};
 use super::pruned::Pruned;
-use super::sink::{MANIFEST, Sink, finished};
+use super::sink::{MANIFEST, Sink};
 use super::tables::Tables;
 use super::verify::{Answer, jumps, limits, nothing};
 use super::{page, unreadable};
@@ -27,22 +25,14 @@ use crate::audit::verify::{Chain, Damages, Roots};
 use crate::cli::CliError;
 use crate::record::encoding::LINE_BYTES_MAX;
 
-/// The most files that a manifest may name, and the longest `ipe.json`.
-const FILES_MAX: usize = 2_000_000;
-const MANIFEST_LINE_MAX: u64 = 256;
+/// The longest `ipe.json`, and the longest version that it names.
 const FACTS_BYTES_MAX: u64 = 4 * 1024 * 1024;
 const VERSION_BYTES_MAX: usize = 32;
-/// Folders within folders.
-const DEPTH_MAX: usize = 12;
 
 /// A bundle while it is verified.
 struct Bundle<'p> {
-    path: &'p Path,
+    folder: Folder<'p>,
     damages: Damages,
-    /// What the manifest says.
-    manifest: BTreeMap<String, Hash>,
-    /// Something is there that is neither file nor folder: nothing more is opened.
-    has_strangers: bool,
 }
 
 pub(super) fn verify(path: &Path, brought: Brought<'_>) -> Result<Answer, CliError> {
@@ -51,15 +41,12 @@ pub(super) fn verify(path: &Path, brought: Brought<'_>) -> Result<Answer, CliErr
         let what = "bundle: MANIFEST.sha256 is missing; without --data-dir a bundle is meant";
         return Err(nothing(path, what));
     }
-    let (damages, manifest) = (Damages::default(), BTreeMap::new());
-    let mut bundle = Bundle { path, damages, manifest, has_strangers: false };
-    bundle.read_manifest()?;
-    bundle.check_files()?;
-    let mut answer = Answer::default();
-    if bundle.has_strangers {
-        answer.damages = bundle.damages;
+    let (mut answer, mut damages) = (Answer::default(), Damages::default());
+    let Some(folder) = Folder::read(path, &mut damages)? else {
+        answer.damages = damages;
         return Ok(answer);
-    }
+    };
+    let mut bundle = Bundle { folder, damages };
     let Some(facts) = bundle.facts()? else {
         bundle.damages.add(None, "ipe.json is not readable: the rest was not checked");
         answer.damages = bundle.damages;
@@ -138,52 +125,16 @@ fn conclude(answer: &mut Answer, facts: &Facts) {
     (answer.first, answer.end) = (first, end);
 }
 
-/// A name that the export could have given: plain words, no way out of the folder.
-fn is_plain(name: &str) -> bool {
-    let plain = |part: &str| {
-        let byte = |b: u8| b.is_ascii_alphanumeric() || b"._-".contains(&b);
-        !part.is_empty() && !part.starts_with('.') && part.bytes().all(byte)
-    };
-    name.split('/').count() <= DEPTH_MAX && name.split('/').all(plain)
-}
-
 impl Bundle<'_> {
-    fn read_manifest(&mut self) -> Result<(), CliError> {
-        let path = self.path.join(MANIFEST);
-        let file = File::open(&path).map_err(|error| unreadable(&path, &error))?;
-        let (mut last, mut bytes) = (String::new(), Vec::new());
-        let mut reader = BufReader::new(file);
-        for number in 1..=FILES_MAX {
-            bytes.clear();
-            let read = reader.by_ref().take(MANIFEST_LINE_MAX).read_until(b'\n', &mut bytes);
-            if read.map_err(|error| unreadable(&path, &error))? == 0 {
-                break;
-            }
-            let line = String::from_utf8_lossy(bytes.strip_suffix(b"\n").unwrap_or_default());
-            let parts = line.split_once("  ").and_then(|(h, n)| Some((Hash::from_hex(h)?, n)));
-            match parts {
-                Some((hash, name)) if is_plain(name) && name > last.as_str() => {
-                    name.clone_into(&mut last);
-                    self.manifest.insert(name.to_owned(), hash);
-                }
-                _ => {
-                    let what = format!("{MANIFEST} line {number} is not a line of a manifest");
-                    self.damages.add(None, what);
-                }
-            }
-        }
-        Ok(())
-    }
-
     /// The newest checkpoint stands alone, for stock tools.
     fn newest(&mut self, keys: &Keys) -> Result<(), CliError> {
-        let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
+        let mut notes = Notes::open(&self.folder.path.join("audit/checkpoints.notes"))?;
         let mut newest = None;
         while let Some((text, name)) = notes.next()? {
             newest = keys.head(&text, &name).is_ok().then_some(text).or(newest);
         }
         let mut head = String::new();
-        if let Some(file) = self.open("audit/head.note")? {
+        if let Some(file) = self.folder.open("audit/head.note")? {
             // What is no text is another note.
             let _ = file.take(NOTE_BYTES_MAX as u64 + 1).read_to_string(&mut head);
         }
@@ -193,57 +144,8 @@ impl Bundle<'_> {
         Ok(())
     }
 
-    /// Compares every file with the manifest, and the manifest with what is there.
-    fn check_files(&mut self) -> Result<(), CliError> {
-        let mut there = BTreeSet::new();
-        self.list(self.path, String::new(), 0, &mut there)?;
-        if self.has_strangers {
-            return Ok(());
-        }
-        for name in &there {
-            if name != MANIFEST && !self.manifest.contains_key(name) {
-                self.damages.add(None, format!("{name} is not in {MANIFEST}"));
-            } else if name.contains('/') && !is_evidence(name) {
-                self.damages.add(None, format!("{name} is no file of a bundle"));
-            }
-        }
-        for (name, hash) in &self.manifest {
-            let path = self.path.join(name);
-            if !there.contains(name) {
-                self.damages.add(None, format!("{name} is missing"));
-            } else if hash_of(&path).map_err(|error| unreadable(&path, &error))? != *hash {
-                self.damages.add(None, format!("{name} does not have the hash in {MANIFEST}"));
-            }
-        }
-        Ok(())
-    }
-
-    /// Regular files below a folder. What is neither file nor folder is never opened.
-    fn list(
-        &mut self,
-        folder: &Path,
-        prefix: String,
-        depth: usize,
-        there: &mut BTreeSet<String>,
-    ) -> Result<(), CliError> {
-        for entry in fs::read_dir(folder).map_err(|error| unreadable(folder, &error))? {
-            let entry = entry.map_err(|error| unreadable(folder, &error))?;
-            let name = format!("{prefix}{}", entry.file_name().to_string_lossy());
-            let kind = entry.file_type().map_err(|error| unreadable(folder, &error))?;
-            if kind.is_dir() && depth < DEPTH_MAX {
-                self.list(&entry.path(), name + "/", depth + 1, there)?;
-            } else if kind.is_file() && there.len() < FILES_MAX {
-                there.insert(name);
-            } else {
-                self.has_strangers = true;
-                self.damages.add(None, format!("{name} is not a file of a bundle"));
-            }
-        }
-        Ok(())
-    }
-
     fn facts(&mut self) -> Result<Option<Facts>, CliError> {
-        let Some(mut file) = self.open(facts::FILE)? else { return Ok(None) };
+        let Some(mut file) = self.folder.open(facts::FILE)? else { return Ok(None) };
         let mut text = String::new();
         let read = file.by_ref().take(FACTS_BYTES_MAX).read_to_string(&mut text);
         let facts = read.ok().and_then(|_| serde_json::from_str::<Facts>(&text).ok());
@@ -260,30 +162,19 @@ impl Bundle<'_> {
         }))
     }
 
-    /// A file, where it is one and there.
-    fn open(&self, name: &str) -> Result<Option<File>, CliError> {
-        let path = self.path.join(name);
-        match fs::symlink_metadata(&path) {
-            Ok(metadata) if metadata.is_file() => {
-                File::open(&path).map(Some).map_err(|error| unreadable(&path, &error))
-            }
-            _ => Ok(None),
-        }
-    }
-
     fn tile(&self, level: u8, index: u64, width: usize) -> Result<Option<Vec<Hash>>, CliError> {
         let name = format!("audit/tiles/{}", tile::path(level, index, width));
-        let Some(file) = self.open(&name)? else { return Ok(None) };
+        let Some(file) = self.folder.open(&name)? else { return Ok(None) };
         let mut bytes = Vec::new();
         let limit = (WIDTH * tile::HASH_BYTES + 1) as u64;
         let read = file.take(limit).read_to_end(&mut bytes);
-        read.map_err(|error| unreadable(&self.path.join(&name), &error))?;
+        read.map_err(|error| unreadable(&self.folder.path.join(&name), &error))?;
         Ok(tile::parse(&bytes).filter(|tile| tile.len() == width))
     }
 
     /// The tree out of the leaf hashes, compared with every other tile and every head.
     fn tree(&mut self, facts: &Facts, keys: &Keys, roots: &mut Roots) -> Result<(), CliError> {
-        let mut notes = Notes::open(&self.path.join("audit/checkpoints.notes"))?;
+        let mut notes = Notes::open(&self.folder.path.join("audit/checkpoints.notes"))?;
         let mut ahead = Some(0);
         let mut tiler = Tiler::default();
         let (size, pruned) = (facts.tree.size, facts.tree.pruned);
@@ -334,7 +225,8 @@ impl Bundle<'_> {
     fn count_tiles(&mut self, size: u64) {
         let levels = (0..u8::MAX).map(|level| hashes(level, size)).take_while(|count| *count > 0);
         let expected: u64 = levels.map(|count| count.div_ceil(WIDTH as u64)).sum();
-        let found = self.manifest.keys().filter(|name| name.starts_with("audit/tiles/")).count();
+        let found =
+            self.folder.names.keys().filter(|name| name.starts_with("audit/tiles/")).count();
         if found as u64 != expected {
             let what = format!("audit/tiles holds {found} tiles, the tree has {expected}");
             self.damages.add(None, what);
@@ -344,13 +236,13 @@ impl Bundle<'_> {
     /// Lines that are called pruned: a signed line says so.
     fn pruned(&mut self, facts: &Facts, mut gone: Pruned, signed: u64) -> Result<(), CliError> {
         let mut line = Vec::new();
-        let file = self.open(PRUNED)?;
+        let file = self.folder.open(PRUNED)?;
         if file.is_some() != (facts.tree.pruned > 0) {
             self.damages.add(None, format!("{PRUNED} does not go with what ipe.json says"));
         }
         if let Some(file) = file {
             let read = file.take(LINE_BYTES_MAX as u64 + 2).read_to_end(&mut line);
-            read.map_err(|error| unreadable(&self.path.join(PRUNED), &error))?;
+            read.map_err(|error| unreadable(&self.folder.path.join(PRUNED), &error))?;
             let line = line.strip_suffix(b"\n").unwrap_or(&line);
             if let Some(found) = envelope(line) {
                 gone.line(&found);
@@ -407,9 +299,9 @@ impl Bundle<'_> {
         let mut claims = Claims::of(facts, &mut self.damages);
         let mut tile: Option<(u64, Vec<Hash>)> = None;
         let names: Vec<String> =
-            self.manifest.keys().filter(|name| name.starts_with("ledger/")).cloned().collect();
+            self.folder.names.keys().filter(|name| name.starts_with("ledger/")).cloned().collect();
         for name in names {
-            let Some(file) = self.open(&name)? else { continue };
+            let Some(file) = self.folder.open(&name)? else { continue };
             let mut reader = BufReader::new(file);
             let (mut line, begins) = (Vec::new(), chain.next_index());
             loop {
@@ -499,11 +391,11 @@ impl Bundle<'_> {
         }
         sink.put("summary.html", page::page(facts).as_bytes()).map_err(failed)?;
         for (name, hash) in &sink.hashes {
-            if self.manifest.get(name) != Some(hash) {
+            if self.folder.names.get(name) != Some(hash) {
                 self.damages.add(None, format!("{name} is not what the lines give"));
             }
         }
-        for name in self.manifest.keys() {
+        for name in self.folder.names.keys() {
             let is_evidence = name.starts_with("ledger/") || name.starts_with("audit/");
             let is_known = name == facts::FILE || STANDING.iter().any(|(known, _)| name == known);
             if !is_evidence && !is_known && !sink.hashes.contains_key(name) {
@@ -512,32 +404,4 @@ impl Bundle<'_> {
         }
         Ok(())
     }
-}
-
-/// Whether a name below a folder is one that an export gives.
-fn is_evidence(name: &str) -> bool {
-    let numbered = |rest: &str, digits: usize, ending: &str| {
-        let number = rest.strip_suffix(ending);
-        number.is_some_and(|n| n.len() == digits && n.bytes().all(|b| b.is_ascii_digit()))
-    };
-    let below = |folder: &str| name.strip_prefix(folder);
-    ["audit/checkpoints.notes", "audit/head.note", PRUNED].contains(&name)
-        || below("ledger/").is_some_and(|rest| numbered(rest, 20, ".jsonl"))
-        || below("audit/keys/").is_some_and(|rest| numbered(rest, 4, ".vkey"))
-        || below("audit/witness/").is_some_and(|rest| numbered(rest, 4, ".note"))
-        || below("audit/tiles/tile/").is_some_and(|rest| {
-            rest.bytes().all(|b| b.is_ascii_digit() || matches!(b, b'/' | b'x' | b'.' | b'p'))
-        })
-}
-
-fn hash_of(path: &Path) -> io::Result<Hash> {
-    let mut file = File::open(path)?;
-    let (mut context, mut chunk) = (Context::new(&SHA256), vec![0; 64 * 1024]);
-    loop {
-        match file.read(&mut chunk)? {
-            0 => break,
-            read => context.update(&chunk[..read]),
-        }
-    }
-    Ok(finished(context))
 }
